@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Flow events: what the kernel tells the agent, aggregated here: a connection's
+ * first packet, its end, every drop, and a periodic sign of life. The reader
+ * polls; it is woken only when the buffer fills, so a connection's price is two
+ * records and no wake-up.
+ */
+#ifndef AXONEME_EVENT_H
+#define AXONEME_EVENT_H
+
+#include "conntrack.h"
+
+#define EVENT_BUFFER_BYTES (4 * 1024 * 1024)
+#define EVENT_WAKE_BYTES (EVENT_BUFFER_BYTES / 4)
+
+const volatile bool flow_events = true;
+const volatile __u32 report_interval_seconds = 5;
+
+enum event_kind {
+	EVENT_NEW = 1,
+	EVENT_ACTIVE = 2, /* periodic, while packets flow */
+	EVENT_CLOSED = 3,
+	EVENT_DROP = 4,
+	EVENT_RELATED = 5, /* an ICMP error about a tracked flow */
+};
+
+/* Where the packet went on to; Hubble's trace observation points. */
+enum observation_point {
+	OBSERVED_NOWHERE = 0,
+	OBSERVED_TO_STACK = 3,
+	OBSERVED_TO_ENDPOINT = 101,
+};
+
+/* Source and destination are the packet's; the arrays of two are [source's, destination's]. */
+struct flow_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	struct address source;
+	struct address destination;
+	__u64 packets[2]; /* of the whole flow so far: sent by [0] the opener, [1] the other side */
+	__u64 bytes[2];
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 kind; /* enum event_kind */
+	__u8 verdict; /* enum verdict */
+	__u8 direction; /* enum traffic_direction: whose policy decided a drop */
+	__u8 drop_reason; /* enum drop_reason */
+	__u8 observation; /* enum observation_point */
+	__u8 is_reply;
+	__u8 flow_flags; /* enum flow_flags */
+	__u32 identity[2];
+	__u32 endpoint[2];
+	__u32 egress_rule; /* of the flow */
+	__u32 ingress_rule;
+	__u32 length; /* of the packet, bytes */
+	__u32 ifindex; /* where the packet was seen */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EVENT_BUFFER_BYTES);
+} events SEC(".maps");
+
+struct event_count {
+	__u64 sent;
+	__u64 lost; /* the buffer was full */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct event_count);
+} event_counts SEC(".maps");
+
+static __always_inline void count_event(bool sent)
+{
+	__u32 zero = 0;
+	struct event_count *count = bpf_map_lookup_elem(&event_counts, &zero);
+
+	if (!count)
+		return;
+	if (sent)
+		count->sent++;
+	else
+		count->lost++;
+}
+
+/* What became of a packet; everything the record needs beyond the packet itself. */
+struct outcome {
+	enum drop_reason reason; /* DROP_NONE: forwarded */
+	enum traffic_direction direction;
+	enum event_kind report; /* 0: nothing to tell */
+	enum observation_point observation;
+	enum flow_direction flow_direction;
+	__u32 identity[2]; /* opener's, responder's */
+	__u32 endpoint[2];
+	__u32 egress_rule;
+	__u32 ingress_rule;
+	struct flow *flow;
+};
+
+static __noinline int event_send(struct __sk_buff *skb, const struct packet *packet, const struct outcome *outcome)
+{
+	bool reply = outcome->flow_direction == FLOW_REPLY;
+	struct flow_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	count_event(event != 0);
+	if (!event)
+		return 0;
+	event->time_ns = bpf_ktime_get_ns();
+	event->source = packet->tuple.source;
+	event->destination = packet->tuple.destination;
+	event->source_port = packet->tuple.source_port;
+	event->destination_port = packet->tuple.destination_port;
+	event->protocol = packet->tuple.protocol;
+	event->family = packet->family;
+	event->tcp_flags = packet->tcp_flags;
+	event->icmp_type = packet->icmp_type;
+	event->icmp_code = packet->icmp_code;
+	event->kind = outcome->report;
+	event->verdict = outcome->reason == DROP_NONE ? VERDICT_FORWARDED : VERDICT_DROPPED;
+	event->direction = outcome->direction;
+	event->drop_reason = outcome->reason;
+	event->observation = outcome->observation;
+	event->is_reply = reply;
+	event->identity[0] = reply ? outcome->identity[1] : outcome->identity[0];
+	event->identity[1] = reply ? outcome->identity[0] : outcome->identity[1];
+	event->endpoint[0] = reply ? outcome->endpoint[1] : outcome->endpoint[0];
+	event->endpoint[1] = reply ? outcome->endpoint[0] : outcome->endpoint[1];
+	event->egress_rule = outcome->egress_rule;
+	event->ingress_rule = outcome->ingress_rule;
+	event->length = packet->length;
+	event->ifindex = skb->ifindex;
+	if (outcome->flow) {
+		event->flow_flags = outcome->flow->flags;
+		event->packets[0] = outcome->flow->packets[0];
+		event->packets[1] = outcome->flow->packets[1];
+		event->bytes[0] = outcome->flow->bytes[0];
+		event->bytes[1] = outcome->flow->bytes[1];
+	} else {
+		event->flow_flags = 0;
+		event->packets[0] = 1;
+		event->packets[1] = 0;
+		event->bytes[0] = packet->length;
+		event->bytes[1] = 0;
+	}
+	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= EVENT_WAKE_BYTES ?
+					  BPF_RB_FORCE_WAKEUP :
+					  BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+const enum event_kind *anchor_event_kind __attribute__((unused));
+const enum observation_point *anchor_observation_point __attribute__((unused));
+const struct flow_event *anchor_flow_event __attribute__((unused));
+
+#endif

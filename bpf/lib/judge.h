@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Judges a connection: the egress policy of the pod that opens it and the
+ * ingress policy of the pod that it is opened to, each where it is a pod of
+ * this node. Called for the first packet, and again when the revision that the
+ * connection was judged by is no longer the newest.
+ */
+#ifndef AXONEME_JUDGE_H
+#define AXONEME_JUDGE_H
+
+#include "conntrack.h"
+#include "endpoint.h"
+#include "event.h"
+#include "ipcache.h"
+#include "policy.h"
+
+/* A connection, written from its opener to its responder. */
+struct connection {
+	struct tuple tuple;
+	__be16 policy_port; /* the responder's port; an ICMP message's type */
+	bool from_host; /* opened by a process of this node, not merely from its address */
+	__u8 pad;
+};
+
+static __always_inline __u32 identity_of(const struct address *address, const struct endpoint *endpoint)
+{
+	struct ipcache_entry *entry;
+
+	if (endpoint)
+		return endpoint->identity;
+	entry = ipcache_lookup(address);
+	return entry ? entry->identity : IDENTITY_UNKNOWN;
+}
+
+/*
+ * Who opened it. This node's address on a packet that the node did not send is
+ * a translation of somebody outside: it counts as the outside world.
+ */
+static __always_inline __u32 opener_identity(const struct connection *connection, const struct endpoint *endpoint)
+{
+	struct ipcache_entry *entry;
+
+	if (endpoint)
+		return endpoint->identity;
+	entry = ipcache_lookup(&connection->tuple.source);
+	if (!entry)
+		return IDENTITY_UNKNOWN;
+	if ((entry->flags & IPCACHE_HOST) && !connection->from_host)
+		return address_is_mapped(&connection->tuple.source) ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
+	return entry->identity;
+}
+
+/* Fills in the outcome's reason, direction, rules, identities and endpoints. */
+static __noinline int judge(const struct connection *connection, struct outcome *outcome)
+{
+	const struct tuple *tuple = &connection->tuple;
+	struct endpoint *opener = endpoint_lookup(&tuple->source);
+	struct endpoint *responder = endpoint_lookup(&tuple->destination);
+	struct policy_question question = {
+		.port = connection->policy_port,
+		.protocol = tuple->protocol,
+	};
+	struct policy_answer answer = {};
+
+	outcome->identity[0] = opener_identity(connection, opener);
+	outcome->identity[1] = identity_of(&tuple->destination, responder);
+	outcome->endpoint[0] = opener ? opener->id : 0;
+	outcome->endpoint[1] = responder ? responder->id : 0;
+	outcome->egress_rule = 0;
+	outcome->ingress_rule = 0;
+	outcome->reason = DROP_NONE;
+
+	if (opener) {
+		question.policy = opener->policy;
+		question.identity = outcome->identity[1];
+		question.direction = DIRECTION_EGRESS;
+		policy_decide(&question, &answer);
+		outcome->egress_rule = answer.rule;
+		if (answer.reason != DROP_NONE) {
+			outcome->reason = answer.reason;
+			outcome->direction = DIRECTION_EGRESS;
+			return 0;
+		}
+	}
+	if (responder && !connection->from_host) {
+		question.policy = responder->policy;
+		question.identity = outcome->identity[0];
+		question.direction = DIRECTION_INGRESS;
+		policy_decide(&question, &answer);
+		outcome->ingress_rule = answer.rule;
+		if (answer.reason != DROP_NONE) {
+			outcome->reason = answer.reason;
+			outcome->direction = DIRECTION_INGRESS;
+		}
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * One packet against the connections that are known: is it part of one, is that
+ * one's verdict still of today's policy, does the packet open a new one? The
+ * answer is an outcome; the caller delivers and records.
+ */
+#ifndef AXONEME_TRACK_H
+#define AXONEME_TRACK_H
+
+#include "fragment.h"
+#include "judge.h"
+
+struct tracked {
+	struct flow_key key;
+	struct tuple quoted; /* of an ICMP error: the packet it is about, as that one was sent */
+	__u64 now;
+	__u32 revision;
+	bool source_is_high;
+	bool related;
+	bool from_host;
+	__u8 pad;
+};
+
+static __always_inline bool opens_connection(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/* ICMP messages other than echoes are judged one by one: they open nothing that an answer could belong to. */
+static __always_inline bool is_stateless(const struct packet *packet)
+{
+	return (packet->tuple.protocol == PROTOCOL_ICMP || packet->tuple.protocol == PROTOCOL_ICMPV6) &&
+	       packet->icmp_kind != KIND_ECHO_REQUEST;
+}
+
+static __always_inline __be16 policy_port(const struct packet *packet, const struct tuple *tuple, bool of_known_flow)
+{
+	if (tuple->protocol == PROTOCOL_ICMP)
+		return bpf_htons(of_known_flow ? ICMP_ECHO_REQUEST : packet->icmp_type);
+	if (tuple->protocol == PROTOCOL_ICMPV6)
+		return bpf_htons(of_known_flow ? ICMPV6_ECHO_REQUEST : packet->icmp_type);
+	return tuple->destination_port;
+}
+
+/* The connection that the packet opens or belongs to, from opener to responder. */
+static __always_inline void describe_connection(struct connection *connection, const struct packet *packet,
+						const struct tracked *tracked, const struct outcome *outcome)
+{
+	const struct tuple *tuple = tracked->related ? &tracked->quoted : &packet->tuple;
+
+	connection->tuple = *tuple;
+	if (outcome->flow_direction == FLOW_REPLY) {
+		connection->tuple.source = tuple->destination;
+		connection->tuple.destination = tuple->source;
+		connection->tuple.source_port = tuple->destination_port;
+		connection->tuple.destination_port = tuple->source_port;
+	}
+	connection->policy_port = policy_port(packet, &connection->tuple, outcome->flow != 0);
+	connection->from_host = outcome->flow ? !!(outcome->flow->flags & FLOW_FROM_HOST) : tracked->from_host;
+}
+
+static __always_inline void outcome_from_flow(struct outcome *outcome, const struct flow *flow)
+{
+	outcome->identity[0] = flow->identity[0];
+	outcome->identity[1] = flow->identity[1];
+	outcome->endpoint[0] = flow->endpoint[0];
+	outcome->endpoint[1] = flow->endpoint[1];
+	outcome->egress_rule = flow->egress_rule;
+	outcome->ingress_rule = flow->ingress_rule;
+}
+
+static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome, __u32 revision)
+{
+	flow->identity[0] = outcome->identity[0];
+	flow->identity[1] = outcome->identity[1];
+	flow->endpoint[0] = outcome->endpoint[0];
+	flow->endpoint[1] = outcome->endpoint[1];
+	flow->egress_rule = outcome->egress_rule;
+	flow->ingress_rule = outcome->ingress_rule;
+	flow->revision = revision;
+}
+
+static __noinline int flow_open(const struct packet *packet, const struct tracked *tracked, struct outcome *outcome)
+{
+	struct flow flow = {
+		.reported_ns = tracked->now,
+		.packets = { 1, 0 },
+		.bytes = { packet->length, 0 },
+		.tcp_flags = { packet->tcp_flags, 0 },
+		.flags = (tracked->source_is_high ? FLOW_INITIATOR_IS_HIGH : 0) |
+			 (tracked->from_host ? FLOW_FROM_HOST : 0),
+	};
+
+	flow.expires_ns = tracked->now + flow_lifetime(&flow, packet->tuple.protocol);
+	flow_stamp(&flow, outcome, tracked->revision);
+	outcome->report = EVENT_NEW;
+	if (bpf_map_update_elem(&flows, &tracked->key, &flow, BPF_ANY)) {
+		outcome->reason = DROP_CT_INSERT_FAILED;
+		outcome->report = EVENT_DROP;
+	}
+	return 0;
+}
+
+/* What there is to report of a packet of a known, allowed flow. */
+static __always_inline enum event_kind flow_report(struct flow *flow, __u64 now)
+{
+	if (flow_is_closed(flow) && !(flow->flags & FLOW_CLOSED)) {
+		flow->flags |= FLOW_CLOSED;
+		return EVENT_CLOSED;
+	}
+	if (now > flow->reported_ns + report_interval_seconds * NANOSECONDS) {
+		flow->reported_ns = now;
+		return EVENT_ACTIVE;
+	}
+	return 0;
+}
+
+/*
+ * Finds the flow that the packet belongs to. A lone SYN belongs to none: from
+ * the answering side, or after the end, it is an attempt to open another one.
+ * A lone SYN that the opener repeats is the same attempt.
+ */
+static __always_inline void find_flow(struct __sk_buff *skb, const struct packet *packet, struct tracked *tracked,
+				      struct outcome *outcome)
+{
+	const struct tuple *tuple = &packet->tuple;
+	struct flow *flow;
+
+	if (packet->icmp_kind == KIND_ERROR && packet->fragment != FRAGMENT_LATER &&
+	    parse_quoted(skb, packet, &tracked->quoted) &&
+	    address_equal(&tracked->quoted.source, &packet->tuple.destination)) {
+		tracked->related = true;
+		tuple = &tracked->quoted;
+	}
+	tracked->source_is_high = flow_key_init(&tracked->key, tuple);
+	flow = flow_lookup(&tracked->key, tracked->now);
+	if (!flow) {
+		tracked->related = false;
+		return;
+	}
+	outcome->flow_direction = flow_direction(flow, tracked->source_is_high);
+	if (opens_connection(packet) && (outcome->flow_direction == FLOW_REPLY || flow_is_closed(flow))) {
+		outcome->flow_direction = FLOW_ORIGINAL;
+		return;
+	}
+	outcome->flow = flow;
+}
+
+static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool from_host, struct outcome *outcome)
+{
+	struct connection connection = {};
+	struct tracked tracked = {};
+	struct flow *flow;
+
+	if (packet->fragment != FRAGMENT_NONE) {
+		outcome->reason = fragment_track(packet);
+		if (outcome->reason != DROP_NONE)
+			return 0;
+	}
+	tracked.now = bpf_ktime_get_coarse_ns();
+	tracked.revision = policy_revision();
+	tracked.from_host = from_host;
+	find_flow(skb, packet, &tracked, outcome);
+
+	flow = outcome->flow;
+	if (flow && flow->revision == tracked.revision) {
+		outcome_from_flow(outcome, flow);
+	} else {
+		describe_connection(&connection, packet, &tracked, outcome);
+		judge(&connection, outcome);
+		if (outcome->reason != DROP_NONE)
+			return 0;
+		if (flow)
+			flow_stamp(flow, outcome, tracked.revision);
+		else if (!is_stateless(packet))
+			flow_open(packet, &tracked, outcome);
+		else
+			outcome->report = EVENT_NEW;
+	}
+	if (tracked.related) {
+		outcome->report = EVENT_RELATED;
+	} else if (flow) {
+		flow_touch(flow, packet, outcome->flow_direction, tracked.now);
+		outcome->report = flow_report(flow, tracked.now);
+	}
+	return 0;
+}
+
+#endif

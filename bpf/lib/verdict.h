@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Verdicts, drop reasons and their counters.
+ *
+ * The enums are the one declaration of these numbers: the control plane reads
+ * them from BTF. Where Hubble has a number for the same thing, it is that
+ * number; our own begin at 220.
+ */
+#ifndef AXONEME_VERDICT_H
+#define AXONEME_VERDICT_H
+
+#include "bpf.h"
+
+enum verdict {
+	VERDICT_UNKNOWN = 0,
+	VERDICT_FORWARDED = 1,
+	VERDICT_DROPPED = 2,
+	VERDICT_ERROR = 3,
+	VERDICT_AUDIT = 4,
+	VERDICT_REDIRECTED = 5,
+};
+
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_INVALID_SOURCE_MAC = 130,
+	DROP_INVALID_DESTINATION_MAC = 131,
+	DROP_INVALID_SOURCE_IP = 132,
+	DROP_POLICY_DENIED = 133, /* no rule allows it, and a policy isolates the pod */
+	DROP_INVALID_PACKET = 134,
+	DROP_UNKNOWN_L4 = 137,
+	DROP_UNSUPPORTED_L3 = 139,
+	DROP_STALE_IP = 151, /* routed to a device that does not own the address (any more) */
+	DROP_CT_INSERT_FAILED = 155,
+	DROP_FRAGMENT_NOT_FOUND = 175, /* a later fragment whose first one was not seen */
+	DROP_POLICY_DENY = 181, /* an explicit deny rule */
+	DROP_VLAN_FILTERED = 182,
+	DROP_ENDPOINT_NOT_READY = 203,
+	DROP_POLICY_MISSING = 220, /* the endpoint's policy map is not there: fail closed */
+	DROP_IPV4_MAPPED_ADDRESS = 221, /* ::ffff:0:0/96 on the wire */
+};
+
+enum traffic_direction {
+	DIRECTION_UNKNOWN = 0,
+	DIRECTION_INGRESS = 1, /* to a pod */
+	DIRECTION_EGRESS = 2, /* from a pod */
+};
+
+/* Counter index: reason * 4 + direction; reason DROP_NONE counts what was forwarded. */
+struct packet_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct packet_count);
+} packet_counts SEC(".maps");
+
+static __always_inline void count_packet(enum drop_reason reason, enum traffic_direction direction, __u32 bytes)
+{
+	__u32 index = (__u32)reason * 4 + direction;
+	struct packet_count *count = bpf_map_lookup_elem(&packet_counts, &index);
+
+	if (!count)
+		return;
+	count->packets++;
+	count->bytes += bytes;
+}
+
+/* BTF keeps only types that something refers to. */
+const enum verdict *anchor_verdict __attribute__((unused));
+const enum drop_reason *anchor_drop_reason __attribute__((unused));
+const enum traffic_direction *anchor_traffic_direction __attribute__((unused));
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The pod program: every packet that a pod of this node sends or receives.
+ *
+ * from_pod runs on tcx (or clsact) ingress of the host side of a pod's veth
+ * pair, to_pod on its egress, for what comes through the node's own stack. One
+ * program serves all pods; what differs is in the maps.
+ */
+#include "lib/bpf.h"
+#include "lib/address.h"
+#include "lib/verdict.h"
+#include "lib/packet.h"
+#include "lib/endpoint.h"
+#include "lib/neighbour.h"
+#include "lib/track.h"
+
+/* The one way out: counts the packet, reports it where there is something to tell. */
+static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet, struct outcome *outcome,
+				  int action)
+{
+	if (outcome->reason != DROP_NONE) {
+		action = TC_DROP;
+		outcome->report = EVENT_DROP;
+		outcome->observation = OBSERVED_NOWHERE;
+	}
+	count_packet(outcome->reason, outcome->direction, packet->length);
+	if (outcome->report && flow_events)
+		event_send(skb, packet, outcome);
+	return action;
+}
+
+/*
+ * Straight into another pod of this node: one hop, as a router would. A packet
+ * whose last hop this is goes to the stack, which answers it with an ICMP error.
+ */
+static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const struct endpoint *endpoint)
+{
+	struct ethhdr *eth;
+
+	if (bpf_skb_pull_data(skb, ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
+		return TC_DROP;
+	eth = (void *)(long)skb->data;
+	if (packet->family == 4) {
+		struct iphdr *ip = (void *)(eth + 1);
+		__u32 sum;
+
+		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+			return TC_DROP;
+		/* RFC 1624, for a decrement of the TTL */
+		sum = (__u32)ip->check + bpf_htons(0x0100);
+		ip->check = (__u16)(sum + (sum >= 0xffff));
+		ip->ttl--;
+	} else {
+		struct ipv6hdr *ip = (void *)(eth + 1);
+
+		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+			return TC_DROP;
+		ip->hop_limit--;
+	}
+	copy_host_mac(eth->h_source);
+	__builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
+	return bpf_redirect_peer(endpoint->ifindex, 0);
+}
+
+/* What a pod needs before it has a usable address: DAD, router and neighbour discovery, listener reports. */
+static __always_inline bool is_unaddressed_discovery(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE &&
+	       (address_is_unspecified(&packet->tuple.source) || address_is_link_local(&packet->tuple.source)) &&
+	       (address_is_link_multicast(&packet->tuple.destination) ||
+		address_is_link_local(&packet->tuple.destination));
+}
+
+/* @return DROP_NONE when the packet's sender is the pod that the device belongs to */
+static __always_inline enum drop_reason check_sender(struct __sk_buff *skb, const struct endpoint *source)
+{
+	struct ethhdr eth;
+
+	if (!source || source->ifindex != skb->ifindex)
+		return DROP_INVALID_SOURCE_IP;
+	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
+		return DROP_INVALID_PACKET;
+	if (!mac_equal(eth.h_source, source->mac))
+		return DROP_INVALID_SOURCE_MAC;
+	/* Multicast discovery is for every listener; all else is for the node's side. */
+	if (!(eth.h_dest[0] & 1)) {
+#pragma unroll
+		for (int i = 0; i < ETH_ALEN; i++)
+			if (eth.h_dest[i] != host_mac[i])
+				return DROP_INVALID_DESTINATION_MAC;
+	}
+	return DROP_NONE;
+}
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct outcome outcome = { .direction = DIRECTION_EGRESS, .observation = OBSERVED_TO_STACK };
+	struct endpoint *source, *destination;
+	struct packet packet = {};
+	int action = TC_PASS;
+
+	if (skb->protocol == bpf_htons(ETH_P_ARP) && !skb->vlan_present) {
+		packet.length = skb->len;
+		action = arp_from_pod(skb, &outcome.reason);
+		return finish(skb, &packet, &outcome, action);
+	}
+	outcome.reason = parse_packet(skb, &packet);
+	if (outcome.reason != DROP_NONE)
+		return finish(skb, &packet, &outcome, TC_DROP);
+
+	if (is_unaddressed_discovery(&packet))
+		return finish(skb, &packet, &outcome, TC_PASS);
+	source = endpoint_lookup(&packet.tuple.source);
+	outcome.reason = check_sender(skb, source);
+	if (outcome.reason != DROP_NONE || !source)
+		return finish(skb, &packet, &outcome, TC_DROP);
+	if (packet.icmp_kind == KIND_NEIGHBOUR && packet.fragment == FRAGMENT_NONE) {
+		if (packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION)
+			action = solicitation_from_pod(skb, &outcome.reason);
+		return finish(skb, &packet, &outcome, action);
+	}
+
+	track(skb, &packet, false, &outcome);
+	if (outcome.reason != DROP_NONE)
+		return finish(skb, &packet, &outcome, TC_DROP);
+	destination = endpoint_lookup(&packet.tuple.destination);
+	if (destination && packet.ttl > 1) {
+		outcome.observation = OBSERVED_TO_ENDPOINT;
+		action = deliver(skb, &packet, destination);
+	}
+	return finish(skb, &packet, &outcome, action);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct outcome outcome = { .direction = DIRECTION_INGRESS, .observation = OBSERVED_TO_ENDPOINT };
+	/* Never received from anywhere: made by a process, or by the kernel, of this node. */
+	bool from_host = skb->ingress_ifindex == 0;
+	struct endpoint *destination;
+	struct packet packet = {};
+
+	if (skb->protocol == bpf_htons(ETH_P_ARP) && from_host)
+		return TC_PASS;
+	outcome.reason = parse_packet(skb, &packet);
+	if (outcome.reason != DROP_NONE)
+		return finish(skb, &packet, &outcome, TC_DROP);
+
+	/* The node's own neighbour discovery towards the pod; a router would not forward it. */
+	if (from_host && (packet.icmp_kind == KIND_NEIGHBOUR ||
+			  address_is_link_multicast(&packet.tuple.destination)))
+		return finish(skb, &packet, &outcome, TC_PASS);
+	destination = endpoint_lookup(&packet.tuple.destination);
+	if (!destination || destination->ifindex != skb->ifindex) {
+		outcome.reason = DROP_STALE_IP;
+		return finish(skb, &packet, &outcome, TC_DROP);
+	}
+	track(skb, &packet, from_host, &outcome);
+	return finish(skb, &packet, &outcome, TC_PASS);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
