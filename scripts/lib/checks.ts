@@ -1,0 +1,79 @@
+// The static checks, declared once: `npm run check` runs them beside the unit tests, `npm test` as tests of its own.
+// Each is a program that ends with status 0 when all is well, and otherwise says on its output what is wrong and where.
+
+import { spawnSync } from 'node:child_process'
+import { run } from './programs.js'
+import { ROOT } from './root.js'
+import { listSourceFiles } from './source-files.ts'
+
+export type Check = {
+  readonly name: string
+  readonly program: string
+  readonly args: readonly string[]
+  /** Why the check cannot be made on this machine, if so. */
+  readonly skip?: string | undefined
+}
+
+export type CheckResult = {
+  readonly check: Check
+  readonly ok: boolean
+  readonly seconds: number
+  readonly output: string
+}
+
+/** The version that `.clang-format` is made for; others lay some code out differently. */
+const CLANG_FORMAT_MAJOR = '14'
+
+/** A tool from node_modules, run by the Node that runs us. */
+const tool = (name: string, bin: string, ...args: string[]): Check => ({
+  name,
+  program: process.execPath,
+  args: [`node_modules/.bin/${bin}`, ...args],
+})
+
+export function staticChecks(): Check[] {
+  return [
+    tool('types', 'tsc', '--project', '.', '--pretty', 'false'),
+    tool('lint', 'oxlint', '--type-aware', '--deny-warnings', '--format=unix'),
+    tool('format', 'biome', 'ci', '--colors=off', '--max-diagnostics=50'),
+    { name: 'import rules', program: process.execPath, args: ['scripts/check-imports.ts'] },
+    { name: 'headers and links', program: process.execPath, args: ['scripts/check-text.ts'] },
+    tool('unused code', 'knip', '--no-progress', '--no-config-hints'),
+    cFormat(),
+  ]
+}
+
+export const UNIT_TESTS: Check = {
+  name: 'unit tests',
+  program: process.execPath,
+  args: [
+    '--test',
+    '--test-isolation=none',
+    '--test-reporter=spec',
+    '--test-timeout=30000',
+    'src/**/*.test.ts',
+    'scripts/**/*.test.ts',
+  ],
+}
+
+function cFormat(): Check {
+  const files = listSourceFiles(ROOT).filter(file => /\.[ch]$/.test(file))
+  const { stdout } = spawnSync('clang-format', ['--version'], { encoding: 'utf8' })
+  const version = /version (\d+)/.exec(stdout ?? '')?.[1]
+  const skip =
+    version === CLANG_FORMAT_MAJOR
+      ? undefined
+      : `needs clang-format ${CLANG_FORMAT_MAJOR}; ${version ?? 'none'} is here`
+  return {
+    name: 'format of C',
+    program: 'clang-format',
+    args: ['--dry-run', '--Werror', '--ferror-limit=10', ...files],
+    skip,
+  }
+}
+
+export async function runCheck(check: Check): Promise<CheckResult> {
+  const startedAt = performance.now()
+  const { code, output } = await run(check.program, check.args, { cwd: ROOT, env: { ...process.env, NO_COLOR: '1' } })
+  return { check, ok: code === 0, seconds: (performance.now() - startedAt) / 1000, output }
+}

@@ -1,0 +1,84 @@
+// The import rules of the project as data. An area is a folder of `src`, or one of `test`, `bench` and `scripts`. This file says what
+// each may import; `imports.ts` reads imports out of files and judges them. Why the order is as it is:
+// docs/decisions/0001-import-order.md.
+
+export type ExtraEdge = {
+  readonly from: string
+  readonly to: string
+  /** Why the order does not serve here. */
+  readonly because: string
+}
+
+export type ImportRules = {
+  /** Lowest first. An area may import the areas of lower levels, never a sibling or a higher one. */
+  readonly levels: readonly (readonly string[])[]
+  /** Areas that may import less than their level allows: only these. */
+  readonly onlyFrom: Readonly<Record<string, readonly string[]>>
+  /** The exceptions, each with its reason. */
+  readonly extraEdges: readonly ExtraEdge[]
+  /** Areas that import no `node:` module, so that they are deterministic and can run in a browser. Their tests may. */
+  readonly pureAreas: readonly string[]
+  /** Node's modules that reach outside the process, and the only areas that may import them. Tests may everywhere. */
+  readonly inputOutputModules: readonly string[]
+  readonly inputOutputAreas: readonly string[]
+  /** npm packages that belong to one area. */
+  readonly packageOwners: Readonly<Record<string, readonly string[]>>
+}
+
+export const IMPORT_RULES: ImportRules = {
+  levels: [
+    ['sys', 'ip'],
+    ['bpf', 'net', 'packet', 'state', 'labels', 'manifests'],
+    ['policy'],
+    ['maps', 'tables'],
+    ['trace'],
+    ['sources', 'controllers', 'reconcilers', 'observe', 'api'],
+    ['agent', 'cli'],
+    ['sandbox', 'test', 'bench'],
+    ['scripts'],
+  ],
+  onlyFrom: {
+    policy: ['ip', 'labels', 'manifests'],
+    scripts: [],
+  },
+  extraEdges: [
+    { from: 'cli', to: 'agent', because: '`axoneme agent` is a command' },
+    { from: 'cli', to: 'sandbox', because: '`axoneme sandbox` is a command' },
+    { from: 'test', to: 'sandbox', because: 'end-to-end tests run in the sandbox' },
+    { from: 'bench', to: 'sandbox', because: 'benchmarks measure the sandbox' },
+  ],
+  pureAreas: ['policy', 'labels', 'ip', 'manifests', 'packet', 'trace'],
+  inputOutputModules: [
+    'child_process',
+    'cluster',
+    'dgram',
+    'dns',
+    'fs',
+    'http',
+    'http2',
+    'https',
+    'inspector',
+    'module',
+    'net',
+    'readline',
+    'repl',
+    'sqlite',
+    'tls',
+    'worker_threads',
+  ],
+  inputOutputAreas: [
+    'sources',
+    'reconcilers',
+    'net',
+    'bpf',
+    'sys',
+    'agent',
+    'cli',
+    'sandbox',
+    'api',
+    'test',
+    'bench',
+    'scripts',
+  ],
+  packageOwners: { koffi: ['sys'] },
+}
