@@ -10,10 +10,10 @@ export type IpAddress = { readonly family: Family; readonly bytes: Uint8Array }
 /** Bits of an address in its own family. */
 export const ADDRESS_BITS: Readonly<Record<Family, 32 | 128>> = { 4: 32, 6: 128 }
 
-/** Text that had to be an address or a prefix, and is not. */
-export class IpSyntaxError extends Error {
-  override readonly name = 'IpSyntaxError'
-  readonly code = 'INVALID_IP'
+/** Text that had to be an IP or MAC address or a prefix, and is not. */
+export class AddressSyntaxError extends Error {
+  override readonly name = 'AddressSyntaxError'
+  readonly code = 'INVALID_ADDRESS'
 }
 
 /**
@@ -27,10 +27,10 @@ export function parseIp(text: string): IpAddress | undefined {
   return bytes && !isMapped(bytes) ? { family: 6, bytes } : undefined
 }
 
-/** As `parseIp`, for text that must be right. @throws IpSyntaxError */
+/** As `parseIp`, for text that must be right. @throws AddressSyntaxError */
 export function ip(text: string): IpAddress {
   const address = parseIp(text)
-  if (!address) throw new IpSyntaxError(`"${text}" is not an IP address`)
+  if (!address) throw new AddressSyntaxError(`"${text}" is not an IP address`)
   return address
 }
 

@@ -2,7 +2,7 @@
 // range. A prefix length counts in the prefix's own family (0-32 or 0-128); maps and
 // the trie use `mappedLength`, which counts in the 16-byte form. Pure.
 
-import { ADDRESS_BITS, type Family, formatIp, type IpAddress, IpSyntaxError, parseIp } from './address.ts'
+import { ADDRESS_BITS, AddressSyntaxError, type Family, formatIp, type IpAddress, parseIp } from './address.ts'
 
 /** A prefix. `bytes` are 16 (IPv4 mapped) with the host bits zeroed; `text` is canonical, such as `10.0.0.0/8`. */
 export type Cidr = {
@@ -25,10 +25,10 @@ export function parseCidr(text: string): ParsedCidr | undefined {
   return { ...cidr, hadHostBits: cidr.bytes.some((byte, i) => byte !== address.bytes[i]) }
 }
 
-/** As `parseCidr`, for text that must be right. @throws IpSyntaxError */
+/** As `parseCidr`, for text that must be right. @throws AddressSyntaxError */
 export function cidr(text: string): ParsedCidr {
   const prefix = parseCidr(text)
-  if (!prefix) throw new IpSyntaxError(`"${text}" is not a CIDR prefix`)
+  if (!prefix) throw new AddressSyntaxError(`"${text}" is not a CIDR prefix`)
   return prefix
 }
 
