@@ -21,6 +21,10 @@ const SYSCALL_NUMBERS = {
     pidfd_open: 434,
     open_tree: 428,
     mount_setattr: 442,
+    flock: 73,
+    fsopen: 430,
+    fsconfig: 431,
+    fsmount: 432,
   },
   arm64: {
     bpf: 280,
@@ -36,6 +40,10 @@ const SYSCALL_NUMBERS = {
     pidfd_open: 434,
     open_tree: 428,
     mount_setattr: 442,
+    flock: 32,
+    fsopen: 430,
+    fsconfig: 431,
+    fsmount: 432,
   },
 } as const
 
