@@ -1,0 +1,12 @@
+// The table store and the reconciler: all that the rest of the agent needs of them.
+
+export type { Backoff } from './attempts.ts'
+export { type Clock, ManualClock, systemClock } from './clock.ts'
+export { Database, type Scope, type Transaction } from './database.ts'
+export type { ReconcilerMetrics } from './metrics.ts'
+export { eachRow, type Failures, type OperationKind, type Operations, type Status } from './operations.ts'
+export { type ReconcileFailure, Reconciler, type ReconcilerOptions } from './reconciler.ts'
+export { type Row, rowsEqual } from './row.ts'
+export { defineTable, type PrintableTable, type Table, type TableSpec } from './table.ts'
+export { WaitError } from './waiters.ts'
+export { type Change, type Waitable, Watcher, waitForAny } from './watcher.ts'
