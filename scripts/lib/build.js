@@ -87,10 +87,11 @@ const programCommands = (flags, sources) => result => [['clang', ...flags, ...so
 
 /**
  * @param {string} root
+ * @param {readonly SourceFolder[]} [sourceFolders]
  * @returns {Target[]} those whose result is missing or older than its sources
  */
-export function findOutdated(root) {
-  return listTargets(root).filter(
+export function findOutdated(root, sourceFolders = SOURCE_FOLDERS) {
+  return listTargets(root, sourceFolders).filter(
     ({ output, stamp }) => !existsSync(path.join(root, output)) || readIfThere(stampFile(root, output)) !== stamp,
   )
 }

@@ -44,10 +44,10 @@ export function findMissing(packages, { searchPath, exists = existsSync }) {
 /**
  * Installs packages with apt-get, without questions. Fetches the package lists only when there are none or the installation fails.
  * @param {readonly DebianPackage[]} packages
- * @param {{ searchPath: string, note: (line: string) => void }} options
+ * @param {{ searchPath: string, note: (line: string) => void, listsFolder?: string }} options
  * @throws {SetUpError} with apt-get's own output
  */
-export async function installDebianPackages(packages, { searchPath, note }) {
+export async function installDebianPackages(packages, { searchPath, note, listsFolder = '/var/lib/apt/lists' }) {
   const names = packages.map(({ name }) => name)
   const apt = (/** @type {string[]} */ ...args) =>
     run('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3', ...args], {
@@ -60,7 +60,7 @@ export async function installDebianPackages(packages, { searchPath, note }) {
     if (code !== 0) throw new SetUpError('apt-get update failed: see its output above', { output })
   }
 
-  const haveLists = packageListsExist()
+  const haveLists = packageListsExist(listsFolder)
   if (!haveLists) await update()
   let { code, output } = await install()
   if (code !== 0 && output.includes('dpkg was interrupted')) {
@@ -82,9 +82,10 @@ export async function installDebianPackages(packages, { searchPath, note }) {
   }
 }
 
-function packageListsExist() {
+/** @param {string} listsFolder */
+function packageListsExist(listsFolder) {
   try {
-    return readdirSync('/var/lib/apt/lists').some(name => name.includes('_Packages'))
+    return readdirSync(listsFolder).some(name => name.includes('_Packages'))
   } catch {
     return false
   }

@@ -27,8 +27,8 @@ export type Violation = {
  * @returns in the order of lines
  */
 export function checkImports(file: string, text: string, rules: ImportRules): Violation[] {
-  const area = areaOf(file)
-  if (area === undefined || !levelOf(area, rules)) {
+  const area = areaOf(file, rules)
+  if (area === undefined) {
     const areas = rules.levels.flat().join(', ')
     return [{ file, line: 1, message: `is in no known area; the areas are ${areas} (scripts/lib/import-rules.ts)` }]
   }
@@ -57,7 +57,7 @@ function judge(importer: Importer, specifier: string | undefined, rules: ImportR
 function judgeFile({ file, area, isTest }: Importer, target: string, rules: ImportRules): string | undefined {
   if (target.endsWith('.test.ts') && area !== 'scripts')
     return `imports the test ${target}; share code in a file that is not a test`
-  const targetArea = areaOf(target)
+  const targetArea = areaOf(target, rules)
   if (targetArea === undefined) {
     const isData = isTest && target.endsWith('.json')
     return isData ? undefined : `imports ${target}, which is in no area`
@@ -99,13 +99,11 @@ export function allowedAreas(area: string, rules: ImportRules): readonly string[
   )
 }
 
-const levelOf = (area: string, rules: ImportRules): boolean => rules.levels.some(level => level.includes(area))
-
-/** @returns the folder of `src`, or `test`, `bench`, `scripts`; undefined for a file elsewhere, or directly in `src` */
-function areaOf(file: string): string | undefined {
+/** @returns the folder of `src`, or `test`, `bench`, `scripts`; undefined for a file elsewhere, directly in `src`, or in no declared area */
+function areaOf(file: string, rules: ImportRules): string | undefined {
   const [top, second, third] = file.split('/')
-  if (top !== 'src') return second === undefined ? undefined : top
-  return third === undefined ? undefined : second
+  const area = top === 'src' ? (third === undefined ? undefined : second) : top
+  return rules.levels.flat().find(declared => declared === area)
 }
 
 /** @throws Error when the file does not parse */

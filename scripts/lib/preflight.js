@@ -64,13 +64,13 @@ function findPlatformShortfalls({ platform, architecture }) {
   const shortfalls = []
   if (platform !== 'linux') {
     shortfalls.push({
-      need: `Linux; this is ${platform}`,
+      need: `Linux, but this is ${platform}`,
       remedy: 'use a Linux machine or virtual machine, such as Debian 12',
     })
   }
   if (!ARCHITECTURES.includes(architecture)) {
     shortfalls.push({
-      need: `an x86-64 or arm64 processor; this is ${architecture}`,
+      need: `an x86-64 or arm64 processor, but this is ${architecture}`,
       remedy: 'use a machine with one of these',
     })
   }
@@ -85,7 +85,7 @@ function findPrivilegeShortfalls({ userId, capabilities, underSudo, bpf }) {
   if (userId !== 0) {
     return [
       {
-        need: `root; this is user ${userId}`,
+        need: `root, but this is user ${userId}`,
         remedy: underSudo
           ? 'this npm gives up root in a folder of another user: use sudo node scripts/start.js in place of sudo npm'
           : 'run the same command as root, for example with sudo',
@@ -106,7 +106,7 @@ function findPrivilegeShortfalls({ userId, capabilities, underSudo, bpf }) {
   if (bpf === 'refused') {
     return [
       {
-        need: 'permission to use BPF; bpf(2) is refused even to this root',
+        need: 'permission to use BPF, but bpf(2) is refused even to this root',
         remedy: "leave the container or loosen its seccomp profile, or turn the kernel's lockdown off",
       },
     ]
@@ -124,28 +124,31 @@ function findKernelShortfalls({ kernelRelease, bpf, btf, cgroup2, namespaces }) 
   const { major, minor } = OLDEST_KERNEL
   if (!kernel || kernel.major < major || (kernel.major === major && kernel.minor < minor)) {
     shortfalls.push({
-      need: `kernel ${major}.${minor} or newer; this is ${kernelRelease}`,
+      need: `kernel ${major}.${minor} or newer, but this is ${kernelRelease}`,
       remedy: 'boot a newer one: Debian 12 has 6.1, and 6.6 or newer is recommended',
     })
   }
   if (bpf === 'missing') {
-    shortfalls.push({ need: 'BPF; this kernel has no bpf(2)', remedy: 'boot a kernel built with CONFIG_BPF_SYSCALL=y' })
+    shortfalls.push({
+      need: 'BPF, but this kernel has no bpf(2)',
+      remedy: 'boot a kernel built with CONFIG_BPF_SYSCALL=y',
+    })
   }
   if (!btf) {
     shortfalls.push({
-      need: 'BTF of the kernel; there is no /sys/kernel/btf/vmlinux',
+      need: 'BTF of the kernel, but there is no /sys/kernel/btf/vmlinux',
       remedy: 'boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, and have /sys mounted',
     })
   }
   if (cgroup2 === 'missing') {
     shortfalls.push({
-      need: 'cgroup v2; it is neither mounted nor known to this kernel',
+      need: 'cgroup v2, but it is neither mounted nor known to this kernel',
       remedy: 'boot a kernel built with CONFIG_CGROUPS=y, and have /proc mounted',
     })
   }
   if (!namespaces) {
     shortfalls.push({
-      need: 'network, mount and PID namespaces; this kernel lacks one of them',
+      need: 'network, mount and PID namespaces, but this kernel lacks one of them',
       remedy: 'boot a kernel built with CONFIG_NET_NS=y and CONFIG_PID_NS=y, and have /proc mounted',
     })
   }
@@ -162,18 +165,18 @@ function findPackageShortfalls(machine, { root, debianPackages, npmPackages }) {
   const names = debianPackages.join(', ')
   if (debianPackages.length > 0 && !machine.aptGet) {
     shortfalls.push({
-      need: `the Debian packages ${names}; there is no apt-get to install them`,
+      need: `the Debian packages ${names}, but there is no apt-get to install them`,
       remedy: "install what they contain with this system's own package manager, or use Debian 12",
     })
   } else if (debianPackages.length > 0 && machine.userId !== 0 && !root) {
     shortfalls.push({
-      need: `the Debian packages ${names}; they are not installed, and this is not root`,
+      need: `the Debian packages ${names}, but they are not installed and this is not root`,
       remedy: `run the same command as root once, or: sudo apt-get install ${debianPackages.join(' ')}`,
     })
   }
   if (npmPackages && !machine.npm) {
     shortfalls.push({
-      need: 'npm; it is not installed',
+      need: 'npm, but it is not installed',
       remedy: 'apt-get install npm, or take Node from nodejs.org, which brings it',
     })
   }
@@ -188,10 +191,10 @@ function findPackageShortfalls(machine, { root, debianPackages, npmPackages }) {
 export function describeShortfalls(shortfalls, purpose) {
   const [first, ...others] = shortfalls
   if (first && others.length === 0) {
-    return `cannot ${purpose}: this needs ${first.need}. What to do: ${first.remedy}. Nothing was changed.`
+    return `cannot ${purpose}: it needs ${first.need}. What to do: ${first.remedy}. Nothing was changed.`
   }
   const lines = shortfalls.map(({ need, remedy }) => `  - ${need}\n      ${remedy}`)
-  return `cannot ${purpose}. This needs:\n${lines.join('\n')}\nNothing was changed.`
+  return `cannot ${purpose}. It needs:\n${lines.join('\n')}\nNothing was changed.`
 }
 
 /**

@@ -47,7 +47,7 @@ export async function setUp(purpose, { root, progress, say, searchPath = cleanSe
   if (isNothing(work)) return
   if (!isWritable(root))
     throw new SetUpError(
-      `cannot ${purpose.name} here: ${root} is not set up, and not yours to write to. Nothing was changed.`,
+      `cannot ${purpose.name}: ${root} is not set up yet, and user ${process.geteuid?.()} may not write to it. What to do: run the same command once as its owner. Nothing was changed.`,
     )
   if (work.npmPackages) await requireNpm(searchPath)
 
