@@ -1,4 +1,4 @@
-// The one door to what a checkout can do: node scripts/start.js demo|test|check|bench [-- arguments passed on].
+// The one door to what a checkout can do: node scripts/start.js demo|test|check|format|bench [-- arguments passed on].
 // Sets up what the command needs and then runs it with the project's own Node 24, whatever Node started this.
 // This file must parse on every Node since 12, so that an old one gets a clear message; the work is in lib/.
 

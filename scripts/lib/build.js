@@ -27,7 +27,6 @@ const NATIVE_FLAGS = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror']
 /** @type {readonly SourceFolder[]} */
 export const SOURCE_FOLDERS = [
   { folder: 'bpf', makes: 'objects', output: 'build', flags: BPF_FLAGS },
-  { folder: 'test/bpf', makes: 'objects', output: 'build/test', flags: BPF_FLAGS },
   // Static: they start faster, and run where there is no library folder.
   { folder: 'src/sandbox/pod-init', makes: 'program', output: 'build', flags: [...NATIVE_FLAGS, '-static'] },
   { folder: 'cni', makes: 'programs', output: 'build', flags: [...NATIVE_FLAGS, '-static'] },

@@ -12,6 +12,8 @@ export type Check = {
   readonly args: readonly string[]
   /** Why the check cannot be made on this machine, if so. */
   readonly skip?: string | undefined
+  /** Makes a tool's output short enough to read. */
+  readonly digest?: (output: string) => string
 }
 
 export type CheckResult = {
@@ -56,8 +58,15 @@ export const UNIT_TESTS: Check = {
   ],
 }
 
+/** Lays out everything that the two checks of format look at. */
+export function formatters(): Check[] {
+  const c = cFormat()
+  return [tool('format', 'biome', 'check', '--write', '--colors=off'), { ...c, args: ['-i', ...cFiles()] }]
+}
+
+const cFiles = (): string[] => listSourceFiles(ROOT).filter(file => /\.[ch]$/.test(file))
+
 function cFormat(): Check {
-  const files = listSourceFiles(ROOT).filter(file => /\.[ch]$/.test(file))
   const { stdout } = spawnSync('clang-format', ['--version'], { encoding: 'utf8' })
   const version = /version (\d+)/.exec(stdout ?? '')?.[1]
   const skip =
@@ -67,13 +76,27 @@ function cFormat(): Check {
   return {
     name: 'format of C',
     program: 'clang-format',
-    args: ['--dry-run', '--Werror', '--ferror-limit=10', ...files],
+    args: ['--dry-run', '--Werror', ...cFiles()],
     skip,
+    digest: filesToFormat,
   }
+}
+
+/** clang-format prints every line that it would change; what to do about them is one command. */
+function filesToFormat(output: string): string {
+  const files = [...new Set([...output.matchAll(/^(\S+\.[ch]):\d+:\d+: error:/gm)].map(([, file]) => file))]
+  return files.length > 0
+    ? `these are not in the style of .clang-format; put them right with npm run format:\n  ${files.join('\n  ')}`
+    : output
 }
 
 export async function runCheck(check: Check): Promise<CheckResult> {
   const startedAt = performance.now()
   const { code, output } = await run(check.program, check.args, { cwd: ROOT, env: { ...process.env, NO_COLOR: '1' } })
-  return { check, ok: code === 0, seconds: (performance.now() - startedAt) / 1000, output }
+  return {
+    check,
+    ok: code === 0,
+    seconds: (performance.now() - startedAt) / 1000,
+    output: code === 0 ? output : (check.digest?.(output) ?? output),
+  }
 }

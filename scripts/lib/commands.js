@@ -42,6 +42,11 @@ export const COMMANDS = {
     purpose: { name: 'check', kernel: false, root: false, debianPackages: [], npmPackages: true, build: 'if possible' },
     nodeArguments: args => ['scripts/check.ts', ...args],
   },
+  format: {
+    summary: 'lays out every file in the style of the house',
+    purpose: { name: 'format', kernel: false, root: false, debianPackages: [], npmPackages: true, build: 'no' },
+    nodeArguments: args => ['scripts/format.ts', ...args],
+  },
   bench: {
     summary: 'measures, each against its yardstick; as root',
     purpose: { name: 'run the benchmarks', ...EVERYTHING },

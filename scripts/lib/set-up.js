@@ -18,7 +18,7 @@ import { cleanSearchPath, run } from './programs.js'
  * @property {boolean} root
  * @property {readonly import('./debian-packages.js').DebianPackage['for'][]} debianPackages which of them to install
  * @property {boolean} npmPackages
- * @property {'always' | 'if possible'} build if possible: only when the compiler and headers are there already
+ * @property {'always' | 'if possible' | 'no'} build if possible: only when the compiler and headers are there already
  */
 
 /**
@@ -61,7 +61,7 @@ export async function setUp(purpose, { root, progress, say, searchPath = cleanSe
       )
     }
     if (work.npmPackages) await progress.step('npm packages', note => installNpmPackages({ root, searchPath, note }))
-    const outdated = work.skippedBuild ? [] : findOutdated(root)
+    const outdated = work.skippedBuild || purpose.build === 'no' ? [] : findOutdated(root)
     if (outdated.length > 0) {
       await progress.step(`compile: ${outdated.map(({ output }) => output).join(', ')}`, note =>
         build(outdated, { root, searchPath, note }),
@@ -78,7 +78,7 @@ export async function setUp(purpose, { root, progress, say, searchPath = cleanSe
  */
 function findWork(purpose, root, searchPath) {
   const missing = findMissing(DEBIAN_PACKAGES, { searchPath })
-  const outdated = findOutdated(root)
+  const outdated = purpose.build === 'no' ? [] : findOutdated(root)
   return {
     debianPackages: missing.filter(debianPackage => purpose.debianPackages.includes(debianPackage.for)),
     npmPackages: purpose.npmPackages && !npmPackagesAreCurrent(root),
