@@ -12,6 +12,7 @@
 #include "lib/packet.h"
 #include "lib/endpoint.h"
 #include "lib/neighbour.h"
+#include "lib/schema.h"
 #include "lib/track.h"
 
 /* The one way out: counts the packet, reports it where there is something to tell. */

@@ -1,0 +1,221 @@
+// The datapath as one object: its programs and its maps with their types. Loading
+// checks first that C and TypeScript know the same layouts. Who attaches programs
+// and what stands in the maps is the business of others.
+
+import { readFileSync } from 'node:fs'
+import {
+  type BpfMap,
+  compileCodec,
+  type KernelMap,
+  type LoadedObject,
+  loadObject,
+  type MapReference,
+  MemoryMap,
+  type ObjectSpec,
+  PinDirectory,
+  type PinDirectoryOptions,
+  type Program,
+  parseObject,
+} from '../bpf/index.ts'
+import type { Address } from './address.ts'
+import type { Flow, FlowKey, Runtime } from './conntrack.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { EventCount } from './event.ts'
+import type { FragmentKey, FragmentPorts } from './fragment.ts'
+import type { IpcacheEntry, IpcacheKey } from './ipcache.ts'
+import { LayoutError } from './layout.ts'
+import type { PolicyEntry, PolicyKey } from './policy.ts'
+import { readSchema, type Schema } from './schema.ts'
+import type { PacketCount } from './verdict.ts'
+
+/** Key and value of every map that is read and written by element, under its name in C. */
+export type MapElements = {
+  readonly endpoints: readonly [Address, Endpoint]
+  readonly ipcache: readonly [IpcacheKey, IpcacheEntry]
+  readonly flows: readonly [FlowKey, Flow]
+  readonly fragments: readonly [FragmentKey, FragmentPorts]
+  readonly runtime: readonly [number, Runtime]
+  readonly packet_counts: readonly [number, readonly PacketCount[]]
+  readonly event_counts: readonly [number, readonly EventCount[]]
+}
+
+/** The same maps, in the kernel or in memory. `policy_maps` takes a map and gives back its id. */
+export type DatapathMaps = {
+  readonly [Name in keyof MapElements]: BpfMap<MapElements[Name][0], MapElements[Name][1]>
+} & { readonly policy_maps: BpfMap<number, number, MapReference> }
+
+/** In the kernel; closed with the datapath. */
+export type KernelDatapathMaps = {
+  readonly [Name in keyof MapElements]: KernelMap<MapElements[Name][0], MapElements[Name][1]>
+} & { readonly policy_maps: KernelMap<number, number, MapReference>; readonly events: KernelMap }
+
+export type PolicyMap = BpfMap<PolicyKey, PolicyEntry>
+
+const ELEMENT_MAPS = [
+  'endpoints',
+  'ipcache',
+  'flows',
+  'fragments',
+  'runtime',
+  'packet_counts',
+  'event_counts',
+  'policy_maps',
+] as const
+const MAPS = [...ELEMENT_MAPS, 'events'] as const
+export type MapName = (typeof MAPS)[number]
+const PROGRAMS = ['from_pod', 'to_pod'] as const
+export type ProgramName = (typeof PROGRAMS)[number]
+
+/** `const volatile` globals of the datapath that may differ from what C says. */
+export type DatapathConstants = {
+  readonly flow_events?: boolean
+  readonly report_interval_seconds?: number
+  readonly tcp_open_seconds?: number
+  readonly tcp_established_seconds?: number
+  readonly tcp_closing_seconds?: number
+  readonly other_seconds?: number
+}
+
+export type DatapathOptions = {
+  /** Path of the compiled object, or the object as `readDatapathObject` gives it. */
+  readonly object: string | ObjectSpec
+  /** 6 bytes: of the host side of every pod's veth pair. */
+  readonly hostMac: Uint8Array
+  /** max_entries of maps (bytes, of `events`) instead of what C says. */
+  readonly sizes?: Partial<Readonly<Record<MapName, number>>>
+  readonly constants?: DatapathConstants
+  /** A folder in a bpffs: all maps are kept there, by schema version, and taken up again from there. */
+  readonly pins?: string
+  readonly pinOptions?: PinDirectoryOptions
+}
+
+export type DatapathObject = { readonly spec: ObjectSpec; readonly schema: Schema }
+
+/**
+ * A compiled datapath, checked against what this program knows.
+ * @throws LayoutError, FormatError, or ENOENT where the file is not there
+ */
+export function readDatapathObject(object: string | ObjectSpec): DatapathObject {
+  const spec = typeof object === 'string' ? parseObject(readFileSync(object)) : object
+  const missing = [
+    ...MAPS.filter(name => !spec.maps.has(name)).map(name => `there is no map ${name}`),
+    ...[...spec.maps.keys()]
+      .filter(name => !(MAPS as readonly string[]).includes(name))
+      .map(name => `there is a map ${name} that this program does not know`),
+    ...PROGRAMS.filter(name => !spec.programs.has(name)).map(name => `there is no program ${name}`),
+  ]
+  if (missing.length > 0) throw new LayoutError(missing)
+  return { spec, schema: readSchema(spec.btf) }
+}
+
+export class Datapath {
+  readonly schema: Schema
+  readonly spec: ObjectSpec
+  readonly maps: KernelDatapathMaps
+  readonly programs: Readonly<Record<ProgramName, Program>>
+  /** Where the maps are pinned; links may be pinned in a folder beside them. */
+  readonly pins: PinDirectory | undefined
+  readonly #object: LoadedObject
+
+  constructor(object: LoadedObject, schema: Schema, pins: PinDirectory | undefined) {
+    this.#object = object
+    this.schema = schema
+    this.spec = object.spec
+    this.pins = pins
+    this.maps = Object.fromEntries(MAPS.map(name => [name, object.map(name)])) as unknown as KernelDatapathMaps
+    this.programs = { from_pod: object.program('from_pod'), to_pod: object.program('to_pod') }
+  }
+
+  /**
+   * A policy map with its entries, not yet in force: put it into `maps.policy_maps`, then close it.
+   * @throws MapFullError when the entries are more than `maxEntries`
+   */
+  createPolicyMap(
+    elements: Iterable<readonly [PolicyKey, PolicyEntry]>,
+    options: { readonly maxEntries?: number; readonly name?: string } = {},
+  ): KernelMap<PolicyKey, PolicyEntry> {
+    const map = this.#object.createInnerMap<PolicyKey, PolicyEntry>('policy_maps', options)
+    try {
+      map.updateBatch(elements)
+      return map
+    } catch (error) {
+      map.close()
+      throw error
+    }
+  }
+
+  /** Gives back all descriptors. What is pinned or attached lives on. */
+  close(): void {
+    this.#object.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/**
+ * Loads the datapath into this kernel. Nothing is attached.
+ * @throws LayoutError, and what `loadObject` and `PinDirectory.open` throw
+ */
+export function loadDatapath(options: DatapathOptions): Datapath {
+  const { spec, schema } = readDatapathObject(options.object)
+  const pins =
+    options.pins === undefined ? undefined : PinDirectory.open(options.pins, schema.version, options.pinOptions)
+  const object = loadObject(spec, {
+    rodata: { ...options.constants, host_mac: options.hostMac },
+    ...(options.sizes ? { maxEntries: options.sizes } : {}),
+    ...(pins ? { pins, pinned: MAPS } : {}),
+  })
+  return new Datapath(object, schema, pins)
+}
+
+/** Maps of the same layouts in memory: for tests, and for predicting what the datapath would do. */
+export class MemoryDatapath {
+  readonly schema: Schema
+  readonly maps: DatapathMaps
+  readonly #policyMaps = new Map<number, PolicyMap>()
+  readonly #spec: ObjectSpec
+
+  constructor(object: string | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
+    const { spec, schema } = readDatapathObject(object)
+    this.schema = schema
+    this.#spec = spec
+    const maps = ELEMENT_MAPS.map(name => {
+      const declared = spec.maps.get(name)
+      if (!declared) throw new LayoutError([`there is no map ${name}`])
+      return [name, MemoryMap.create({ ...declared, maxEntries: sizes[name] ?? declared.maxEntries })]
+    })
+    this.maps = Object.fromEntries(maps) as DatapathMaps
+  }
+
+  createPolicyMap(
+    elements: Iterable<readonly [PolicyKey, PolicyEntry]>,
+    options: { readonly maxEntries?: number } = {},
+  ): PolicyMap {
+    const declared = this.#spec.maps.get('policy_maps')?.inner
+    if (!declared) throw new LayoutError(['policy_maps is not a map of maps'])
+    const map = MemoryMap.create<PolicyKey, PolicyEntry>({
+      ...declared,
+      maxEntries: options.maxEntries ?? declared.maxEntries,
+    })
+    map.updateBatch(elements)
+    this.#policyMaps.set(map.id, map)
+    return map
+  }
+
+  /** The policy map behind a key of `policy_maps`. */
+  policyMap(key: number): PolicyMap | undefined {
+    const id = this.maps.policy_maps.get(key)
+    return id === undefined ? undefined : this.#policyMaps.get(id)
+  }
+}
+
+/** The value that C gives a `const volatile` global. @throws LayoutError for one it does not have */
+export function constantOf(spec: ObjectSpec, name: keyof DatapathConstants): unknown {
+  const variable = spec.variables.get(name)
+  const content = variable && spec.dataSections.get(variable.section)?.content
+  if (!variable || !content) throw new LayoutError([`there is no constant ${name}`])
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength)
+  return compileCodec(spec.btf, variable.typeId, name).decode(view, variable.offset)
+}

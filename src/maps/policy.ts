@@ -1,0 +1,100 @@
+// bpf/lib/policy.h: entries of a policy map, from and to the terms of the policy
+// engine. Which map an endpoint uses stands in its endpoint entry.
+
+import { type EnumTable, enumeration, type StructValue, struct } from './layout.ts'
+import type { TrafficDirection } from './verdict.ts'
+
+export const policyVerdictShape = enumeration('policy_verdict', 'POLICY_', ['ALLOW', 'DENY'])
+export const policyFlagsShape = enumeration('policy_flags', 'POLICY_', ['AUDIT'])
+export const policyPrefixShape = enumeration('policy_prefix', 'POLICY_PREFIX_', ['ANY_PROTOCOL', 'ANY_PORT', 'FULL'])
+
+export const policyKeyShape = struct('policy_key', {
+  prefix_length: 'number',
+  identity: 'number',
+  direction: 'number',
+  protocol: 'number',
+  port: 'number',
+})
+export type PolicyKey = StructValue<typeof policyKeyShape>
+
+export const policyEntryShape = struct('policy_entry', {
+  precedence: 'number',
+  rule: 'number',
+  verdict: 'number',
+  flags: 'number',
+  proxy_port: 'number',
+})
+export type PolicyEntry = StructValue<typeof policyEntryShape>
+
+/** What the policy engine says; `identity` 0 is any peer, `protocol` 0 any protocol, `port` of ICMP its type. */
+export type PolicyTerm = {
+  readonly direction: 'ingress' | 'egress'
+  readonly identity: number
+  readonly protocol: number
+  readonly port: number
+  /** 0 to 16: bits of the port that count. */
+  readonly portPrefixLength: number
+  readonly verdict: 'allow' | 'deny'
+  readonly precedence: number
+}
+
+type PolicyEnums = {
+  readonly policyVerdict: EnumTable<(typeof policyVerdictShape.names)[number]>
+  readonly policyPrefix: EnumTable<(typeof policyPrefixShape.names)[number]>
+  readonly trafficDirection: EnumTable<TrafficDirection>
+}
+
+/**
+ * A map element of a term and the number of the rule that made it.
+ * @throws RangeError for a term that no key can say: a port of any protocol, or port bits beyond the prefix
+ */
+export function policyElement(enums: PolicyEnums, term: PolicyTerm, rule: number): [PolicyKey, PolicyEntry] {
+  const { protocol, port, portPrefixLength } = term
+  const { ANY_PROTOCOL, ANY_PORT } = enums.policyPrefix.number
+  if (protocol === 0 && (port !== 0 || portPrefixLength !== 0))
+    throw new RangeError(`a policy entry for any protocol cannot name port ${port}/${portPrefixLength}`)
+  if (portPrefixLength < 0 || portPrefixLength > 16 || (port & (0xffff >> portPrefixLength)) !== 0)
+    throw new RangeError(`port ${port} has bits beyond its prefix of ${portPrefixLength}`)
+  const key = {
+    prefix_length: protocol === 0 ? ANY_PROTOCOL : ANY_PORT + portPrefixLength,
+    identity: term.identity,
+    direction: enums.trafficDirection.number[term.direction === 'ingress' ? 'INGRESS' : 'EGRESS'],
+    protocol,
+    port,
+  }
+  const entry = {
+    precedence: term.precedence,
+    rule,
+    verdict: enums.policyVerdict.number[term.verdict === 'allow' ? 'ALLOW' : 'DENY'],
+    flags: 0,
+    proxy_port: 0,
+  }
+  return [key, entry]
+}
+
+/** The inverse of `policyElement`. */
+export function policyTerm(
+  enums: PolicyEnums,
+  key: PolicyKey,
+  entry: PolicyEntry,
+): PolicyTerm & { readonly rule: number } {
+  const { ANY_PORT } = enums.policyPrefix.number
+  return {
+    direction: key.direction === enums.trafficDirection.number.INGRESS ? 'ingress' : 'egress',
+    identity: key.identity,
+    protocol: key.protocol,
+    port: key.port,
+    portPrefixLength: Math.max(0, key.prefix_length - ANY_PORT),
+    verdict: entry.verdict === enums.policyVerdict.number.ALLOW ? 'allow' : 'deny',
+    precedence: entry.precedence,
+    rule: entry.rule,
+  }
+}
+
+/** The question that the datapath asks a policy map. */
+export function policyQuestion(
+  enums: PolicyEnums,
+  question: Pick<PolicyKey, 'identity' | 'direction' | 'protocol' | 'port'>,
+): PolicyKey {
+  return { prefix_length: enums.policyPrefix.number.FULL, ...question }
+}

@@ -1,0 +1,71 @@
+// What the compiled datapath says of itself, read once from its BTF: all enums, the
+// event layout, the schema version. Reading checks every layout that this program
+// relies on, so whoever holds a `Schema` knows that C and TypeScript agree. Pure.
+
+import type { Btf } from '../bpf/index.ts'
+import { addressShape } from './address.ts'
+import { flowFlagsShape, flowKeyShape, flowShape, runtimeShape } from './conntrack.ts'
+import { endpointShape } from './endpoint.ts'
+import { eventCountShape, eventKindShape, flowEventLayout, flowEventShape, observationPointShape } from './event.ts'
+import { fragmentKeyShape, fragmentPortsShape } from './fragment.ts'
+import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentityShape } from './ipcache.ts'
+import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
+import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
+import { dropReasonShape, packetCountShape, trafficDirectionShape, verdictShape } from './verdict.ts'
+
+const schemaShape = enumeration('schema', 'SCHEMA_', ['VERSION'])
+
+const structs = [
+  addressShape,
+  endpointShape,
+  eventCountShape,
+  flowEventShape,
+  flowKeyShape,
+  flowShape,
+  fragmentKeyShape,
+  fragmentPortsShape,
+  ipcacheEntryShape,
+  ipcacheKeyShape,
+  packetCountShape,
+  policyEntryShape,
+  policyKeyShape,
+  runtimeShape,
+]
+
+const enums = {
+  verdict: verdictShape,
+  dropReason: dropReasonShape,
+  trafficDirection: trafficDirectionShape,
+  eventKind: eventKindShape,
+  observationPoint: observationPointShape,
+  flowFlags: flowFlagsShape,
+  ipcacheFlags: ipcacheFlagsShape,
+  reservedIdentity: reservedIdentityShape,
+  policyVerdict: policyVerdictShape,
+  policyFlags: policyFlagsShape,
+  policyPrefix: policyPrefixShape,
+}
+
+export type Schema = ReturnType<typeof readSchema>
+
+/** @throws LayoutError naming every difference between the object and this program */
+export function readSchema(btf: Btf) {
+  const differences = layoutDifferences(btf, structs, [schemaShape, ...Object.values(enums)])
+  if (differences.length > 0) throw new LayoutError(differences)
+  return {
+    /** Raised when pinned maps of before cannot be used any more. */
+    version: readEnum(btf, schemaShape).number.VERSION,
+    verdict: readEnum(btf, enums.verdict),
+    dropReason: readEnum(btf, enums.dropReason),
+    trafficDirection: readEnum(btf, enums.trafficDirection),
+    eventKind: readEnum(btf, enums.eventKind),
+    observationPoint: readEnum(btf, enums.observationPoint),
+    flowFlags: readEnum(btf, enums.flowFlags),
+    ipcacheFlags: readEnum(btf, enums.ipcacheFlags),
+    reservedIdentity: readEnum(btf, enums.reservedIdentity),
+    policyVerdict: readEnum(btf, enums.policyVerdict),
+    policyFlags: readEnum(btf, enums.policyFlags),
+    policyPrefix: readEnum(btf, enums.policyPrefix),
+    flowEvent: flowEventLayout(btf),
+  } as const
+}
