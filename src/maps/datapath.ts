@@ -2,7 +2,6 @@
 // checks first that C and TypeScript know the same layouts. Who attaches programs
 // and what stands in the maps is the business of others.
 
-import { readFileSync } from 'node:fs'
 import {
   type BpfMap,
   compileCodec,
@@ -77,8 +76,8 @@ export type DatapathConstants = {
 }
 
 export type DatapathOptions = {
-  /** Path of the compiled object, or the object as `readDatapathObject` gives it. */
-  readonly object: string | ObjectSpec
+  /** The compiled object: its bytes, or its parsed form. */
+  readonly object: Uint8Array | ObjectSpec
   /** 6 bytes: of the host side of every pod's veth pair. */
   readonly hostMac: Uint8Array
   /** max_entries of maps (bytes, of `events`) instead of what C says. */
@@ -93,10 +92,10 @@ export type DatapathObject = { readonly spec: ObjectSpec; readonly schema: Schem
 
 /**
  * A compiled datapath, checked against what this program knows.
- * @throws LayoutError, FormatError, or ENOENT where the file is not there
+ * @throws LayoutError, FormatError
  */
-export function readDatapathObject(object: string | ObjectSpec): DatapathObject {
-  const spec = typeof object === 'string' ? parseObject(readFileSync(object)) : object
+export function readDatapathObject(object: Uint8Array | ObjectSpec): DatapathObject {
+  const spec = object instanceof Uint8Array ? parseObject(object) : object
   const missing = [
     ...MAPS.filter(name => !spec.maps.has(name)).map(name => `there is no map ${name}`),
     ...[...spec.maps.keys()]
@@ -177,7 +176,7 @@ export class MemoryDatapath {
   readonly #policyMaps = new Map<number, PolicyMap>()
   readonly #spec: ObjectSpec
 
-  constructor(object: string | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
+  constructor(object: Uint8Array | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
     const { spec, schema } = readDatapathObject(object)
     this.schema = schema
     this.#spec = spec

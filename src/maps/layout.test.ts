@@ -6,7 +6,7 @@ import test from 'node:test'
 import { parseObject } from '../bpf/index.ts'
 import { enumeration, layoutDifferences, readEnum, type StructShape, struct } from './layout.ts'
 
-const { btf } = parseObject(readFileSync(new URL('../../build/pod.bpf.o', import.meta.url)))
+const { btf } = parseObject(readFileSync(new URL('../../build/pod.o', import.meta.url)))
 
 const cases: { name: string; given: StructShape; want: string[] }[] = [
   {

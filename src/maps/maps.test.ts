@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
-import { fileURLToPath } from 'node:url'
 import * as fc from 'fast-check'
 import { compileCodec, parseObject } from '../bpf/index.ts'
 import { cidr, ip } from '../ip/index.ts'
@@ -24,7 +23,7 @@ import {
   worldEntries,
 } from './index.ts'
 
-const object = fileURLToPath(new URL('../../build/pod.bpf.o', import.meta.url))
+const object = readFileSync(new URL('../../build/pod.o', import.meta.url))
 const { schema, spec } = readDatapathObject(object)
 
 test('an object that lacks a map is refused by name', () => {
@@ -118,7 +117,7 @@ test('counters are summed over CPUs and named', () => {
 })
 
 test('the event reader and the decoder read the same record', () => {
-  const { btf } = parseObject(readFileSync(object))
+  const { btf } = parseObject(object)
   const codec = compileCodec<FlowEvent>(btf, btf.struct('flow_event').typeId)
   const event: FlowEvent = {
     time_ns: 0x1234_5678_9abc_def0n,
