@@ -119,6 +119,16 @@ export class Reconciler<R extends Row, I extends string = string> {
     return this.#waiters.wait({ what: this.#options.name, holds: () => this.#isSettled(), obstacle }, signal)
   }
 
+  /**
+   * Resolves when every change that was there at the call has been tried once, whether it worked or not: for another
+   * reconciler whose rows make sense only after these.
+   * @throws WaitError when the signal is aborted first, or the reconciler stops
+   */
+  attempted(signal?: AbortSignal): Promise<void> {
+    const holds = () => this.#phase === 'idle' && this.#watcher.size === 0
+    return this.#waiters.wait({ what: `a round of ${this.#options.name}`, holds, obstacle: () => undefined }, signal)
+  }
+
   get #refreshIntervalMs(): number {
     return this.#options.refreshIntervalMs ?? 300_000
   }

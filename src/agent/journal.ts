@@ -1,0 +1,96 @@
+// What the agent must remember over a restart, and the kernel cannot tell: which
+// labels an identity number stands for, which rule a rule number, which pod an
+// endpoint. An append-only file of JSON lines, written before what it speaks of is
+// programmed. It survives the end of the process, not of the machine: maps and
+// devices do not either.
+
+import fs from 'node:fs'
+import path from 'node:path'
+
+/** One fact: the newest record with its kind and key holds; a null value takes it back. */
+export type JournalRecord = { readonly kind: string; readonly key: string; readonly value: unknown }
+
+const COMPACT_AFTER_LINES = 20_000
+
+export class Journal {
+  readonly #path: string
+  readonly #facts = new Map<string, Map<string, unknown>>()
+  #fd: number
+  #lines = 0
+
+  /** Reads what an earlier run wrote. A last line that was cut short is ignored. */
+  constructor(file: string) {
+    this.#path = file
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    for (const line of readLines(file)) this.#apply(line)
+    this.#fd = this.#compact()
+  }
+
+  /** Facts of one kind, by key, in the order in which the keys first came. */
+  entries(kind: string): ReadonlyMap<string, unknown> {
+    return this.#facts.get(kind) ?? new Map()
+  }
+
+  set(kind: string, key: string, value: unknown): void {
+    this.#append({ kind, key, value })
+  }
+
+  delete(kind: string, key: string): void {
+    if (this.#facts.get(kind)?.has(key)) this.#append({ kind, key, value: null })
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd)
+  }
+
+  #append(record: JournalRecord): void {
+    this.#apply(record)
+    fs.writeSync(this.#fd, `${JSON.stringify(record)}\n`)
+    if (++this.#lines > COMPACT_AFTER_LINES + 2 * this.#size()) {
+      fs.closeSync(this.#fd)
+      this.#fd = this.#compact()
+    }
+  }
+
+  #apply({ kind, key, value }: JournalRecord): void {
+    const facts = this.#facts.get(kind) ?? new Map<string, unknown>()
+    this.#facts.set(kind, facts)
+    if (value === null) facts.delete(key)
+    else facts.set(key, value)
+  }
+
+  #size(): number {
+    return this.#facts.values().reduce((sum, facts) => sum + facts.size, 0)
+  }
+
+  /** Writes a file with today's facts alone and opens it for more. */
+  #compact(): number {
+    const fresh = `${this.#path}.new`
+    const lines = [...this.#facts].flatMap(([kind, facts]) =>
+      [...facts].map(([key, value]) => `${JSON.stringify({ kind, key, value } satisfies JournalRecord)}\n`),
+    )
+    fs.writeFileSync(fresh, lines.join(''), { mode: 0o600 })
+    fs.renameSync(fresh, this.#path)
+    this.#lines = lines.length
+    return fs.openSync(this.#path, 'a')
+  }
+}
+
+function readLines(file: string): JournalRecord[] {
+  let text: string
+  try {
+    text = fs.readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+  const lines = text.split('\n')
+  lines.pop() // empty, or cut short
+  return lines.flatMap(line => {
+    try {
+      return [JSON.parse(line) as JournalRecord]
+    } catch {
+      return [] // a torn write that a later one was appended to
+    }
+  })
+}

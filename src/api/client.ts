@@ -1,0 +1,119 @@
+// Asks an agent over its unix socket. Errors of the agent come as ApiError with its
+// code; an agent that is not there as AgentUnreachableError, which says what to do.
+
+import http from 'node:http'
+import readline from 'node:readline'
+import type {
+  AgentStatus,
+  ApiErrorBody,
+  DropCount,
+  EndpointAnswer,
+  EndpointRequest,
+  MapInfo,
+  PrintedTable,
+  ProgramInfo,
+  TableSummary,
+} from './schema.ts'
+import { ApiError } from './server.ts'
+
+export class AgentUnreachableError extends Error {
+  override readonly name = 'AgentUnreachableError'
+  readonly code = 'AGENT_UNREACHABLE'
+
+  constructor(path: string, cause: NodeJS.ErrnoException) {
+    const reason =
+      cause.code === 'ENOENT'
+        ? 'there is no such socket'
+        : cause.code === 'ECONNREFUSED'
+          ? 'nobody listens there'
+          : cause.message
+    super(`no agent answers at ${path}: ${reason}`, { cause })
+  }
+}
+
+export class AgentClient {
+  readonly #socketPath: string
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath
+  }
+
+  status(): Promise<AgentStatus> {
+    return this.#ask('GET', '/v1/status')
+  }
+
+  tables(): Promise<TableSummary[]> {
+    return this.#ask('GET', '/v1/tables')
+  }
+
+  table(name: string): Promise<PrintedTable> {
+    return this.#ask('GET', `/v1/tables/${encodeURIComponent(name)}`)
+  }
+
+  maps(): Promise<MapInfo[]> {
+    return this.#ask('GET', '/v1/bpf/maps')
+  }
+
+  programs(): Promise<ProgramInfo[]> {
+    return this.#ask('GET', '/v1/bpf/programs')
+  }
+
+  drops(): Promise<DropCount[]> {
+    return this.#ask('GET', '/v1/bpf/counters')
+  }
+
+  addEndpoint(request: EndpointRequest, signal?: AbortSignal): Promise<EndpointAnswer> {
+    return this.#ask('POST', '/v1/endpoints', request, signal)
+  }
+
+  async deleteEndpoint(containerId: string, signal?: AbortSignal): Promise<void> {
+    await this.#ask('DELETE', `/v1/endpoints/${encodeURIComponent(containerId)}`, undefined, signal)
+  }
+
+  /** Flows as the agent formats them; ends when the agent or the signal does. */
+  async *flows<Flow>(query: Readonly<Record<string, string>>, signal?: AbortSignal): AsyncGenerator<Flow> {
+    const response = await this.#open('GET', `/v1/flows?${new URLSearchParams(query)}`, undefined, signal)
+    if (response.statusCode !== 200) await failed(response)
+    try {
+      for await (const line of readline.createInterface({ input: response, crlfDelay: Infinity }))
+        if (line) yield JSON.parse(line) as Flow
+    } catch (error) {
+      if (!signal?.aborted) throw error
+    } finally {
+      response.destroy()
+    }
+  }
+
+  async #ask<Answer>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer> {
+    const response = await this.#open(method, path, body, signal)
+    if (response.statusCode !== 200) await failed(response)
+    return JSON.parse(await textOf(response)) as Answer
+  }
+
+  #open(method: string, path: string, body: unknown, signal: AbortSignal | undefined): Promise<http.IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>()
+    const request = http.request({ socketPath: this.#socketPath, method, path, ...(signal && { signal }) }, resolve)
+    request.on('error', error => {
+      reject(signal?.aborted ? error : new AgentUnreachableError(this.#socketPath, error))
+    })
+    request.end(body === undefined ? undefined : JSON.stringify(body))
+    return promise
+  }
+}
+
+async function failed(response: http.IncomingMessage): Promise<never> {
+  const text = await textOf(response)
+  let error = { code: 'UNKNOWN', message: text }
+  try {
+    error = (JSON.parse(text) as ApiErrorBody).error
+  } catch {
+    // Not JSON: the text itself is all there is to say.
+  }
+  throw new ApiError(response.statusCode ?? 500, error.code, error.message)
+}
+
+async function textOf(response: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
+}

@@ -1,0 +1,84 @@
+// The agent's own API, declared once: what is asked and answered on its unix socket.
+// HTTP/1.1 with JSON, so that curl can speak it; streams are one JSON object a line.
+// Server and client both take their types from here.
+
+import { z } from 'zod'
+
+/** Wants a pod's interface, as a CNI ADD does. Answered when the pod's policy is enforced on its packets. */
+export const endpointRequest = z.strictObject({
+  containerId: z.string().min(1).max(253),
+  /** File of the pod's network namespace. */
+  netns: z.string().startsWith('/'),
+  /** Name of the interface to make in it. */
+  interface: z.string().regex(/^[a-zA-Z0-9_.-]{1,15}$/),
+  pod: z.strictObject({ namespace: z.string().min(1), name: z.string().min(1) }),
+})
+
+export type EndpointRequest = z.infer<typeof endpointRequest>
+
+export type EndpointAnswer = {
+  readonly id: number
+  readonly addresses: readonly string[]
+  readonly mac: string
+  readonly hostInterface: string
+}
+
+export type ReconcilerState = {
+  readonly name: string
+  readonly done: number
+  readonly pending: number
+  readonly failed: readonly { readonly key: string; readonly error: string; readonly attempts: number }[]
+}
+
+export type AgentStatus = {
+  readonly node: string
+  readonly version: string
+  readonly pid: number
+  readonly startedAt: string
+  /** Every source has delivered, and all that was wanted then is in the kernel. */
+  readonly ready: boolean
+  readonly readyAfterMs?: number
+  readonly kernel: string
+  readonly revision: number
+  readonly counts: Readonly<Record<string, number>>
+  readonly reconcilers: readonly ReconcilerState[]
+  readonly problems: readonly { readonly severity: string; readonly text: string }[]
+  readonly events: { readonly received: string; readonly lost: string }
+  readonly memoryBytes: number
+}
+
+export type TableSummary = { readonly name: string; readonly rows: number; readonly initialized: boolean }
+
+export type PrintedTable = {
+  readonly name: string
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
+export type MapInfo = {
+  readonly name: string
+  readonly type: string
+  readonly keyBytes: number
+  readonly valueBytes: number
+  readonly entries: number | null
+  readonly maxEntries: number
+}
+
+export type ProgramInfo = {
+  readonly name: string
+  readonly id: number
+  readonly tag: string
+  readonly translatedBytes: number
+  readonly jitedBytes: number
+  readonly attached: number
+}
+
+export type DropCount = {
+  readonly reason: string
+  readonly direction: string
+  readonly packets: string
+  readonly bytes: string
+}
+
+/** What every failed request answers. */
+export type ApiErrorBody = { readonly error: { readonly code: string; readonly message: string } }

@@ -1,0 +1,171 @@
+// A small HTTP server on a unix socket: JSON in, JSON out, streams as one object a
+// line. It knows routes, errors and limits; what an answer says is up to the routes.
+
+import fs from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import type { ApiErrorBody } from './schema.ts'
+
+const MAX_BODY_BYTES = 1 << 20
+const MAX_STREAMS = 64
+
+/** A request that failed for a reason that its sender should know. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.status = status
+    this.code = code
+  }
+}
+
+export type ApiRequest = {
+  /** Captured groups of the route's path, decoded. */
+  readonly parameters: readonly string[]
+  readonly query: URLSearchParams
+  /** Undefined without a body. */
+  readonly body: unknown
+  /** Aborted when the client goes. */
+  readonly signal: AbortSignal
+}
+
+export type Route = {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Matched whole. */
+  readonly path: RegExp
+} & (
+  | { readonly answer: (request: ApiRequest) => unknown }
+  /** Writes objects until it returns. `send` resolves when the client can take more. */
+  | { readonly stream: (request: ApiRequest, send: (item: unknown) => Promise<void>) => Promise<void> }
+)
+
+export type ApiServer = { close(): Promise<void> }
+
+/**
+ * Listens on a unix socket that only root can use. A socket file that nobody listens on is taken over.
+ * @throws Error when another process listens there
+ */
+export async function serveApi(path: string, routes: readonly Route[]): Promise<ApiServer> {
+  await removeStaleSocket(path)
+  let streams = 0
+  const server = http.createServer((request, response) => {
+    void handle(routes, request, response, change => {
+      streams += change
+      return streams
+    })
+  })
+  server.keepAliveTimeout = 60_000
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(path, resolve)
+  await promise
+  fs.chmodSync(path, 0o600)
+  return {
+    async close() {
+      const closed = Promise.withResolvers<void>()
+      server.close(() => closed.resolve())
+      server.closeAllConnections()
+      await closed.promise
+    },
+  }
+}
+
+async function removeStaleSocket(path: string): Promise<void> {
+  if (!fs.existsSync(path)) return
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const probe = net.connect(path, () => resolve(true))
+  probe.on('error', () => resolve(false))
+  const alive = await promise
+  probe.destroy()
+  if (alive) throw new Error(`another process serves ${path}: is an agent running there already?`)
+  fs.unlinkSync(path)
+}
+
+async function handle(
+  routes: readonly Route[],
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  countStream: (change: number) => number,
+): Promise<void> {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  try {
+    const url = new URL(request.url ?? '/', 'http://agent')
+    const { route, parameters } = findRoute(routes, request.method ?? 'GET', url.pathname)
+    const body = await readBody(request)
+    const asked: ApiRequest = { parameters, query: url.searchParams, body, signal: gone.signal }
+    if ('answer' in route) {
+      send(response, 200, (await route.answer(asked)) ?? {})
+      return
+    }
+    if (countStream(1) > MAX_STREAMS) {
+      countStream(-1)
+      throw new ApiError(503, 'TOO_MANY_STREAMS', `${MAX_STREAMS} streams are open already`)
+    }
+    try {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+      response.flushHeaders()
+      await route.stream(asked, item => writeLine(response, item, gone.signal))
+    } finally {
+      countStream(-1)
+      response.end()
+    }
+  } catch (error) {
+    if (response.headersSent) response.destroy()
+    else sendError(response, error)
+  }
+}
+
+function findRoute(routes: readonly Route[], method: string, path: string): { route: Route; parameters: string[] } {
+  let otherMethod = false
+  for (const route of routes) {
+    const match = route.path.exec(path)
+    if (match?.[0] !== path) continue
+    if (route.method === method) return { route, parameters: match.slice(1).map(decodeURIComponent) }
+    otherMethod = true
+  }
+  if (otherMethod) throw new ApiError(405, 'METHOD_NOT_ALLOWED', `${path} does not take ${method}`)
+  throw new ApiError(404, 'NOT_FOUND', `there is no ${path}`)
+}
+
+async function readBody(request: http.IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    const bytes = chunk as Buffer
+    size += bytes.length
+    if (size > MAX_BODY_BYTES) throw new ApiError(413, 'TOO_LARGE', `a request may have ${MAX_BODY_BYTES} bytes`)
+    chunks.push(bytes)
+  }
+  if (size === 0) return undefined
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch (error) {
+    throw new ApiError(400, 'BAD_JSON', `the body is not JSON: ${(error as Error).message}`, error)
+  }
+}
+
+async function writeLine(response: http.ServerResponse, item: unknown, signal: AbortSignal): Promise<void> {
+  if (signal.aborted || response.write(`${JSON.stringify(item)}\n`)) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  response.once('drain', resolve)
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  await promise
+}
+
+function send(response: http.ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body)
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  response.end(text)
+}
+
+function sendError(response: http.ServerResponse, error: unknown): void {
+  const known = error instanceof ApiError
+  const body: ApiErrorBody = {
+    error: { code: known ? error.code : 'INTERNAL', message: error instanceof Error ? error.message : String(error) },
+  }
+  send(response, known ? error.status : 500, body)
+}

@@ -1,0 +1,149 @@
+// Who stands at every address: pods, this node, the world and the prefixes that
+// policies name. Turns that into identities and into the content of the ipcache.
+// What it writes depends on the intent tables and the policies' references alone,
+// never on the order in which they came.
+
+import { type Cidr, cidr, parseIp } from '../ip/index.ts'
+import {
+  addressLabels,
+  type IdentityAllocator,
+  type LabelSet,
+  podLabels,
+  reservedLabels,
+} from '../labels/index.ts'
+import type { References } from '../policy/index.ts'
+import { type Address, type Endpoint, type Node, objectKey, type Pod, type Tables } from '../tables/index.ts'
+
+/** Who claims an address, with the labels that it would have. */
+type Claim = { readonly prefix: string; readonly labels: LabelSet; readonly owner: string; readonly isHost: boolean }
+
+/** Two owners of one address. The first has it. */
+export type AddressConflict = { readonly prefix: string; readonly owner: string; readonly other: string }
+
+export type AddressPlan = {
+  readonly claims: ReadonlyMap<string, Claim>
+  readonly conflicts: readonly AddressConflict[]
+}
+
+export type AddressFacts = {
+  readonly pods: readonly Pod[]
+  readonly endpoints: readonly Endpoint[]
+  readonly nodes: readonly Node[]
+  /** Name and addresses of the node that this agent runs on. */
+  readonly ownNode: { readonly name: string; readonly addresses: readonly string[] }
+  readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
+}
+
+/** Identity labels of a pod, without those of its addresses. */
+export function baseLabels(pod: Pod, facts: Pick<AddressFacts, 'namespaceLabels'>, references: References): LabelSet {
+  return podLabels(
+    {
+      namespace: pod.namespace,
+      namespaceLabels: facts.namespaceLabels(pod.namespace),
+      labels: pod.labels,
+      serviceAccount: pod.serviceAccount,
+    },
+    references.labelKeys,
+  )
+}
+
+/** Decides who has each address. Pure. */
+export function planAddresses(facts: AddressFacts, references: References): AddressPlan {
+  const claims = new Map<string, Claim>()
+  const conflicts: AddressConflict[] = []
+  const claim = (prefix: string, labels: LabelSet, owner: string, isHost = false): void => {
+    const first = claims.get(prefix)
+    if (!first) claims.set(prefix, { prefix, labels, owner, isHost })
+    else if (first.owner !== owner) conflicts.push({ prefix, owner: first.owner, other: owner })
+  }
+  const claimAddress = (text: string, base: LabelSet, owner: string, rest: { isHost?: boolean; pod?: Pod } = {}) => {
+    const address = parseIp(text)
+    if (!address) return
+    const labels = addressLabels(base, address, references, rest.pod?.ports)
+    claim(`${text}/${address.family === 4 ? 32 : 128}`, labels, owner, rest.isHost)
+  }
+
+  for (const address of facts.ownNode.addresses)
+    claimAddress(address, reservedLabels('host'), `node ${facts.ownNode.name}`, { isHost: true })
+  for (const node of facts.nodes)
+    if (node.name !== facts.ownNode.name)
+      for (const address of node.addresses)
+        claimAddress(address, reservedLabels('remote-node'), `node ${node.name}`)
+  for (const { pod, addresses } of podsWithAddresses(facts))
+    for (const address of addresses)
+      claimAddress(address, baseLabels(pod, facts, references), `pod ${objectKey(pod)}`, { pod })
+
+  for (const { prefix, base } of WORLD) claim(prefix.text, addressLabels(base, prefix, references), 'world')
+  for (const [prefix] of references.prefixes)
+    if (!claims.has(prefix.text)) claim(prefix.text, addressLabels(worldOf(prefix), prefix, references), 'policy')
+  return { claims, conflicts }
+}
+
+const WORLD = [
+  { prefix: cidr('0.0.0.0/0'), base: reservedLabels('world-ipv4') },
+  { prefix: cidr('::/0'), base: reservedLabels('world-ipv6') },
+] as const
+
+const worldOf = (prefix: Cidr): LabelSet => reservedLabels(prefix.family === 4 ? 'world-ipv4' : 'world-ipv6')
+
+/** Pods with an interface here come first: an address that is really used beats one that is only declared. */
+function podsWithAddresses(facts: AddressFacts): { pod: Pod; addresses: readonly string[] }[] {
+  const byKey = new Map(facts.pods.map(pod => [objectKey(pod), pod]))
+  const local = new Set<string>()
+  const result: { pod: Pod; addresses: readonly string[] }[] = []
+  for (const endpoint of facts.endpoints.toSorted((a, b) => a.id - b.id)) {
+    const key = objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName })
+    const pod = byKey.get(key)
+    if (!pod) continue
+    local.add(key)
+    result.push({ pod, addresses: endpoint.addresses })
+  }
+  const declared = facts.pods.filter(pod => !pod.hostNetwork && !local.has(objectKey(pod)))
+  for (const pod of declared.toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1)))
+    result.push({ pod, addresses: pod.addresses })
+  return result
+}
+
+/** Holds the numbers of all claimed addresses: taken before they are written down, given back after. */
+export class IdentityHolder {
+  readonly #allocator: IdentityAllocator
+  /** Number by prefix. */
+  #held = new Map<string, number>()
+
+  constructor(allocator: IdentityAllocator) {
+    this.#allocator = allocator
+  }
+
+  /**
+   * Numbers for a plan. New ones are allocated before old ones are released, so that a label set that moves from one
+   * address to another keeps its number.
+   * @returns rows for the tables, and `release`, to be called when they are written
+   */
+  assign(plan: AddressPlan): { addresses: Address[]; identities: Map<number, LabelSet>; release: () => void } {
+    const before = this.#held
+    const held = new Map<string, number>()
+    const identities = new Map<number, LabelSet>()
+    const addresses: Address[] = []
+    for (const { prefix, labels, owner, isHost } of plan.claims.values()) {
+      const identity = this.#allocator.allocate(labels)
+      held.set(prefix, identity)
+      identities.set(identity, labels)
+      addresses.push({ prefix, identity, isHost, owner })
+    }
+    this.#held = held
+    const release = (): void => {
+      for (const number of before.values()) this.#allocator.release(number)
+    }
+    return { addresses, identities, release }
+  }
+}
+
+export function addressFacts(tables: Tables, ownNode: AddressFacts['ownNode']): AddressFacts {
+  return {
+    pods: tables.pods.all(),
+    endpoints: tables.endpoints.all(),
+    nodes: tables.nodes.all(),
+    ownNode,
+    namespaceLabels: name => tables.namespaces.get(name)?.labels ?? {},
+  }
+}

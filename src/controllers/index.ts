@@ -1,0 +1,6 @@
+// Controllers: watch tables, call the pure parts, write tables.
+
+export * from './address-pool.ts'
+export * from './identities.ts'
+export * from './memory.ts'
+export * from './policies.ts'

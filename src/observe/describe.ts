@@ -1,0 +1,99 @@
+// From a kernel record to a flow in words: pods and identities by name, rules by the
+// policy, place and line that made them. Reads tables and decides nothing.
+
+import { formatIp } from '../ip/index.ts'
+import { identityName, labelTexts, protocolName, reservedIdentities } from '../labels/index.ts'
+import type { FlowEvent } from '../maps/event.ts'
+import type { Schema } from '../maps/schema.ts'
+import type { Tables } from '../tables/index.ts'
+import type { Flow, FlowEnd, FlowRule } from './flow.ts'
+
+export type DescribeOptions = {
+  readonly node: string
+  readonly tables: Tables
+  readonly schema: Schema
+  /** Microseconds since the Unix epoch at CLOCK_MONOTONIC zero. */
+  readonly bootMicros: () => number
+}
+
+const TCP_FLAG_NAMES = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR']
+const WITH_PORTS: ReadonlySet<string> = new Set(['TCP', 'UDP', 'SCTP'])
+const EVENT_NAMES = ['new', 'active', 'closed', 'drop', 'related'] as const
+
+export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
+  const { schema, node, tables } = options
+  const protocol = protocolName(event.protocol)
+  const ports = WITH_PORTS.has(protocol)
+  const dropped = event.verdict === schema.verdict.number.DROPPED
+  const direction = schema.trafficDirection.name(event.direction)
+  const side = direction === 'INGRESS' ? 'ingress' : 'egress'
+  const egressRule = ruleOf(event.egress_rule, tables)
+  const ingressRule = ruleOf(event.ingress_rule, tables)
+  const isolatedBy = event.drop_reason === schema.dropReason.number.POLICY_DENIED ? isolating(event, side, tables) : []
+  return {
+    time: timeText(options.bootMicros() + Number(event.time_ns / 1000n)),
+    node,
+    verdict: schema.verdict.text(event.verdict),
+    event: EVENT_NAMES.find(name => schema.eventKind.name(event.kind) === name.toUpperCase()) ?? 'unknown',
+    source: endOf(event, 0, ports, tables),
+    destination: endOf(event, 1, ports, tables),
+    protocol,
+    family: event.family === 6 ? 6 : 4,
+    ...(protocol === 'TCP' && { tcpFlags: TCP_FLAG_NAMES.filter((_, bit) => event.tcp_flags & (1 << bit)) }),
+    ...(protocol.startsWith('ICMP') && { icmp: { type: event.icmp_type, code: event.icmp_code } }),
+    isReply: event.is_reply !== 0,
+    ...(dropped && { dropReason: schema.dropReason.text(event.drop_reason), direction: side }),
+    ...(egressRule && { egressRule }),
+    ...(ingressRule && { ingressRule }),
+    ...(isolatedBy.length > 0 && { isolatedBy }),
+    packets: [Number(event.packets[0]), Number(event.packets[1])],
+    bytes: [Number(event.bytes[0]), Number(event.bytes[1])],
+  }
+}
+
+function endOf(event: FlowEvent, side: 0 | 1, ports: boolean, tables: Tables): FlowEnd {
+  const address = formatIp((side === 0 ? event.source : event.destination).bytes)
+  const identity = event.identity[side]
+  const labels = tables.identities.get(String(identity))?.labels ?? RESERVED.get(identity)
+  const endpoint = tables.endpoints.by('address', address)[0]
+  const pod = endpoint
+    ? { namespace: endpoint.podNamespace, name: endpoint.podName }
+    : tables.pods.by('address', address)[0]
+  return {
+    address,
+    ...(ports && { port: side === 0 ? event.source_port : event.destination_port }),
+    identity,
+    identityName: labels ? identityName(labels) : `identity ${identity}`,
+    labels: labels ? labelTexts(labels) : [],
+    ...(pod && { pod: { namespace: pod.namespace, name: pod.name } }),
+  }
+}
+
+const RESERVED = new Map(reservedIdentities().map(({ number, labels }) => [number, labels]))
+
+function ruleOf(number: number, tables: Tables): FlowRule | undefined {
+  if (number === 0) return undefined
+  return { number, text: tables.rules.get(String(number))?.text ?? `rule ${number}` }
+}
+
+/** Policies that isolate the pod whose default denied the packet. */
+function isolating(event: FlowEvent, side: 'ingress' | 'egress', tables: Tables): string[] {
+  // The pod that decided: the sender for egress, the receiver for ingress, of the connection's opener.
+  const opener = event.is_reply ? 1 : 0
+  const decider = side === 'egress' ? opener : 1 - opener
+  const address = formatIp((decider === 0 ? event.source : event.destination).bytes)
+  const entry = tables.endpointEntries.get(address)
+  const map = entry && tables.policyMaps.get(String(entry.policy))
+  return (map?.isolatedBy[side] ?? []).map(policy => {
+    const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
+    return policy.origin.file
+      ? `${policy.kind} ${name} (${policy.origin.file}:${policy.origin.line})`
+      : `${policy.kind} ${name}`
+  })
+}
+
+function timeText(micros: number): string {
+  const millis = Math.floor(micros / 1000)
+  const rest = String(Math.floor(micros % 1000)).padStart(3, '0')
+  return new Date(millis).toISOString().replace('Z', `${rest}Z`)
+}

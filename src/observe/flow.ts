@@ -1,0 +1,82 @@
+// A flow: one record of the kernel in words, with names instead of addresses and
+// numbers. The same object is the API's answer, a line of `axoneme observe -o json`
+// and what tests read. Pure.
+
+/** One side of a flow. */
+export type FlowEnd = {
+  readonly address: string
+  /** Absent where the protocol has none. */
+  readonly port?: number
+  readonly identity: number
+  /** Short name of the identity, such as `default/web` or `world 10.0.0.0/8`. */
+  readonly identityName: string
+  readonly labels: readonly string[]
+  readonly pod?: { readonly namespace: string; readonly name: string }
+}
+
+/** Which rule decided for one direction. `text` names policy, place and line, or says that nothing isolates. */
+export type FlowRule = { readonly number: number; readonly text: string }
+
+export type Flow = {
+  /** RFC 3339, with microseconds. */
+  readonly time: string
+  readonly node: string
+  readonly verdict: string
+  /** Why this record was made. */
+  readonly event: 'new' | 'active' | 'closed' | 'drop' | 'related' | 'unknown'
+  readonly source: FlowEnd
+  readonly destination: FlowEnd
+  readonly protocol: string
+  readonly family: 4 | 6
+  readonly tcpFlags?: readonly string[]
+  readonly icmp?: { readonly type: number; readonly code: number }
+  readonly isReply: boolean
+  readonly dropReason?: string
+  /** Whose policy decided a drop: that of the pod it leaves (egress) or of the pod it is for (ingress). */
+  readonly direction?: 'ingress' | 'egress'
+  readonly egressRule?: FlowRule
+  readonly ingressRule?: FlowRule
+  /** For a default deny: the policies that isolate the pod. */
+  readonly isolatedBy?: readonly string[]
+  /** Of the whole connection so far, [sent by its opener, by the other side]. */
+  readonly packets: readonly [number, number]
+  readonly bytes: readonly [number, number]
+}
+
+/** `default/web` for a pod, `world 1.2.3.4` for an address outside, `host` for the node. */
+export function endText(end: FlowEnd): string {
+  const name = end.pod ? `${end.pod.namespace}/${end.pod.name}` : `${end.identityName} ${end.address}`
+  return end.port === undefined ? name : `${name}:${end.port}`
+}
+
+/** One readable line. */
+export function flowLine(flow: Flow): string {
+  const arrow = flow.isReply ? '<-' : '->'
+  const [left, right] = flow.isReply ? [flow.destination, flow.source] : [flow.source, flow.destination]
+  const time = flow.time.slice(11, 23)
+  const reason = [flow.verdict, flow.dropReason && `(${flow.dropReason}${flow.direction ? ` ${flow.direction}` : ''})`]
+  return [
+    time,
+    flow.event.padEnd(6),
+    `${protocolText(flow)} ${endText(left)} ${arrow} ${endText(right)}`,
+    reason.filter(Boolean).join(' '),
+    ...ruleTexts(flow),
+    ...(flow.event === 'closed' || flow.event === 'active' ? [volumeText(flow)] : []),
+  ].join('  ')
+}
+
+function protocolText(flow: Flow): string {
+  if (flow.icmp) return `${flow.protocol} ${flow.icmp.type}/${flow.icmp.code}`
+  return flow.tcpFlags?.length ? `${flow.protocol} ${flow.tcpFlags.join(',')}` : flow.protocol
+}
+
+function ruleTexts(flow: Flow): string[] {
+  if (flow.isolatedBy?.length) return [`no rule allows it; isolated by ${flow.isolatedBy.join(', ')}`]
+  const parts: string[] = []
+  if (flow.egressRule) parts.push(`egress: ${flow.egressRule.text}`)
+  if (flow.ingressRule) parts.push(`ingress: ${flow.ingressRule.text}`)
+  return parts
+}
+
+const volumeText = ({ packets, bytes }: Flow): string =>
+  `${packets[0]}+${packets[1]} packets, ${bytes[0]}+${bytes[1]} bytes`

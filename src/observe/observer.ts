@@ -1,0 +1,107 @@
+// Reads the kernel's flow events, keeps the newest, and hands them to whoever watches.
+// The kernel does not wake the reader for each event; the reader looks often while
+// packets flow and seldom while none do. Records become objects only for a watcher.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RingBuffer } from '../bpf/index.ts'
+import { decodeFlowEvent, type FlowEvent, type FlowEventLayout } from '../maps/event.ts'
+
+/** As many as Hubble's default ring holds. */
+const KEPT_EVENTS = 4096
+const QUEUED_EVENTS = 8192
+const BUSY_POLL_MS = 10
+const IDLE_POLL_MS = 100
+
+/** What a watcher gets: an event, or word that it was too slow and how many it missed. */
+export type Observed = { readonly event: FlowEvent } | { readonly missed: number }
+
+type Watcher = { readonly queue: FlowEvent[]; missed: number; wake: () => void }
+
+export class FlowObserver {
+  /** Events read since the start. */
+  received = 0
+  readonly #ring: RingBuffer
+  readonly #layout: FlowEventLayout
+  /** The newest records, byte for byte, in a circle. */
+  readonly #kept: Uint8Array
+  readonly #keptView: DataView
+  readonly #watchers = new Set<Watcher>()
+
+  constructor(ring: RingBuffer, layout: FlowEventLayout) {
+    this.#ring = ring
+    this.#layout = layout
+    this.#kept = new Uint8Array(KEPT_EVENTS * layout.size)
+    this.#keptView = new DataView(this.#kept.buffer)
+  }
+
+  /** Until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#ring.onReadable(() => this.poll(), { unref: true })
+    while (!signal.aborted) {
+      const count = this.poll()
+      const pauseMs = count > 0 || this.#watchers.size > 0 ? BUSY_POLL_MS : IDLE_POLL_MS
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
+    }
+    this.#ring.close()
+  }
+
+  /** Reads what there is. @returns the number of events */
+  poll(): number {
+    const count = this.#ring.drain((view, offset, length) => this.#keep(view, offset, length))
+    if (count > 0) for (const watcher of this.#watchers) watcher.wake()
+    return count
+  }
+
+  /** The newest events, oldest first. */
+  recent(limit = KEPT_EVENTS): FlowEvent[] {
+    const count = Math.min(limit, this.received, KEPT_EVENTS)
+    return Array.from({ length: count }, (_, i) => this.#decodeKept((this.received - count + i) % KEPT_EVENTS))
+  }
+
+  /** Events from now on, until the signal is aborted. A watcher that is too slow loses the oldest, and is told. */
+  async *watch(signal: AbortSignal): AsyncGenerator<Observed> {
+    const watcher: Watcher = { queue: [], missed: 0, wake: () => undefined }
+    const onAbort = () => watcher.wake()
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#watchers.add(watcher)
+    try {
+      while (!signal.aborted) {
+        if (watcher.missed > 0) {
+          const { missed } = watcher
+          watcher.missed = 0
+          yield { missed }
+        }
+        for (const event of watcher.queue.splice(0)) yield { event }
+        if (watcher.queue.length > 0 || signal.aborted) continue
+        const { promise, resolve } = Promise.withResolvers<void>()
+        watcher.wake = resolve
+        await promise
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#watchers.delete(watcher)
+    }
+  }
+
+  #keep(view: DataView, offset: number, length: number): void {
+    const slot = this.received % KEPT_EVENTS
+    this.received++
+    const { size } = this.#layout
+    if (length !== size) return
+    this.#kept.set(new Uint8Array(view.buffer, view.byteOffset + offset, size), slot * size)
+    if (this.#watchers.size === 0) return
+    const event = this.#decodeKept(slot)
+    for (const watcher of this.#watchers) {
+      if (watcher.queue.length >= QUEUED_EVENTS) {
+        watcher.queue.shift()
+        watcher.missed++
+      }
+      watcher.queue.push(event)
+    }
+  }
+
+  #decodeKept(slot: number): FlowEvent {
+    const { size } = this.#layout
+    return decodeFlowEvent(this.#layout, this.#keptView, slot * size, size)
+  }
+}

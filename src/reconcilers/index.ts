@@ -1,0 +1,7 @@
+// Reconcilers' operations: the only writers of kernel state.
+
+export * from './attachments.ts'
+export * from './endpoint-devices.ts'
+export * from './map-entries.ts'
+export * from './pod-network.ts'
+export * from './policy-maps.ts'

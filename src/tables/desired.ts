@@ -1,0 +1,76 @@
+// What the kernel is to have: policy maps, endpoint entries, rule numbers. Written by
+// controllers/policies.ts, made real by the reconcilers of the same names.
+
+import type { PolicyEntry, PolicyRef, RuleKey } from '../policy/index.ts'
+import { defineTable } from '../state/index.ts'
+
+/** One inner policy map, shared by all endpoints with these labels and named ports. */
+export type PolicyMap = {
+  /** Key of the inner map in the kernel's map of policy maps. */
+  readonly id: number
+  /** Canonical text of the labels and named ports that it was resolved for. */
+  readonly subject: string
+  readonly entries: readonly NumberedEntry[]
+  /** Equal exactly where the entries are. */
+  readonly contentKey: string
+  readonly isolatedBy: {
+    readonly ingress: readonly PolicyRef[]
+    readonly egress: readonly PolicyRef[]
+  }
+}
+
+/** A policy entry with the number that stands for its rule in maps and events. */
+export type NumberedEntry = Omit<PolicyEntry, 'rule'> & { readonly rule: number; readonly key: RuleKey }
+
+/** One entry of the kernel's endpoint map. */
+export type EndpointEntry = {
+  readonly address: string
+  readonly endpoint: number
+  readonly ifindex: number
+  readonly mac: string
+  readonly identity: number
+  /** Id of its policy map. */
+  readonly policy: number
+  readonly containerId: string
+}
+
+/** What a rule number in a map or an event stands for. `text` names policy, place and line, for people. */
+export type NumberedRule = { readonly number: number; readonly key: RuleKey; readonly text: string }
+
+export const policyMapTable = defineTable({
+  name: 'policy-maps',
+  key: (map: PolicyMap) => String(map.id),
+  indexes: { subject: map => [map.subject] },
+  columns: {
+    ID: map => String(map.id),
+    ENTRIES: map => String(map.entries.length),
+    INGRESS: map => map.isolatedBy.ingress.map(policyText).join(' ') || '(open)',
+    EGRESS: map => map.isolatedBy.egress.map(policyText).join(' ') || '(open)',
+    SUBJECT: map => map.subject,
+  },
+  equal: (a, b) => a.id === b.id && a.subject === b.subject && a.contentKey === b.contentKey,
+})
+
+const policyText = (policy: PolicyRef): string =>
+  policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
+
+export const endpointEntryTable = defineTable({
+  name: 'endpoint-entries',
+  key: (entry: EndpointEntry) => entry.address,
+  indexes: { endpoint: entry => [String(entry.endpoint)], policy: entry => [String(entry.policy)] },
+  columns: {
+    ADDRESS: entry => entry.address,
+    ENDPOINT: entry => String(entry.endpoint),
+    IDENTITY: entry => String(entry.identity),
+    POLICY: entry => String(entry.policy),
+    IFINDEX: entry => String(entry.ifindex),
+    MAC: entry => entry.mac,
+  },
+})
+
+export const ruleTable = defineTable({
+  name: 'rules',
+  key: (rule: NumberedRule) => String(rule.number),
+  indexes: { key: rule => [rule.key] },
+  columns: { NUMBER: rule => String(rule.number), RULE: rule => rule.text },
+})

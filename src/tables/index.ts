@@ -1,0 +1,34 @@
+// Every table of the agent. Read this folder first: sources write what users declare
+// (intent.ts), controllers turn it into identities and into what the kernel is to
+// have (identities.ts, desired.ts), reconcilers make that real.
+
+import { Database } from '../state/index.ts'
+import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
+import { endpointTable } from './endpoints.ts'
+import { addressTable, identityTable } from './identities.ts'
+import { namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+
+export * from './desired.ts'
+export * from './endpoints.ts'
+export * from './identities.ts'
+export * from './intent.ts'
+
+export type Tables = ReturnType<typeof createTables>
+
+export function createTables() {
+  const database = new Database()
+  return {
+    database,
+    pods: database.add(podTable),
+    namespaces: database.add(namespaceTable),
+    nodes: database.add(nodeTable),
+    policies: database.add(policyTable),
+    problems: database.add(problemTable),
+    endpoints: database.add(endpointTable),
+    identities: database.add(identityTable),
+    addresses: database.add(addressTable),
+    policyMaps: database.add(policyMapTable),
+    endpointEntries: database.add(endpointEntryTable),
+    rules: database.add(ruleTable),
+  }
+}
