@@ -106,8 +106,8 @@ test('a lock is let go when the work fails', async context => {
   context.after(() => rmSync(folder, { recursive: true }))
   const file = path.join(folder, 'lock')
   await assert.rejects(
-    withLock(file, assert.fail, () => Promise.reject(new Error('work'))),
-    /work/,
+    withLock(file, assert.fail, () => Promise.reject(new Error('broken'))),
+    /broken/,
   )
   assert.equal(await withLock(file, assert.fail, async () => 'again'), 'again')
 })
