@@ -37,7 +37,7 @@ export function staticChecks(): Check[] {
   return [
     tool('types', 'tsc', '--project', '.', '--pretty', 'false'),
     tool('lint', 'oxlint', '--type-aware', '--deny-warnings', '--format=unix'),
-    tool('format', 'biome', 'ci', '--colors=off', '--max-diagnostics=50'),
+    tool('format', 'biome', 'ci', '--colors=off', '--reporter=summary'),
     { name: 'import rules', program: process.execPath, args: ['scripts/check-imports.ts'] },
     { name: 'headers and links', program: process.execPath, args: ['scripts/check-text.ts'] },
     tool('unused code', 'knip', '--no-progress', '--no-config-hints'),

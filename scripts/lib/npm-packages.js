@@ -108,7 +108,14 @@ async function bringNode24({ bootstrap, version, searchPath, note }) {
  */
 async function npm(args, { folder, searchPath, note }) {
   // No package that we use needs its install script: native ones come prebuilt.
-  const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=http']
+  const quietly = [
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=http',
+    '--fetch-retry-mintimeout=2000',
+    '--fetch-retry-maxtimeout=10000',
+  ]
   const [program = '', ...first] = npmCommand(searchPath)
   const attempt = () =>
     run(program, [...first, ...args, '--prefix', folder, ...quietly], {
