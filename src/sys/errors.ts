@@ -34,3 +34,9 @@ export function check(operation: string, value: number): number {
   if (value < 0) throw new SystemError(operation, -value)
   return value
 }
+
+/** What Node's own file functions throw, as a SystemError that says what was attempted; any other error unchanged. */
+export function systemErrorOf(operation: string, error: unknown): unknown {
+  const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
+  return typeof errno === 'number' ? new SystemError(operation, Math.abs(errno)) : error
+}

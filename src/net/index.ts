@@ -1,0 +1,16 @@
+// Netlink: links, addresses, routes, rules, neighbours, traffic control; network
+// namespaces and their settings. `create…`, `set…`, `all…` describe requests and
+// questions as plain values; a NetlinkSocket, opened in a namespace, carries them out,
+// many in one send.
+
+export * from './addresses.ts'
+export * from './errors.ts'
+export * from './link-events.ts'
+export * from './links.ts'
+export * from './namespace.ts'
+export * from './neighbours.ts'
+export { NetlinkSocket, type Query, type Request } from './netlink-socket.ts'
+export * from './routes.ts'
+export * from './rules.ts'
+export * from './sysctl.ts'
+export * from './traffic-control.ts'
