@@ -49,7 +49,8 @@ static double now_seconds(void)
 
 static struct addrinfo *resolve(const char *host, const char *port)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
 	struct addrinfo *found;
 	int error = getaddrinfo(host, port, &hints, &found);
 
@@ -74,7 +75,9 @@ static int dial(const struct addrinfo *to)
 
 static int listen_on(int port)
 {
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any };
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(port),
+				    .sin6_addr = in6addr_any };
 	int one = 1, zero = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -88,7 +91,8 @@ static int listen_on(int port)
 
 static void watch(int epoll, int fd, enum service service, int listening)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)fd << 8 | service << 1 | listening };
+	struct epoll_event event = { .events = EPOLLIN,
+				     .data.u64 = (uint64_t)fd << 8 | service << 1 | listening };
 
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
 		die("epoll_ctl");
@@ -186,8 +190,8 @@ static int request_response(const struct addrinfo *to, double seconds)
 		before = after;
 	} while (after - start < seconds && count < SAMPLES_MAX);
 	qsort(micros, count, sizeof(*micros), by_value);
-	printf("{\"count\":%d,\"seconds\":%.6f,\"p50_us\":%.3f,\"p99_us\":%.3f}\n", count, after - start,
-	       micros[count / 2], micros[(int)(count * 0.99)]);
+	printf("{\"count\":%d,\"seconds\":%.6f,\"p50_us\":%.3f,\"p99_us\":%.3f}\n", count,
+	       after - start, micros[count / 2], micros[(int)(count * 0.99)]);
 	return 0;
 }
 
@@ -228,7 +232,8 @@ static int connections(const struct addrinfo *to, double seconds, int processes)
 	close(results[1]);
 	while (read(results[0], &count, sizeof(count)) == sizeof(count))
 		total += count;
-	printf("{\"count\":%llu,\"seconds\":%.6f}\n", (unsigned long long)total, now_seconds() - start);
+	printf("{\"count\":%llu,\"seconds\":%.6f}\n", (unsigned long long)total,
+	       now_seconds() - start);
 	return failed != 0;
 }
 
@@ -242,6 +247,7 @@ int main(int argc, char **argv)
 		return request_response(resolve(argv[2], argv[3]), atof(argv[4]));
 	if (argc == 6 && !strcmp(argv[1], "crr"))
 		return connections(resolve(argv[2], argv[3]), atof(argv[4]), atoi(argv[5]));
-	fprintf(stderr, "usage: netload serve PORT | stream|rr HOST PORT SECONDS | crr HOST PORT SECONDS PROCESSES\n");
+	fprintf(stderr, "usage: netload serve PORT | stream|rr HOST PORT SECONDS | crr HOST PORT "
+			"SECONDS PROCESSES\n");
 	return 2;
 }

@@ -16,8 +16,8 @@
 #include "lib/track.h"
 
 /* The one way out: counts the packet, reports it where there is something to tell. */
-static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet, struct outcome *outcome,
-				  int action)
+static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet,
+				  struct outcome *outcome, int action)
 {
 	if (outcome->reason != DROP_NONE) {
 		action = TC_DROP;
@@ -34,11 +34,13 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *pa
  * Straight into another pod of this node: one hop, as a router would. A packet
  * whose last hop this is goes to the stack, which answers it with an ICMP error.
  */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const struct endpoint *endpoint)
+static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet,
+				   const struct endpoint *endpoint)
 {
 	struct ethhdr *eth;
 
-	if (bpf_skb_pull_data(skb, ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
+	if (bpf_skb_pull_data(skb, ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr)
+								   : sizeof(struct ipv6hdr))))
 		return TC_DROP;
 	eth = (void *)(long)skb->data;
 	if (packet->family == 4) {
@@ -67,13 +69,15 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 static __always_inline bool is_unaddressed_discovery(const struct packet *packet)
 {
 	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE &&
-	       (address_is_unspecified(&packet->tuple.source) || address_is_link_local(&packet->tuple.source)) &&
+	       (address_is_unspecified(&packet->tuple.source) ||
+		address_is_link_local(&packet->tuple.source)) &&
 	       (address_is_link_multicast(&packet->tuple.destination) ||
 		address_is_link_local(&packet->tuple.destination));
 }
 
 /* @return DROP_NONE when the packet's sender is the pod that the device belongs to */
-static __always_inline enum drop_reason check_sender(struct __sk_buff *skb, const struct endpoint *source)
+static __always_inline enum drop_reason check_sender(struct __sk_buff *skb,
+						     const struct endpoint *source)
 {
 	struct ethhdr eth;
 
@@ -96,7 +100,8 @@ static __always_inline enum drop_reason check_sender(struct __sk_buff *skb, cons
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	struct outcome outcome = { .direction = DIRECTION_EGRESS, .observation = OBSERVED_TO_STACK };
+	struct outcome outcome = { .direction = DIRECTION_EGRESS,
+				   .observation = OBSERVED_TO_STACK };
 	struct endpoint *source, *destination;
 	struct packet packet = {};
 	int action = TC_PASS;
@@ -136,7 +141,8 @@ int from_pod(struct __sk_buff *skb)
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
-	struct outcome outcome = { .direction = DIRECTION_INGRESS, .observation = OBSERVED_TO_ENDPOINT };
+	struct outcome outcome = { .direction = DIRECTION_INGRESS,
+				   .observation = OBSERVED_TO_ENDPOINT };
 	/* Never received from anywhere: made by a process, or by the kernel, of this node. */
 	bool from_host = skb->ingress_ifindex == 0;
 	struct endpoint *destination;

@@ -109,9 +109,11 @@ static __always_inline struct flow *flow_lookup(const struct flow_key *key, __u6
 	return flow && flow->expires_ns > now ? flow : 0;
 }
 
-static __always_inline enum flow_direction flow_direction(const struct flow *flow, bool source_is_high)
+static __always_inline enum flow_direction flow_direction(const struct flow *flow,
+							  bool source_is_high)
 {
-	return source_is_high == !!(flow->flags & FLOW_INITIATOR_IS_HIGH) ? FLOW_ORIGINAL : FLOW_REPLY;
+	return source_is_high == !!(flow->flags & FLOW_INITIATOR_IS_HIGH) ? FLOW_ORIGINAL
+									  : FLOW_REPLY;
 }
 
 static __always_inline bool flow_is_closed(const struct flow *flow)
@@ -133,8 +135,8 @@ static __always_inline __u64 flow_lifetime(const struct flow *flow, __u8 protoco
 }
 
 /* Accounts for one packet of an allowed flow. */
-static __always_inline void flow_touch(struct flow *flow, const struct packet *packet, enum flow_direction direction,
-				       __u64 now)
+static __always_inline void flow_touch(struct flow *flow, const struct packet *packet,
+				       enum flow_direction direction, __u64 now)
 {
 	__u64 expires;
 

@@ -104,7 +104,8 @@ struct outcome {
 	struct flow *flow;
 };
 
-static __noinline int event_send(struct __sk_buff *skb, const struct packet *packet, const struct outcome *outcome)
+static __noinline int event_send(struct __sk_buff *skb, const struct packet *packet,
+				 const struct outcome *outcome)
 {
 	bool reply = outcome->flow_direction == FLOW_REPLY;
 	struct flow_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
@@ -149,9 +150,9 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 		event->bytes[0] = packet->length;
 		event->bytes[1] = 0;
 	}
-	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= EVENT_WAKE_BYTES ?
-					  BPF_RB_FORCE_WAKEUP :
-					  BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= EVENT_WAKE_BYTES
+					  ? BPF_RB_FORCE_WAKEUP
+					  : BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

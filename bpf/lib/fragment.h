@@ -58,7 +58,9 @@ static __noinline int fragment_track(struct packet *packet)
 	if (packet->icmp_kind == KIND_NEIGHBOUR)
 		return DROP_INVALID_PACKET;
 	if (packet->fragment == FRAGMENT_FIRST)
-		return bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY) ? DROP_FRAGMENT_NOT_FOUND : DROP_NONE;
+		return bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY)
+			       ? DROP_FRAGMENT_NOT_FOUND
+			       : DROP_NONE;
 
 	known = bpf_map_lookup_elem(&fragments, &key);
 	if (!known)

@@ -22,7 +22,8 @@ struct connection {
 	__u8 pad;
 };
 
-static __always_inline __u32 identity_of(const struct address *address, const struct endpoint *endpoint)
+static __always_inline __u32 identity_of(const struct address *address,
+					 const struct endpoint *endpoint)
 {
 	struct ipcache_entry *entry;
 
@@ -36,7 +37,8 @@ static __always_inline __u32 identity_of(const struct address *address, const st
  * Who opened it. This node's address on a packet that the node did not send is
  * a translation of somebody outside: it counts as the outside world.
  */
-static __always_inline __u32 opener_identity(const struct connection *connection, const struct endpoint *endpoint)
+static __always_inline __u32 opener_identity(const struct connection *connection,
+					     const struct endpoint *endpoint)
 {
 	struct ipcache_entry *entry;
 
@@ -46,7 +48,8 @@ static __always_inline __u32 opener_identity(const struct connection *connection
 	if (!entry)
 		return IDENTITY_UNKNOWN;
 	if ((entry->flags & IPCACHE_HOST) && !connection->from_host)
-		return address_is_mapped(&connection->tuple.source) ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
+		return address_is_mapped(&connection->tuple.source) ? IDENTITY_WORLD_IPV4
+								    : IDENTITY_WORLD_IPV6;
 	return entry->identity;
 }
 

@@ -101,8 +101,9 @@ static __noinline int arp_from_pod(struct __sk_buff *skb, enum drop_reason *reas
 	frame = (void *)(long)skb->data;
 	if ((void *)(frame + 1) > (void *)(long)skb->data_end)
 		return TC_DROP;
-	if (frame->arp.hardware != bpf_htons(ARP_HARDWARE_ETHERNET) || frame->arp.protocol != bpf_htons(ETH_P_IP) ||
-	    frame->arp.hardware_length != ETH_ALEN || frame->arp.protocol_length != 4)
+	if (frame->arp.hardware != bpf_htons(ARP_HARDWARE_ETHERNET) ||
+	    frame->arp.protocol != bpf_htons(ETH_P_IP) || frame->arp.hardware_length != ETH_ALEN ||
+	    frame->arp.protocol_length != 4)
 		return TC_DROP;
 
 	__builtin_memcpy(&sender_ip, frame->arp.sender_ip, sizeof(sender_ip));
@@ -118,7 +119,8 @@ static __noinline int arp_from_pod(struct __sk_buff *skb, enum drop_reason *reas
 	if (!endpoint || endpoint->ifindex != skb->ifindex)
 		return TC_DROP;
 	*reason = DROP_INVALID_SOURCE_MAC;
-	if (!mac_equal(frame->arp.sender_mac, endpoint->mac) || !mac_equal(frame->eth.h_source, endpoint->mac))
+	if (!mac_equal(frame->arp.sender_mac, endpoint->mac) ||
+	    !mac_equal(frame->eth.h_source, endpoint->mac))
 		return TC_DROP;
 	*reason = DROP_NONE;
 	if (frame->arp.operation != bpf_htons(ARP_REQUEST) || target_ip == sender_ip)
@@ -161,7 +163,8 @@ static __noinline int solicitation_from_pod(struct __sk_buff *skb, enum drop_rea
 	frame = (void *)(long)skb->data;
 	if ((void *)(frame + 1) > (void *)(long)skb->data_end)
 		return TC_DROP;
-	if (frame->nd.type != ICMPV6_NEIGHBOUR_SOLICITATION || frame->nd.code != 0 || frame->ip.hop_limit != ND_HOP_LIMIT)
+	if (frame->nd.type != ICMPV6_NEIGHBOUR_SOLICITATION || frame->nd.code != 0 ||
+	    frame->ip.hop_limit != ND_HOP_LIMIT)
 		return TC_DROP;
 	*reason = DROP_NONE;
 	__builtin_memcpy(&asker, &frame->ip.saddr, sizeof(asker));
@@ -187,7 +190,8 @@ static __noinline int solicitation_from_pod(struct __sk_buff *skb, enum drop_rea
 	pseudo.next = bpf_htonl(PROTOCOL_ICMPV6);
 	__builtin_memcpy(&pseudo.nd, &frame->nd, sizeof(frame->nd));
 	__builtin_memcpy(&pseudo.option, &frame->option, sizeof(frame->option));
-	frame->nd.checksum = fold_checksum(bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof(pseudo), 0));
+	frame->nd.checksum =
+		fold_checksum(bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof(pseudo), 0));
 	if (skb->len > sizeof(*frame))
 		bpf_skb_change_tail(skb, sizeof(*frame), 0);
 	return answer_pod(skb);

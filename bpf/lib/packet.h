@@ -184,14 +184,16 @@ static __always_inline enum icmp_kind icmp_kind_v6(__u8 type)
  * An echo's identifier stands in for a port on the asking side. So request and
  * reply name one flow, and a request from the other side names another.
  */
-static __always_inline void tuple_set_icmp(struct tuple *tuple, enum icmp_kind kind, __be16 identifier)
+static __always_inline void tuple_set_icmp(struct tuple *tuple, enum icmp_kind kind,
+					   __be16 identifier)
 {
 	tuple->source_port = kind == KIND_ECHO_REQUEST ? identifier : 0;
 	tuple->destination_port = kind == KIND_ECHO_REPLY ? identifier : 0;
 }
 
 /* Reads what the transport header says. The header must be whole: half a header can hide what it says. */
-static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb,
+							struct packet *packet)
 {
 	struct tuple *tuple = &packet->tuple;
 	__u32 offset = packet->l4_offset;
@@ -200,7 +202,8 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb, s
 	case PROTOCOL_TCP: {
 		struct tcp_start tcp;
 
-		if (offset + TCP_HEADER_MIN > skb->len || bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
+		if (offset + TCP_HEADER_MIN > skb->len ||
+		    bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
 			return DROP_INVALID_PACKET;
 		tuple->source_port = tcp.ports.source;
 		tuple->destination_port = tcp.ports.destination;
@@ -212,7 +215,8 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb, s
 		struct l4_ports ports;
 		__u32 header = tuple->protocol == PROTOCOL_UDP ? 8 : 12;
 
-		if (offset + header > skb->len || bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
+		if (offset + header > skb->len ||
+		    bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
 			return DROP_INVALID_PACKET;
 		tuple->source_port = ports.source;
 		tuple->destination_port = ports.destination;
@@ -226,8 +230,8 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb, s
 			return DROP_INVALID_PACKET;
 		packet->icmp_type = icmp.type;
 		packet->icmp_code = icmp.code;
-		packet->icmp_kind = tuple->protocol == PROTOCOL_ICMP ? icmp_kind_v4(icmp.type) :
-								       icmp_kind_v6(icmp.type);
+		packet->icmp_kind = tuple->protocol == PROTOCOL_ICMP ? icmp_kind_v4(icmp.type)
+								     : icmp_kind_v6(icmp.type);
 		tuple_set_icmp(tuple, packet->icmp_kind, icmp.identifier);
 		return DROP_NONE;
 	}
@@ -275,7 +279,8 @@ struct ipv6_walk {
 };
 
 /* Steps over one extension header. @return 1 when the transport header is reached, 0 to go on, or a negated drop reason */
-static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packet, struct ipv6_walk *walk)
+static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packet,
+				     struct ipv6_walk *walk)
 {
 	struct ipv6_extension_start extension;
 
@@ -286,8 +291,8 @@ static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packe
 	case EXTENSION_AUTHENTICATION:
 		if (bpf_skb_load_bytes(skb, walk->offset, &extension, sizeof(extension)))
 			return -DROP_INVALID_PACKET;
-		walk->offset += walk->next == EXTENSION_AUTHENTICATION ? (extension.length + 2) * 4 :
-									(extension.length + 1) * 8;
+		walk->offset += walk->next == EXTENSION_AUTHENTICATION ? (extension.length + 2) * 4
+								       : (extension.length + 1) * 8;
 		walk->next = extension.next;
 		return 0;
 	case EXTENSION_FRAGMENT: {
@@ -295,7 +300,8 @@ static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packe
 		__u16 offset;
 
 		/* A second fragment header has no meaning (RFC 8200 4.5), only a use in attacks. */
-		if (packet->fragment != FRAGMENT_NONE || bpf_skb_load_bytes(skb, walk->offset, &fragment, sizeof(fragment)))
+		if (packet->fragment != FRAGMENT_NONE ||
+		    bpf_skb_load_bytes(skb, walk->offset, &fragment, sizeof(fragment)))
 			return -DROP_INVALID_PACKET;
 		offset = bpf_ntohs(fragment.offset);
 		packet->fragment_id = fragment.identification;
@@ -334,7 +340,8 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 	__builtin_memcpy(&packet->tuple.source, &ip.saddr, sizeof(struct address));
 	__builtin_memcpy(&packet->tuple.destination, &ip.daddr, sizeof(struct address));
 	packet->tuple.protocol = ip.nexthdr;
-	if (address_is_mapped(&packet->tuple.source) || address_is_mapped(&packet->tuple.destination))
+	if (address_is_mapped(&packet->tuple.source) ||
+	    address_is_mapped(&packet->tuple.destination))
 		return DROP_IPV4_MAPPED_ADDRESS;
 
 	walk.next = ip.nexthdr;
@@ -354,7 +361,8 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 }
 
 /* The packet that an ICMP error quotes, as far as it names a flow. @return false when it does not */
-static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *error, struct tuple *quoted)
+static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *error,
+				   struct tuple *quoted)
 {
 	__u32 offset = error->l4_offset + sizeof(struct icmp_start);
 	struct icmp_start start;
@@ -362,8 +370,8 @@ static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *e
 	if (error->family == 4) {
 		struct iphdr ip;
 
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-		    (bpf_ntohs(ip.frag_off) & IP_OFFSET_MASK))
+		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 ||
+		    ip.ihl < 5 || (bpf_ntohs(ip.frag_off) & IP_OFFSET_MASK))
 			return false;
 		address_from_ipv4(&quoted->source, ip.saddr);
 		address_from_ipv4(&quoted->destination, ip.daddr);
@@ -383,7 +391,8 @@ static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *e
 		if (quoted->protocol == EXTENSION_FRAGMENT) {
 			struct ipv6_fragment fragment;
 
-			if (bpf_skb_load_bytes(skb, offset, &fragment, sizeof(fragment)) || bpf_ntohs(fragment.offset) >> 3)
+			if (bpf_skb_load_bytes(skb, offset, &fragment, sizeof(fragment)) ||
+			    bpf_ntohs(fragment.offset) >> 3)
 				return false;
 			quoted->protocol = fragment.next;
 			offset += sizeof(fragment);

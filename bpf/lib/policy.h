@@ -74,7 +74,8 @@ struct policy_answer {
 	__u32 rule; /* 0: no rule decided */
 };
 
-static __noinline int policy_decide(const struct policy_question *question, struct policy_answer *answer)
+static __noinline int policy_decide(const struct policy_question *question,
+				    struct policy_answer *answer)
 {
 	struct policy_key key = {
 		.prefix_length = POLICY_PREFIX_FULL,

@@ -29,11 +29,13 @@ static __always_inline bool opens_connection(const struct packet *packet)
 /* ICMP messages other than echoes are judged one by one: they open nothing that an answer could belong to. */
 static __always_inline bool is_stateless(const struct packet *packet)
 {
-	return (packet->tuple.protocol == PROTOCOL_ICMP || packet->tuple.protocol == PROTOCOL_ICMPV6) &&
+	return (packet->tuple.protocol == PROTOCOL_ICMP ||
+		packet->tuple.protocol == PROTOCOL_ICMPV6) &&
 	       packet->icmp_kind != KIND_ECHO_REQUEST;
 }
 
-static __always_inline __be16 policy_port(const struct packet *packet, const struct tuple *tuple, bool of_known_flow)
+static __always_inline __be16 policy_port(const struct packet *packet, const struct tuple *tuple,
+					  bool of_known_flow)
 {
 	if (tuple->protocol == PROTOCOL_ICMP)
 		return bpf_htons(of_known_flow ? ICMP_ECHO_REQUEST : packet->icmp_type);
@@ -43,8 +45,10 @@ static __always_inline __be16 policy_port(const struct packet *packet, const str
 }
 
 /* The connection that the packet opens or belongs to, from opener to responder. */
-static __always_inline void describe_connection(struct connection *connection, const struct packet *packet,
-						const struct tracked *tracked, const struct outcome *outcome)
+static __always_inline void describe_connection(struct connection *connection,
+						const struct packet *packet,
+						const struct tracked *tracked,
+						const struct outcome *outcome)
 {
 	const struct tuple *tuple = tracked->related ? &tracked->quoted : &packet->tuple;
 
@@ -56,7 +60,8 @@ static __always_inline void describe_connection(struct connection *connection, c
 		connection->tuple.destination_port = tuple->source_port;
 	}
 	connection->policy_port = policy_port(packet, &connection->tuple, outcome->flow != 0);
-	connection->from_host = outcome->flow ? !!(outcome->flow->flags & FLOW_FROM_HOST) : tracked->from_host;
+	connection->from_host =
+		outcome->flow ? !!(outcome->flow->flags & FLOW_FROM_HOST) : tracked->from_host;
 }
 
 static __always_inline void outcome_from_flow(struct outcome *outcome, const struct flow *flow)
@@ -69,7 +74,8 @@ static __always_inline void outcome_from_flow(struct outcome *outcome, const str
 	outcome->ingress_rule = flow->ingress_rule;
 }
 
-static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome, __u32 revision)
+static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome,
+				       __u32 revision)
 {
 	flow->identity[0] = outcome->identity[0];
 	flow->identity[1] = outcome->identity[1];
@@ -80,7 +86,8 @@ static __always_inline void flow_stamp(struct flow *flow, const struct outcome *
 	flow->revision = revision;
 }
 
-static __noinline int flow_open(const struct packet *packet, const struct tracked *tracked, struct outcome *outcome)
+static __noinline int flow_open(const struct packet *packet, const struct tracked *tracked,
+				struct outcome *outcome)
 {
 	struct flow flow = {
 		.reported_ns = tracked->now,
@@ -120,8 +127,8 @@ static __always_inline enum event_kind flow_report(struct flow *flow, __u64 now)
  * the answering side, or after the end, it is an attempt to open another one.
  * A lone SYN that the opener repeats is the same attempt.
  */
-static __always_inline void find_flow(struct __sk_buff *skb, const struct packet *packet, struct tracked *tracked,
-				      struct outcome *outcome)
+static __always_inline void find_flow(struct __sk_buff *skb, const struct packet *packet,
+				      struct tracked *tracked, struct outcome *outcome)
 {
 	const struct tuple *tuple = &packet->tuple;
 	struct flow *flow;
@@ -139,14 +146,16 @@ static __always_inline void find_flow(struct __sk_buff *skb, const struct packet
 		return;
 	}
 	outcome->flow_direction = flow_direction(flow, tracked->source_is_high);
-	if (opens_connection(packet) && (outcome->flow_direction == FLOW_REPLY || flow_is_closed(flow))) {
+	if (opens_connection(packet) &&
+	    (outcome->flow_direction == FLOW_REPLY || flow_is_closed(flow))) {
 		outcome->flow_direction = FLOW_ORIGINAL;
 		return;
 	}
 	outcome->flow = flow;
 }
 
-static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool from_host, struct outcome *outcome)
+static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool from_host,
+			    struct outcome *outcome)
 {
 	struct connection connection = {};
 	struct tracked tracked = {};

@@ -58,7 +58,8 @@ struct {
 	__type(value, struct packet_count);
 } packet_counts SEC(".maps");
 
-static __always_inline void count_packet(enum drop_reason reason, enum traffic_direction direction, __u32 bytes)
+static __always_inline void count_packet(enum drop_reason reason, enum traffic_direction direction,
+					 __u32 bytes)
 {
 	__u32 index = (__u32)reason * 4 + direction;
 	struct packet_count *count = bpf_map_lookup_elem(&packet_counts, &index);
