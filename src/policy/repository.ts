@@ -1,0 +1,291 @@
+// All policies and identities of a node, and the policy of each subject resolved from
+// them. Incremental: a change of a policy reaches only the subjects that it selects, a
+// change of an identity only those with a rule whose peers match it. What is resolved
+// depends on the present content alone, never on the order in which it came.
+
+import {
+  has,
+  LabelIndex,
+  type LabelSet,
+  type NamedPort,
+  namedPortKey,
+  namedPortNumbers,
+  SelectorIndex,
+  selector,
+} from '../labels/index.ts'
+import { contentKey } from './content-key.ts'
+import type { PolicyEntry } from './entries.ts'
+import { type PeerSet, PeerSets } from './peer-sets.ts'
+import { ReferenceCounts, type References } from './references.ts'
+import {
+  comparePolicies,
+  DIRECTIONS,
+  type Direction,
+  type Policy,
+  type PolicyRef,
+  type PolicySpec,
+  peerSelector,
+  policyKey,
+  type Rule,
+  type RuleKey,
+} from './rule.ts'
+import { type BoundRule, type BoundSpec, namedPortsOf, ownPortsFor, SubjectPlan } from './subject-plan.ts'
+
+/** Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. */
+export type Subject = { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+
+export type ResolvedPolicy = {
+  /** Names the content of `entries`: equal exactly when they are, in every process. */
+  readonly key: string
+  /** Sorted by direction, identity, protocol, port and prefix length. Equal keys share the array. */
+  readonly entries: readonly PolicyEntry[]
+  /** Policies that deny the subject what no rule allows, in the order of their names. */
+  readonly isolatedBy: Readonly<Record<Direction, readonly PolicyRef[]>>
+}
+
+/** Subjects with the same policy because the same specs select them and the same port numbers apply. */
+type Group = {
+  readonly key: string
+  readonly specs: readonly Spec[]
+  readonly plan: SubjectPlan
+  readonly members: Set<Member>
+  readonly isolatedBy: ResolvedPolicy['isolatedBy']
+  resolved: ResolvedPolicy | undefined
+}
+
+type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy; readonly groups: Set<Group> }
+
+type Member = { readonly subject: Subject; readonly specs: Set<Spec>; group: Group | undefined }
+
+type Shared = { readonly entries: readonly PolicyEntry[]; uses: number }
+
+export class PolicyRepository {
+  readonly #policies = new Map<string, { readonly policy: Policy; readonly specs: readonly Spec[] }>()
+  readonly #rules = new Map<RuleKey, Rule>()
+  readonly #references = new ReferenceCounts()
+  readonly #peerSets = new PeerSets()
+  readonly #specUsers = new Map<PeerSet, Set<Spec>>()
+  readonly #specs = new SelectorIndex<Spec>()
+  readonly #members = new Map<string, Member>()
+  readonly #memberIndex = new LabelIndex<Member>()
+  readonly #groups = new Map<string, Group>()
+  readonly #shared = new Map<string, Shared>()
+  readonly #dirty = new Set<Member>()
+  #nextSerial = 0
+
+  /** Adds a policy, or replaces the one of the same kind, namespace and name. */
+  setPolicy(policy: Policy): void {
+    const key = policyKey(policy.ref)
+    const old = this.#policies.get(key)
+    // What both versions use is taken before it is given up, so that nothing is made anew in between.
+    const specs = policy.specs.map(spec => this.#bind(policy, spec))
+    this.#references.add(policy)
+    const touched = new Set<Member>(old ? this.#unbind(old) : [])
+    for (const spec of specs)
+      for (const member of this.#memberIndex.select(spec.spec.subject)) {
+        member.specs.add(spec)
+        touched.add(member)
+      }
+    this.#policies.set(key, { policy, specs })
+    for (const { rules } of policy.specs) for (const rule of rules) this.#rules.set(rule.key, rule)
+    for (const member of touched) this.#regroup(member)
+  }
+
+  /** @returns whether it was there */
+  deletePolicy(ref: Omit<PolicyRef, 'origin'>): boolean {
+    const key = policyKey(ref)
+    const old = this.#policies.get(key)
+    if (!old) return false
+    this.#policies.delete(key)
+    for (const member of this.#unbind(old)) this.#regroup(member)
+    return true
+  }
+
+  /** The policies, in no particular order. */
+  policies(): Policy[] {
+    return [...this.#policies.values()].map(({ policy }) => policy)
+  }
+
+  /** A rule of a policy held now. */
+  rule(key: RuleKey): Rule | undefined {
+    return this.#rules.get(key)
+  }
+
+  /** What identities have to tell apart for these policies. Look at its `revision` to learn whether it has changed. */
+  references(): References {
+    return this.#references
+  }
+
+  /** Makes an identity known to rules, with all its labels (`cidr:` and `port:` too). */
+  setIdentity(number: number, labels: LabelSet): void {
+    for (const set of this.#peerSets.setIdentity(number, labels)) this.#invalidate(set)
+  }
+
+  deleteIdentity(number: number): void {
+    for (const set of this.#peerSets.deleteIdentity(number)) this.#invalidate(set)
+  }
+
+  /** The subject's policy. From now on `changes` tells of it, until `forget`. */
+  resolve(subject: Subject): ResolvedPolicy {
+    const key = subjectKey(subject)
+    const member = this.#members.get(key) ?? this.#join(key, subject)
+    const group = member.group ?? this.#regroup(member)
+    group.resolved ??= this.#resolveGroup(group)
+    return group.resolved
+  }
+
+  /** Ends the interest in a subject: no endpoint has it any more. */
+  forget(subject: Subject): void {
+    const key = subjectKey(subject)
+    const member = this.#members.get(key)
+    if (!member) return
+    this.#members.delete(key)
+    this.#memberIndex.delete(member)
+    this.#dirty.delete(member)
+    this.#leaveGroup(member)
+  }
+
+  /** Subjects resolved before whose policy may have changed since the last call. */
+  changes(): Subject[] {
+    const subjects = [...this.#dirty].map(({ subject }) => subject)
+    this.#dirty.clear()
+    return subjects
+  }
+
+  #join(key: string, subject: Subject): Member {
+    const member: Member = { subject, specs: new Set(this.#specs.matching(subject.labels)), group: undefined }
+    this.#members.set(key, member)
+    this.#memberIndex.set(member, subject.labels)
+    return member
+  }
+
+  #bind(policy: Policy, spec: PolicySpec): Spec {
+    const bound: Spec = {
+      spec,
+      policy,
+      rules: spec.rules.map(rule => this.#bindRule(rule)),
+      serial: this.#nextSerial++,
+      groups: new Set(),
+    }
+    for (const set of peerSetsOf(bound)) {
+      const users = this.#specUsers.get(set) ?? new Set()
+      this.#specUsers.set(set, users.add(bound))
+    }
+    this.#specs.set(bound, spec.subject)
+    return bound
+  }
+
+  #bindRule(rule: Rule): BoundRule {
+    const { peers, direction } = rule
+    const portKeys = direction === 'egress' && peers === 'any' ? new Set(namedPortsOf(rule)) : []
+    return {
+      rule,
+      peers: peers === 'any' ? peers : peers.map(peer => this.#peerSets.acquire(peerSelector(peer))),
+      portPeers: new Map([...portKeys].map(key => [key, this.#peerSets.acquire(selector([has('port', key)]))])),
+    }
+  }
+
+  /** @returns the members that its specs selected */
+  #unbind({ policy, specs }: { readonly policy: Policy; readonly specs: readonly Spec[] }): Set<Member> {
+    const touched = new Set<Member>()
+    for (const spec of specs) {
+      this.#specs.delete(spec)
+      for (const member of this.#memberIndex.select(spec.spec.subject))
+        if (member.specs.delete(spec)) touched.add(member)
+      for (const set of peerSetsOf(spec)) {
+        this.#specUsers.get(set)?.delete(spec)
+        if (this.#specUsers.get(set)?.size === 0) this.#specUsers.delete(set)
+      }
+      for (const set of spec.rules.flatMap(boundSets)) this.#peerSets.release(set)
+    }
+    for (const { rules } of policy.specs) for (const rule of rules) this.#rules.delete(rule.key)
+    this.#references.remove(policy)
+    return touched
+  }
+
+  #invalidate(set: PeerSet): void {
+    for (const spec of this.#specUsers.get(set) ?? [])
+      for (const group of spec.groups) {
+        this.#drop(group)
+        for (const member of group.members) this.#dirty.add(member)
+      }
+  }
+
+  /** Puts a member whose specs have changed into its group. */
+  #regroup(member: Member): Group {
+    if (member.group) this.#dirty.add(member)
+    const specs = [...member.specs].sort((a, b) => a.serial - b.serial)
+    const ownPorts = ownPortsFor(specs, namedPortNumbers(member.subject.namedPorts))
+    const ports = [...ownPorts].map(([name, number]) => `${name}=${number}`).sort()
+    const key = JSON.stringify([specs.map(({ serial }) => serial), ports])
+    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts)
+    if (group === member.group) return group
+    this.#leaveGroup(member)
+    group.members.add(member)
+    member.group = group
+    return group
+  }
+
+  #makeGroup(key: string, specs: readonly Spec[], ownPorts: ReadonlyMap<string, number>): Group {
+    const plan = new SubjectPlan(specs, ownPorts, this.#peerSets)
+    const group: Group = {
+      key,
+      specs,
+      plan,
+      members: new Set(),
+      isolatedBy: isolatingPolicies(specs),
+      resolved: undefined,
+    }
+    this.#groups.set(key, group)
+    for (const spec of specs) spec.groups.add(group)
+    return group
+  }
+
+  #leaveGroup(member: Member): void {
+    const { group } = member
+    if (!group) return
+    member.group = undefined
+    group.members.delete(member)
+    if (group.members.size > 0) return
+    this.#drop(group)
+    this.#groups.delete(group.key)
+    for (const spec of group.specs) spec.groups.delete(group)
+  }
+
+  #resolveGroup(group: Group): ResolvedPolicy {
+    const entries = group.plan.entries()
+    const key = contentKey(entries)
+    const shared = this.#shared.get(key) ?? { entries: Object.freeze(entries), uses: 0 }
+    shared.uses++
+    this.#shared.set(key, shared)
+    return Object.freeze({ key, entries: shared.entries, isolatedBy: group.isolatedBy })
+  }
+
+  #drop(group: Group): void {
+    if (!group.resolved) return
+    const shared = this.#shared.get(group.resolved.key)
+    if (shared && --shared.uses === 0) this.#shared.delete(group.resolved.key)
+    group.resolved = undefined
+  }
+}
+
+/** Canonical text of a subject. */
+export function subjectKey({ labels, namedPorts }: Subject): string {
+  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`)
+  return `${labels.key}\n${ports.join()}`
+}
+
+const boundSets = ({ peers, portPeers }: BoundRule): PeerSet[] => [
+  ...(peers === 'any' ? [] : peers),
+  ...portPeers.values(),
+]
+
+const peerSetsOf = (spec: BoundSpec): Set<PeerSet> => new Set(spec.rules.flatMap(boundSets))
+
+function isolatingPolicies(specs: readonly Spec[]): ResolvedPolicy['isolatedBy'] {
+  const [ingress, egress] = DIRECTIONS.map(direction => {
+    const isolating = specs.filter(({ spec }) => spec.isolates[direction]).map(({ policy }) => policy.ref)
+    return Object.freeze([...new Set(isolating)].sort(comparePolicies))
+  })
+  return Object.freeze({ ingress: ingress ?? [], egress: egress ?? [] })
+}

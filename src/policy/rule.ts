@@ -1,0 +1,128 @@
+// The one rule model that every policy kind is parsed into: the single place where
+// semantics live. A policy object has specs; a spec selects subjects, may isolate
+// them, and holds rules. Each rule knows the object, place and line it comes from.
+
+import { has, lacks, type Selector, selector } from '../labels/index.ts'
+
+/** Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
+export type Direction = 'ingress' | 'egress'
+export const DIRECTIONS: readonly Direction[] = ['ingress', 'egress']
+
+/** `pass` ends the search in its tier and goes on in the next. */
+export type Action = 'allow' | 'deny' | 'pass'
+
+/**
+ * Tiers are tried in this order. Where a policy of the normal tier isolates a subject, what that tier does not allow is
+ * denied and the baseline tier is not asked; what no tier decides for a subject that nothing isolates is allowed.
+ */
+export type Tier = 'admin' | 'normal' | 'baseline'
+
+/** Where an object or rule stands. `line` counts from 1; 0 and an empty file when it did not come from a file. */
+export type Origin = { readonly file: string; readonly line: number }
+
+/** A policy object. `namespace` is empty for cluster-wide kinds. */
+export type PolicyRef = {
+  readonly kind: string
+  readonly namespace: string
+  readonly name: string
+  readonly origin: Origin
+}
+
+/** `KIND/NAMESPACE/NAME`: what no two policy objects share. */
+export function policyKey({ kind, namespace, name }: Omit<PolicyRef, 'origin'>): string {
+  return `${kind}/${namespace}/${name}`
+}
+
+/** Names a rule in entries and events: `KIND/NAMESPACE/NAME/PATH`, or one of the two below. Stable while the rule keeps its place. */
+export type RuleKey = string
+
+/** Reported where nothing isolates the subject, so that all is allowed. */
+export const NOT_ISOLATED: RuleKey = 'not-isolated'
+
+/** Reported where a pass rule led past all rules to the default of an isolated subject. */
+export const DEFAULT_DENY: RuleKey = 'default-deny'
+
+export type Policy = { readonly ref: PolicyRef; readonly specs: readonly PolicySpec[] }
+
+export type PolicySpec = {
+  /** Whom the rules protect (ingress) or restrict (egress). */
+  readonly subject: Selector
+  /** Directions in which a subject is denied what no rule allows. */
+  readonly isolates: Readonly<Record<Direction, boolean>>
+  readonly rules: readonly Rule[]
+}
+
+export type Rule = {
+  readonly key: RuleKey
+  readonly policy: PolicyRef
+  /** The rule's field in the object, such as `ingress[0]`, and its line. */
+  readonly path: string
+  readonly origin: Origin
+  readonly direction: Direction
+  /** Place among the object's rules of this direction, from 0. */
+  readonly index: number
+  readonly action: Action
+  readonly tier: Tier
+  /** See precedence.ts. */
+  readonly precedence: number
+  /** The other side. An empty list is nobody. */
+  readonly peers: 'any' | readonly Peer[]
+  /** At the destination. An empty list is none. */
+  readonly ports: 'any' | readonly PortMatch[]
+  readonly treatment?: Treatment | undefined
+}
+
+/** One alternative of a rule's peers. */
+export type Peer =
+  | { readonly kind: 'selector'; readonly selector: Selector }
+  /**
+   * Addresses inside `cidr` and outside every `except`, all canonical. `covers`: `everything` matches pods and nodes too,
+   * as Kubernetes asks; `world` only what is outside the cluster, as the Cilium kinds do.
+   */
+  | {
+      readonly kind: 'cidr'
+      readonly cidr: string
+      readonly except: readonly string[]
+      readonly covers: 'everything' | 'world'
+    }
+
+/** One alternative of a rule's ports. `protocol` is the IP protocol number, 1 to 255; for ICMP a port is the type. */
+export type PortMatch = {
+  readonly protocol: number
+  readonly ports: 'any' | { readonly first: number; readonly last: number } | { readonly name: string }
+}
+
+/**
+ * What happens beside the verdict. No front end makes any yet; they travel to the entries, and two decisions that
+ * differ in them are different decisions.
+ */
+export type Treatment = {
+  /** Record the verdict and let the packet pass. */
+  readonly audit?: true
+  /** Text for the flow record. */
+  readonly log?: string
+  readonly authentication?: 'required' | 'disabled'
+  /** Key of the API-level rules that judge the connection's content. */
+  readonly l7?: string
+}
+
+/** The selector that a peer stands for. */
+export function peerSelector(peer: Peer): Selector {
+  if (peer.kind === 'selector') return peer.selector
+  const excepted = peer.except.map(cidr => lacks('cidr', cidr))
+  return selector([has('cidr', peer.cidr), ...excepted, ...(peer.covers === 'world' ? [has('reserved', 'world')] : [])])
+}
+
+/**
+ * Order of rules: the one that decides and is reported comes first. By precedence, then by object (namespace, name,
+ * kind), then by place, so that neither the order of objects nor of their arrival matters.
+ */
+export function compareRules(a: Rule, b: Rule): number {
+  return b.precedence - a.precedence || comparePolicies(a.policy, b.policy) || a.index - b.index
+}
+
+export function comparePolicies(a: PolicyRef, b: PolicyRef): number {
+  return compareText(a.namespace, b.namespace) || compareText(a.name, b.name) || compareText(a.kind, b.kind)
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

@@ -1,0 +1,180 @@
+// The policy of one group of subjects: those that the same specs select and that have
+// the same numbers for the named ports the specs use. Rules are prepared once; a change
+// of identities afterwards only sorts peers into classes that the same rules match.
+
+import { labelledPort, namedPortKey } from '../labels/index.ts'
+import { EntryCompiler, type PolicyEntry } from './entries.ts'
+import type { PeerSet, PeerSets } from './peer-sets.ts'
+import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans } from './port-space.ts'
+import type { PortPrefix } from './prefix-cover.ts'
+import { DIRECTIONS, type Direction, type PolicySpec, type Rule } from './rule.ts'
+
+/** A spec whose peers are bound to sets of identities. */
+export type BoundSpec = { readonly spec: PolicySpec; readonly rules: readonly BoundRule[] }
+
+export type BoundRule = {
+  readonly rule: Rule
+  readonly peers: 'any' | readonly PeerSet[]
+  /** For named ports of egress rules with any peer: those that have such a port. By `NAME/PROTOCOL`. */
+  readonly portPeers: ReadonlyMap<string, PeerSet>
+}
+
+/** Named ports of a rule. Ingress resolves them on the subject, egress on each peer. */
+export function namedPortsOf({ ports }: Rule): string[] {
+  if (ports === 'any') return []
+  return ports.flatMap(({ protocol, ports: match }) =>
+    match !== 'any' && 'name' in match ? [namedPortKey({ name: match.name, protocol })] : [],
+  )
+}
+
+export class SubjectPlan {
+  readonly #directions: readonly DirectionPlan[]
+
+  /** `ownPorts`: the subject's number by `NAME/PROTOCOL`. */
+  constructor(specs: readonly BoundSpec[], ownPorts: ReadonlyMap<string, number>, peerSets: PeerSets) {
+    this.#directions = DIRECTIONS.map(direction => new DirectionPlan(direction, specs, ownPorts, peerSets))
+  }
+
+  /** Entries as things stand, sorted by direction, identity, protocol, port and prefix length. */
+  entries(): PolicyEntry[] {
+    return this.#directions.flatMap(direction => direction.entries())
+  }
+}
+
+/** Peers that the same rules match. `next`: the class of those of them that are in one more set. */
+type PeerClass = {
+  readonly rules: readonly RuleSpans[]
+  readonly next: Map<unknown, PeerClass>
+  prefixes: readonly PortPrefix[] | undefined
+}
+
+/** Classes outlive the identities they were made for; past this many they are made anew. */
+const MAX_KEPT_CLASSES = 50_000
+
+type NamedUse = { readonly rule: Rule; readonly key: string; readonly protocol: number }
+
+class DirectionPlan {
+  readonly #peerSets: PeerSets
+  readonly #compiler: EntryCompiler
+  readonly #bySet = new Map<PeerSet, RuleSpans[]>()
+  /** Egress rules with named ports, by the set of peers on which they resolve. */
+  readonly #named = new Map<PeerSet, NamedUse[]>()
+  readonly #resolved = new Map<NamedUse, Map<number, RuleSpans>>()
+  #root = emptyClass()
+  #classCount = 0
+
+  constructor(
+    direction: Direction,
+    specs: readonly BoundSpec[],
+    ownPorts: ReadonlyMap<string, number>,
+    peerSets: PeerSets,
+  ) {
+    this.#peerSets = peerSets
+    const forAny: RuleSpans[] = []
+    for (const bound of specs.flatMap(({ rules }) => rules)) {
+      if (bound.rule.direction !== direction) continue
+      const fixed = { rule: bound.rule, spans: fixedSpans(bound.rule, ownPorts) }
+      if (fixed.spans.length > 0)
+        if (bound.peers === 'any') forAny.push(fixed)
+        else for (const set of bound.peers) append(this.#bySet, set, fixed)
+      if (direction === 'egress') this.#addNamed(bound)
+    }
+    const isIsolated = specs.some(({ spec }) => spec.isolates[direction])
+    this.#compiler = new EntryCompiler(direction, new Decider(isIsolated), forAny)
+  }
+
+  #addNamed({ rule, peers, portPeers }: BoundRule): void {
+    for (const { protocol, ports } of rule.ports === 'any' ? [] : rule.ports) {
+      if (ports === 'any' || !('name' in ports)) continue
+      const use: NamedUse = { rule, key: namedPortKey({ name: ports.name, protocol }), protocol }
+      const portPeer = portPeers.get(use.key)
+      for (const set of peers === 'any' ? (portPeer ? [portPeer] : []) : peers) append(this.#named, set, use)
+    }
+  }
+
+  entries(): PolicyEntry[] {
+    const classes = this.#classes()
+    const identities = Uint32Array.from(classes.keys()).sort()
+    const entries = this.#compiler.entriesForAny()
+    for (const identity of identities) {
+      const peerClass = classes.get(identity) as PeerClass
+      peerClass.prefixes ??= this.#compiler.prefixesFor(peerClass.rules)
+      for (const entry of this.#compiler.entries(identity, peerClass.prefixes)) entries.push(entry)
+    }
+    return entries
+  }
+
+  #classes(): Map<number, PeerClass> {
+    if (this.#classCount > MAX_KEPT_CLASSES) {
+      this.#root = emptyClass()
+      this.#classCount = 0
+    }
+    const classes = new Map<number, PeerClass>()
+    for (const [set, rules] of this.#bySet)
+      for (const identity of set.identities)
+        classes.set(identity, this.#nextClass(classes.get(identity) ?? this.#root, set, rules))
+    for (const [set, uses] of this.#named)
+      for (const identity of set.identities)
+        for (const use of uses) {
+          const resolved = this.#resolve(use, identity)
+          if (resolved)
+            classes.set(identity, this.#nextClass(classes.get(identity) ?? this.#root, resolved, [resolved]))
+        }
+    return classes
+  }
+
+  #nextClass(from: PeerClass, step: unknown, rules: readonly RuleSpans[]): PeerClass {
+    const known = from.next.get(step)
+    if (known) return known
+    const next: PeerClass = { ...emptyClass(), rules: [...from.rules, ...rules] }
+    from.next.set(step, next)
+    this.#classCount++
+    return next
+  }
+
+  /** The rule with the number that the peer has for the named port. */
+  #resolve(use: NamedUse, identity: number): RuleSpans | undefined {
+    const labels = this.#peerSets.labelsOf(identity)
+    const port = labels && labelledPort(labels, use.key)
+    if (port === undefined) return undefined
+    const byPort = this.#resolved.get(use) ?? new Map<number, RuleSpans>()
+    this.#resolved.set(use, byPort)
+    const known = byPort.get(port)
+    if (known) return known
+    const resolved = { rule: use.rule, spans: [{ protocol: use.protocol, first: port, last: port }] }
+    byPort.set(port, resolved)
+    return resolved
+  }
+}
+
+const emptyClass = (): PeerClass => ({ rules: [], next: new Map(), prefixes: undefined })
+
+/** Ports that do not depend on the peer. */
+function fixedSpans({ ports, direction }: Rule, ownPorts: ReadonlyMap<string, number>): PortSpan[] {
+  if (ports === 'any') return [ALL_PORTS]
+  return ports.flatMap(({ protocol, ports: match }) => {
+    if (match === 'any') return [{ protocol, first: 0, last: LAST_PORT }]
+    if ('first' in match) return [{ protocol, first: match.first, last: match.last }]
+    const port = direction === 'ingress' ? ownPorts.get(namedPortKey({ name: match.name, protocol })) : undefined
+    return port === undefined ? [] : [{ protocol, first: port, last: port }]
+  })
+}
+
+function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key)
+  if (list) list.push(value)
+  else lists.set(key, [value])
+}
+
+/** Numbers that a subject has for the named ports that ingress rules of these specs use, as part of a group's key. */
+export function ownPortsFor(specs: readonly BoundSpec[], numbers: ReadonlyMap<string, number>): Map<string, number> {
+  const used = new Map<string, number>()
+  for (const { rules } of specs)
+    for (const { rule } of rules)
+      if (rule.direction === 'ingress')
+        for (const key of namedPortsOf(rule)) {
+          const number = numbers.get(key)
+          if (number !== undefined) used.set(key, number)
+        }
+  return used
+}
