@@ -1,0 +1,75 @@
+// The process that is a sandbox: made by `up` inside its own control group, mount namespace and network namespace (the
+// switch). Builds the nodes, keeps their agents and pods running, and answers commands. When it ends, however it ends,
+// everything in the sandbox ends with it; what is left in the file system is removed by `down` or the next `up`.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { serveApi } from '../api/server.ts'
+import * as cgroup from './cgroup.ts'
+import { parseConfiguration, type SandboxConfiguration } from './configuration.ts'
+import { controlRoutes } from './control.ts'
+import { messageOf } from './errors.ts'
+import { createSwitch } from './network.ts'
+import { SandboxNode } from './node.ts'
+import { type SandboxPaths, sandboxPaths } from './paths.ts'
+import type { PodManifest } from './pods/manifest.ts'
+import { writePodPrograms } from './pods/programs.ts'
+import { watchPods } from './pods/source.ts'
+import { recordOf } from './process-record.ts'
+import { StartReport } from './start-report.ts'
+
+const [name = ''] = process.argv.slice(2)
+const paths = sandboxPaths(name)
+const group = path.join(cgroup.cgroupRoot(), paths.cgroupName)
+
+// This kills the daemon too. Pods get no time to end: who wants that deletes them first.
+const endAll = (): void => cgroup.kill(group)
+process.on('SIGTERM', endAll)
+process.on('SIGINT', endAll)
+
+const report = new StartReport(endAll)
+try {
+  await start(parseConfiguration(fs.readFileSync(paths.configuration, 'utf8')), paths)
+  await report.end({ ready: true })
+} catch (error) {
+  await report.end({ failed: messageOf(error) })
+  endAll()
+}
+
+async function start(configuration: SandboxConfiguration, paths: SandboxPaths): Promise<void> {
+  const startedAt = new Date().toISOString()
+  // Aborted by nothing: the daemon's end is the end of its children.
+  const { signal } = new AbortController()
+  report.step('network: a switch and a namespace for each node')
+  createSwitch()
+  writePodPrograms(paths.podFiles)
+  const nodes = configuration.nodes.map(
+    (node, position) => new SandboxNode({ configuration, node, position, paths, sandboxCgroup: group, signal }),
+  )
+  for (const node of nodes) {
+    report.step(`agent of ${node.name}`)
+    await node.start()
+  }
+  await serveApi(
+    paths.daemonSocket,
+    controlRoutes({
+      status: () => ({
+        name: configuration.name,
+        pid: process.pid,
+        startedAt,
+        objects: paths.objects,
+        nodes: nodes.map(node => node.status),
+        pods: nodes.flatMap(node => node.runner.status()),
+      }),
+      runningPods: () => nodes.flatMap(node => node.runner.running()),
+    }),
+  )
+  watchPods(paths.objects, pods => assign(pods, nodes))
+  fs.writeFileSync(paths.daemonRecord, JSON.stringify(recordOf(process.pid)))
+}
+
+/** A pod without a node goes to the first. One that names a node that is not here runs nowhere. */
+function assign(pods: readonly PodManifest[], nodes: readonly SandboxNode[]): void {
+  for (const [position, node] of nodes.entries())
+    node.runner.setWanted(pods.filter(({ spec }) => (spec.nodeName ? spec.nodeName === node.name : position === 0)))
+}

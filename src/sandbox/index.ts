@@ -1,0 +1,16 @@
+// A cluster of network namespaces on one machine, for the demo, for tests and for trying policies out. This is what
+// other parts of the project use of it.
+
+export { SandboxClient } from './client.ts'
+export {
+  DEFAULT_NODE,
+  defaultConfiguration,
+  type NodeConfiguration,
+  type SandboxConfiguration,
+} from './configuration.ts'
+export type { NodeStatus, PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'
+export { SandboxError, type SandboxErrorCode } from './errors.ts'
+export { type DownResult, down, type LifeOptions, type UpResult, up } from './life.ts'
+export { DEFAULT_SANDBOX, type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './paths.ts'
+export type { PodPhase, PodStatus } from './pods/pod.ts'
+export type { ProbeResult, Verdict } from './probe/prober.ts'

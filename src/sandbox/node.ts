@@ -1,0 +1,103 @@
+// One node of the sandbox: a network namespace on the underlay, a BPF file system, control groups, an agent, and the
+// runner of its pods. All of it ends with the daemon.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { AgentClient } from '../api/client.ts'
+import type { Namespace } from '../net/index.ts'
+import { AgentProcess, type AgentState } from './agent-process.ts'
+import { lastLines } from './bounded-log.ts'
+import * as cgroup from './cgroup.ts'
+import { agentArguments, type NodeConfiguration, type SandboxConfiguration } from './configuration.ts'
+import type { NodeStatus } from './control.ts'
+import { SandboxError } from './errors.ts'
+import { mountBpf } from './file-systems.ts'
+import { createNodeNamespace } from './network.ts'
+import { containerLog, nodePaths, type SandboxPaths } from './paths.ts'
+import { PodRunner } from './pods/runner.ts'
+
+const FIRST_START_TIMEOUT_MS = 60_000
+/** An agent that ends this often before it was ever ready will not become so. */
+const FIRST_START_ATTEMPTS = 3
+const LOG_LINES_SHOWN = 15
+
+export type NodeOptions = {
+  readonly configuration: SandboxConfiguration
+  readonly node: NodeConfiguration
+  readonly position: number
+  readonly paths: SandboxPaths
+  /** Folder of the whole sandbox in the hierarchy of control groups. */
+  readonly sandboxCgroup: string
+  readonly signal: AbortSignal
+}
+
+export class SandboxNode {
+  readonly name: string
+  readonly runner: PodRunner
+  readonly #options: NodeOptions
+  readonly #namespace: Namespace
+  readonly #agent: AgentProcess
+  readonly #firstStart = Promise.withResolvers<void>()
+
+  /** Makes the namespace and the mounts. @throws SystemError */
+  constructor(options: NodeOptions) {
+    const { configuration, node, position, paths, sandboxCgroup, signal } = options
+    const own = nodePaths(paths, node.name)
+    const group = path.join(sandboxCgroup, node.name)
+    fs.mkdirSync(own.bpf, { recursive: true })
+    mountBpf(own.bpf)
+    const client = new AgentClient(own.agentSocket)
+    this.name = node.name
+    this.#options = options
+    this.#namespace = createNodeNamespace(node, position)
+    this.#agent = new AgentProcess({
+      command: [...configuration.agentCommand, ...agentArguments(node, own, paths.objects)],
+      cgroup: cgroup.create(path.join(group, 'agent')),
+      networkNamespace: `/proc/${process.pid}/fd/${this.#namespace.fd}`,
+      log: own.agentLog,
+      client,
+      signal,
+      onChange: state => this.#onAgent(state),
+    })
+    this.runner = new PodRunner({
+      node: node.name,
+      hostAddress: (node.addresses[0] ?? '').replace(/\/.*$/, ''),
+      podsCgroup: cgroup.create(path.join(group, 'pods')),
+      podFiles: paths.podFiles,
+      agent: client,
+      logOf: (pod, container) => containerLog(paths, pod, container),
+    })
+  }
+
+  get status(): NodeStatus {
+    const { node, paths } = this.#options
+    const socket = nodePaths(paths, node.name).agentSocket
+    const { state, restarts } = this.#agent
+    return { name: node.name, addresses: node.addresses, agent: { ...state, socket, restarts } }
+  }
+
+  /** Starts the agent. Resolves when it is ready. @throws SandboxError `failed` with the end of its log */
+  async start(): Promise<void> {
+    void this.#agent.run()
+    const timer = setTimeout(() => {
+      this.#firstStart.reject(this.#failure(`was not ready after ${FIRST_START_TIMEOUT_MS / 1000} s`))
+    }, FIRST_START_TIMEOUT_MS)
+    try {
+      await this.#firstStart.promise
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #onAgent(state: AgentState): void {
+    if (state.state === 'ready') this.#firstStart.resolve()
+    else if (state.state === 'waiting' && this.#agent.restarts + 1 >= FIRST_START_ATTEMPTS)
+      this.#firstStart.reject(this.#failure(`ended again and again: ${state.reason}`))
+  }
+
+  #failure(what: string): SandboxError {
+    const { agentLog } = nodePaths(this.#options.paths, this.name)
+    const log = lastLines(agentLog, LOG_LINES_SHOWN)
+    return new SandboxError('failed', `the agent of ${this.name} ${what}${log ? `\nThe end of its log:\n${log}` : ''}`)
+  }
+}

@@ -1,0 +1,17 @@
+// The files that every pod shares: the built-in application as plain JavaScript (so that no pod spends its start on
+// compiling it), and `agnhost`, by which commands of the usual tests call it.
+
+import fs from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import path from 'node:path'
+import { POD_PROGRAMS, PROGRAMS } from '../paths.ts'
+
+const AGNHOST = `#!/bin/sh\nexec ${POD_PROGRAMS.node} ${POD_PROGRAMS.app} "$@"\n`
+
+export function writePodPrograms(podFiles: string): void {
+  fs.mkdirSync(podFiles, { recursive: true })
+  const source = fs.readFileSync(PROGRAMS.app, 'utf8')
+  const isTypeScript = PROGRAMS.app.endsWith('.ts')
+  fs.writeFileSync(path.join(podFiles, 'app.mjs'), isTypeScript ? stripTypeScriptTypes(source) : source)
+  fs.writeFileSync(path.join(podFiles, 'agnhost'), AGNHOST, { mode: 0o755 })
+}

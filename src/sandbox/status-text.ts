@@ -1,0 +1,48 @@
+// The status of a sandbox for people. Pure.
+
+import type { NodeStatus, SandboxStatus } from './control.ts'
+import type { ContainerStatus } from './pods/container.ts'
+import type { PodStatus } from './pods/pod.ts'
+import { age, columns } from './text.ts'
+
+export function formatStatus(status: SandboxStatus): string {
+  const summary = `sandbox ${status.name}: up for ${age(status.startedAt)}, daemon ${status.pid}, objects in ${status.objects}\n`
+  const nodes = columns(
+    ['NODE', 'ADDRESSES', 'AGENT', 'RESTARTS'],
+    status.nodes.map(node => [node.name, node.addresses.join(' '), agentText(node.agent), String(node.agent.restarts)]),
+  )
+  if (status.pods.length === 0) return `${summary}\n${nodes}\nno pods; give it some: axoneme apply -f FILE\n`
+  const pods = columns(['POD', 'READY', 'STATUS', 'RESTARTS', 'ADDRESSES', 'NODE', 'MESSAGE'], status.pods.map(podRow))
+  return `${summary}\n${nodes}\n${pods}`
+}
+
+function agentText(agent: NodeStatus['agent']): string {
+  switch (agent.state) {
+    case 'ready':
+      return `ready (process ${agent.pid})`
+    case 'starting':
+      return `starting (process ${agent.pid}): ${agent.detail}`
+    case 'waiting':
+      return `ended (${agent.reason}); starts again in ${agent.restartInMs} ms`
+    case 'stopped':
+      return 'stopped'
+  }
+}
+
+function podRow(pod: PodStatus): string[] {
+  const running = pod.containers.filter(({ state }) => state === 'running').length
+  const troubled = pod.containers.find(({ state }) => state === 'waiting')
+  const reason = pod.reason ?? (pod.phase === 'Running' ? troubleOf(troubled)?.reason : undefined) ?? pod.phase
+  return [
+    `${pod.namespace}/${pod.name}`,
+    `${running}/${pod.containers.length}`,
+    reason,
+    String(pod.containers.reduce((sum, { restarts }) => sum + restarts, 0)),
+    pod.addresses.join(' '),
+    pod.node,
+    pod.message ?? troubleOf(troubled)?.message ?? '',
+  ]
+}
+
+const troubleOf = (container: ContainerStatus | undefined) =>
+  container?.state === 'waiting' ? { reason: container.reason, message: container.message } : undefined
