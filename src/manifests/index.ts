@@ -1,0 +1,12 @@
+// Manifests: YAML text to checked objects with positions. Pure and browser-safe.
+
+export * from './names.ts'
+export { type NamespaceManifest, readNamespace } from './namespace.ts'
+export { type NodeManifest, readNode } from './node.ts'
+export * from './object.ts'
+export * from './origin.ts'
+export * from './parse.ts'
+export { type Container, type ContainerPort, type PodManifest, readPod, type TransportProtocol } from './pod.ts'
+export * from './schema.ts'
+export { closest } from './spelling.ts'
+export { problemOf, type Validation, validate } from './validate.ts'
