@@ -22,12 +22,15 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   #closed = false
   readonly #batchable = new Map<number, boolean>()
   readonly #attr: Buffer
+  /** The same memory up to the key: a delete with anything behind it is refused. */
+  readonly #keyAttr: Buffer
   readonly #reader: ElementReader
 
   private constructor(fd: number, description: MapDescription, key: Codec<Key>, value: Codec<Value, Input>) {
     super(description, key, value, stableBuffer)
     this.#fd = fd
     this.#attr = elementAttr(fd, this.keyBuffer, this.valueBuffer)
+    this.#keyAttr = this.#attr.subarray(0, 16)
     this.#reader = new ElementReader({ ...description, valueBytes: this.valueBytes })
   }
 
@@ -92,11 +95,11 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   }
 
   protected deleteElement(): number {
-    return this.#single(COMMAND.MAP_DELETE_ELEM, 0)
+    return bpf(COMMAND.MAP_DELETE_ELEM, this.#keyAttr)
   }
 
   protected chunks(): Generator<Chunk> {
-    return this.#reader.chunks(() => (this.#closed ? -1 : this.#fd))
+    return this.#reader.chunks(() => this.#fd)
   }
 
   protected updateElements(keys: Buffer, values: Buffer, count: number, flags: number): BatchOutcome {
@@ -128,7 +131,6 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   }
 
   #single(command: number, flags: number): number {
-    if (this.#closed) return -EBADF
     this.#attr.writeUInt32LE(flags, ELEMENT_FLAGS)
     return bpf(command, this.#attr)
   }
@@ -149,7 +151,7 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
 
   #batch(command: number, keys: Buffer, values: Buffer | undefined, count: number, flags: number): BatchOutcome {
     const attr = batchAttr({
-      mapFd: this.#closed ? -1 : this.#fd,
+      mapFd: this.#fd,
       keys,
       ...(values ? { values } : {}),
       count,
