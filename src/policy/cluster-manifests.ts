@@ -1,0 +1,160 @@
+// Manifests to a cluster: pods, namespaces, nodes and policies are read, everything
+// else is passed over. What has errors is left out and told; the caller decides
+// whether to go on without it.
+
+import { addressAt, type Cidr, cidr, formatIp, type IpAddress, ip } from '../ip/index.ts'
+import { PROTOCOLS } from '../labels/index.ts'
+import {
+  type ManifestObject,
+  objectKey,
+  objectName,
+  type PodManifest,
+  type Problem,
+  problemOf,
+  readNamespace,
+  readNode,
+  readPod,
+} from '../manifests/index.ts'
+import { Cluster, type ClusterNode, type ClusterPod } from './cluster.ts'
+import { readPolicy } from './kinds.ts'
+import type { Policy } from './rule.ts'
+
+/** Where pods without an address are assumed to be: the pools of a sandbox. */
+export const ASSUMED_POOLS: readonly Cidr[] = [cidr('10.244.0.0/16'), cidr('fd00:10:244::/64')]
+
+export type ReadCluster = {
+  readonly cluster: Cluster
+  /** In the order of the objects. With an error among them, the cluster lacks what the error is about. */
+  readonly problems: readonly Problem[]
+}
+
+/** Makes a cluster of everything that the objects declare. */
+export function readCluster(objects: Iterable<ManifestObject>): ReadCluster {
+  const reading = new Reading()
+  for (const object of objects) reading.read(object)
+  return reading.finish()
+}
+
+type ReadPod = { readonly pod: PodManifest; readonly object: ManifestObject }
+
+class Reading {
+  readonly #problems: Problem[] = []
+  readonly #objects = new Map<string, ManifestObject>()
+  readonly #pods: ReadPod[] = []
+  readonly #nodes: ClusterNode[] = []
+  readonly #namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
+  readonly #policies: Policy[] = []
+
+  read(object: ManifestObject): void {
+    const key = objectKey(object)
+    const first = this.#objects.get(key)
+    if (first) {
+      const place = `${first.origin.file}:${first.origin.line}`
+      this.#problems.push(problemOf(object, 'error', [], `is declared twice; the first is at ${place}`))
+      return
+    }
+    this.#objects.set(key, object)
+    if (object.apiVersion === 'v1' && object.kind === 'Pod') this.#readPod(object)
+    else if (object.apiVersion === 'v1' && object.kind === 'Namespace') this.#readNamespace(object)
+    else if (object.apiVersion === 'v1' && object.kind === 'Node') this.#readNode(object)
+    else this.#readPolicy(object)
+  }
+
+  finish(): ReadCluster {
+    const cluster = new Cluster({
+      pods: this.#placePods(),
+      nodes: this.#nodes,
+      namespaceLabels: this.#namespaceLabels,
+      policies: this.#policies,
+    })
+    return { cluster, problems: this.#problems }
+  }
+
+  #readPod(object: ManifestObject): void {
+    const { value, problems } = readPod(object)
+    this.#problems.push(...problems)
+    // What has ended has no address any more.
+    if (value && value.phase !== 'Succeeded' && value.phase !== 'Failed') this.#pods.push({ pod: value, object })
+  }
+
+  #readNamespace(object: ManifestObject): void {
+    const { value, problems } = readNamespace(object)
+    this.#problems.push(...problems)
+    if (value) this.#namespaceLabels.set(value.name, value.labels)
+  }
+
+  #readNode(object: ManifestObject): void {
+    const { value, problems } = readNode(object)
+    this.#problems.push(...problems)
+    if (value) this.#nodes.push({ name: value.name, addresses: value.addresses.map(({ address }) => ip(address)) })
+  }
+
+  #readPolicy(object: ManifestObject): void {
+    const read = readPolicy(object)
+    this.#problems.push(...(read?.problems ?? []))
+    if (read?.value) this.#policies.push(read.value)
+  }
+
+  #placePods(): ClusterPod[] {
+    const taken = new Map<string, string>()
+    for (const { name, addresses } of this.#nodes)
+      for (const { bytes } of addresses) taken.set(formatIp(bytes), `Node ${name}`)
+    const unique = this.#pods.filter(({ pod, object }) => pod.hostNetwork || this.#take(pod, object, taken))
+    const pools = new Map(ASSUMED_POOLS.map(pool => [pool, 1]))
+    const assumed = unique.filter(({ pod }) => pod.ips.length === 0 && !pod.hostNetwork)
+    const addresses = new Map<ReadPod, readonly IpAddress[]>()
+    for (const read of assumed.toSorted((a, b) => (objectName(a.object) < objectName(b.object) ? -1 : 1)))
+      addresses.set(
+        read,
+        [...pools.keys()].flatMap(pool => nextFree(pool, pools, taken) ?? []),
+      )
+    this.#warnOfAssumed(assumed)
+    return unique.map(read => this.#clusterPod(read.pod, addresses.get(read)))
+  }
+
+  /** Whether a pod's addresses are its own. The first pod in the manifests keeps one that two claim. */
+  #take(pod: PodManifest, object: ManifestObject, taken: Map<string, string>): boolean {
+    const owner = pod.ips.map(address => taken.get(address)).find(name => name !== undefined)
+    if (owner === undefined) for (const address of pod.ips) taken.set(address, objectName(object))
+    else this.#problems.push(problemOf(object, 'error', ['status'], `has an address that ${owner} has already`))
+    return owner === undefined
+  }
+
+  #warnOfAssumed(assumed: readonly ReadPod[]): void {
+    const [first] = assumed
+    const namesBlocks = this.#policies.some(({ specs }) =>
+      specs.some(({ rules }) => rules.some(({ peers }) => peers !== 'any' && peers.some(peer => peer.kind === 'cidr'))),
+    )
+    if (!first || !namesBlocks) return
+    const others = assumed.length === 1 ? '' : ` (like ${assumed.length - 1} more pods)`
+    const pools = ASSUMED_POOLS.map(({ text }) => text).join(' and ')
+    const message = `has no address in its status${others}; one of ${pools} is assumed, and policies with ipBlock judge by it`
+    this.#problems.push(problemOf(first.object, 'warning', ['status', 'podIP'], message))
+  }
+
+  #clusterPod(pod: PodManifest, assumed: readonly IpAddress[] | undefined): ClusterPod {
+    const onlyNode = this.#nodes.length === 1 ? this.#nodes[0]?.name : undefined
+    const node = pod.nodeName ?? onlyNode ?? ''
+    const own = pod.ips.map(ip)
+    const nodeAddresses = this.#nodes.find(({ name }) => name === node)?.addresses ?? []
+    return {
+      namespace: pod.namespace,
+      name: pod.name,
+      labels: pod.labels,
+      serviceAccount: pod.serviceAccount,
+      namedPorts: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: PROTOCOLS[protocol], port })),
+      addresses: own.length > 0 ? own : pod.hostNetwork ? nodeAddresses : (assumed ?? []),
+      hostNetwork: pod.hostNetwork,
+      node,
+    }
+  }
+}
+
+function nextFree(pool: Cidr, offsets: Map<Cidr, number>, taken: Map<string, string>): IpAddress | undefined {
+  for (let offset = offsets.get(pool) ?? 1; ; offset++) {
+    const address = addressAt(pool, offset)
+    if (address && taken.has(formatIp(address.bytes))) continue
+    offsets.set(pool, offset + 1)
+    return address
+  }
+}

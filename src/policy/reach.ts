@@ -1,0 +1,102 @@
+// Who may reach whom: the table that `policy reach` prints, and that `sandbox probe`
+// measures by real connections.
+
+import { PROTOCOLS, protocolName, protocolNumber } from '../labels/index.ts'
+import type { Cluster, ClusterPod, End } from './cluster.ts'
+
+/** A port to ask for: a number, or a name that each destination pod has its own number for. */
+export type ReachPort = { readonly protocol: number; readonly port: number | string }
+
+export type ReachRow = {
+  /** `NAMESPACE/POD` */
+  readonly from: string
+  readonly to: string
+  readonly port: number
+  /** `TCP`, `UDP`, `SCTP`. */
+  readonly protocol: string
+  readonly verdict: 'allowed' | 'denied'
+}
+
+export type ReachOptions = {
+  /** Whether a pod's way to itself is judged like any other. On a node it never leaves the pod, so it is left out. */
+  readonly includeSelf?: boolean
+  /** Judge the addresses of this family only; else the destination's first address that the source has the family of. */
+  readonly family?: 4 | 6
+}
+
+/**
+ * One row for every ordered pair of pods and every port, in the order of the pods' names. A named port that the
+ * destination does not have makes no row; two pods without a common address family cannot reach each other.
+ */
+export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: ReachOptions = {}): Generator<ReachRow> {
+  const pods = cluster.content.pods.toSorted((a, b) => (podName(a) < podName(b) ? -1 : 1))
+  const judge = memoized(cluster)
+  for (const from of pods)
+    for (const to of pods) {
+      if (from === to && !options.includeSelf) continue
+      const ends = endsBetween(cluster, from, to, options.family)
+      for (const { protocol, port: asked } of ports) {
+        const port = typeof asked === 'number' ? asked : namedPort(to, protocol, asked)
+        if (port === undefined) continue
+        const verdict = ends ? judge(ends.from, ends.to, protocol, port) : 'denied'
+        yield { from: podName(from), to: podName(to), port, protocol: protocolName(protocol), verdict }
+      }
+    }
+}
+
+/** `NAMESPACE/NAME` */
+export function podName({ namespace, name }: Pick<ClusterPod, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`
+}
+
+/** Reads a list such as `80/TCP,53/udp,http`; without a protocol it is TCP. The answer is a sentence when it is wrong. */
+export function parsePorts(text: string): readonly ReachPort[] | string {
+  const ports: ReachPort[] = []
+  for (const item of text.split(',').map(part => part.trim())) {
+    const [name = '', protocolText = 'TCP', more] = item.split('/')
+    const protocol = protocolNumber(protocolText)
+    if (more !== undefined || name === '') return `"${item}" is not PORT/PROTOCOL, such as 80/TCP or http/TCP`
+    if (protocol === undefined || !TRANSPORTS.has(protocol))
+      return `"${protocolText}" in "${item}" is not TCP, UDP or SCTP`
+    const number = /^\d+$/.test(name) ? Number(name) : undefined
+    if (number !== undefined && (number < 1 || number > 65535)) return `"${name}" in "${item}" is not 1 to 65535`
+    ports.push({ protocol, port: number ?? name })
+  }
+  return ports
+}
+
+const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
+
+/** The destination's first address of the family, and the source's of the same. */
+function endsBetween(
+  cluster: Cluster,
+  from: ClusterPod,
+  to: ClusterPod,
+  family: 4 | 6 | undefined,
+): { readonly from: End; readonly to: End } | undefined {
+  for (const { family: common } of to.addresses) {
+    if (family !== undefined && common !== family) continue
+    const [fromEnd, toEnd] = [cluster.endOf(from, common), cluster.endOf(to, common)]
+    if (fromEnd && toEnd) return { from: fromEnd, to: toEnd }
+  }
+  return undefined
+}
+
+function namedPort({ namedPorts }: ClusterPod, protocol: number, name: string): number | undefined {
+  return namedPorts.find(port => port.name === name && port.protocol === protocol)?.port
+}
+
+/** Verdicts of a cluster that does not change meanwhile. Pods with equal identities and policies are judged once. */
+function memoized(cluster: Cluster): (from: End, to: End, protocol: number, port: number) => ReachRow['verdict'] {
+  const verdicts = new Map<string, ReachRow['verdict']>()
+  return (from, to, protocol, port) => {
+    const [sender, receiver] = cluster.parties(from, to)
+    const sides = [sender, receiver].map(({ identity, policy }) => `${identity} ${policy?.key ?? ''}`)
+    const key = `${sides.join(' ')} ${sender.isOwnNode ?? false} ${protocol} ${port}`
+    const known = verdicts.get(key)
+    if (known) return known
+    const { verdict } = cluster.verdict(from, to, protocol, port)
+    verdicts.set(key, verdict)
+    return verdict
+  }
+}
