@@ -42,6 +42,11 @@ export class AgentClient {
     return this.#ask('GET', '/v1/status')
   }
 
+  /** Answers when all that the agent wants in the kernel at this moment has been tried there. */
+  settled(signal?: AbortSignal): Promise<{ readonly revision: number }> {
+    return this.#ask('GET', '/v1/settled', undefined, signal)
+  }
+
   tables(): Promise<TableSummary[]> {
     return this.#ask('GET', '/v1/tables')
   }

@@ -74,7 +74,7 @@ export function planAddresses(facts: AddressFacts, references: References): Addr
       claimAddress(address, baseLabels(pod, facts, references), `pod ${objectKey(pod)}`, { pod })
 
   for (const { prefix, base } of WORLD) claim(prefix.text, addressLabels(base, prefix, references), 'world')
-  for (const [prefix] of references.prefixes)
+  for (const { prefix } of references.prefixes)
     if (!claims.has(prefix.text)) claim(prefix.text, addressLabels(worldOf(prefix), prefix, references), 'policy')
   return { claims, conflicts }
 }

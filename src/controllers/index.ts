@@ -2,5 +2,6 @@
 
 export * from './address-pool.ts'
 export * from './identities.ts'
+export * from './intent.ts'
 export * from './memory.ts'
 export * from './policies.ts'

@@ -1,0 +1,196 @@
+// The agent of one node, put together by hand; read it top to bottom. Sources fill
+// tables, controllers turn them into what the kernel is to have, reconcilers make that
+// real. The datapath is pinned: it goes on judging packets when this process ends, and
+// the next one takes over where this one was.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { serveApi } from '../api/index.ts'
+import { probe, RingBuffer } from '../bpf/index.ts'
+import { AddressPool, IntentController, PolicyController } from '../controllers/index.ts'
+import { mac } from '../ip/index.ts'
+import { type Datapath, loadDatapath, policyElement } from '../maps/index.ts'
+import { Namespace } from '../net/index.ts'
+import { bootClock, describeFlow, FlowObserver } from '../observe/index.ts'
+import { PolicyRepository } from '../policy/index.ts'
+import {
+  clsactAttacher,
+  endpointDeviceOperations,
+  endpointEntryOperations,
+  ipcacheOperations,
+  PodNetwork,
+  policyMapOperations,
+  tcxAttacher,
+} from '../reconcilers/index.ts'
+import { FileSource } from '../sources/index.ts'
+import { type ReconcileFailure, Reconciler } from '../state/index.ts'
+import { createTables } from '../tables/index.ts'
+import type { AgentConfiguration } from './configuration.ts'
+import { Endpoints } from './endpoints.ts'
+import { rememberedIdentities } from './identities.ts'
+import { Journal } from './journal.ts'
+import { agentRoutes } from './routes.ts'
+
+/** MAC of the node's side of every pod's veth pair. Locally administered; nobody else can have it on such a link. */
+export const HOST_MAC = '02:61:78:6f:6e:65'
+
+export type Log = {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void
+  error(fields: Readonly<Record<string, unknown>>, message: string): void
+}
+
+export type AgentRun = {
+  readonly configuration: AgentConfiguration
+  readonly version: string
+  readonly log: Log
+  /** Aborted: end, and leave the datapath as it is. */
+  readonly signal: AbortSignal
+}
+
+/** Runs until the signal is aborted. @throws when a part of the agent cannot work; the datapath stays as it is */
+export async function runAgent({ configuration, version, log, signal: outer }: AgentRun): Promise<void> {
+  const startedAtMs = Date.now()
+  const stop = new AbortController()
+  const signal = AbortSignal.any([outer, stop.signal])
+  let readyAfterMs: number | undefined
+
+  // What was there before: numbers and endpoints from the journal, packets judged by the pinned datapath.
+  fs.mkdirSync(configuration.state, { recursive: true })
+  const journal = new Journal(path.join(configuration.state, 'agent.journal'))
+  using node = Namespace.current()
+  using datapath = openDatapath(configuration)
+  const tables = createTables()
+
+  // Reconcilers: the only writers of the kernel. Each change of what packets are judged by raises the revision.
+  const onChanged = revisionRaiser(datapath)
+  const common = { database: tables.database, onFailure: (failure: ReconcileFailure) => logFailure(log, failure) }
+  using network = new PodNetwork({ node, hostMac: HOST_MAC, mtu: configuration.mtu, nodeAddresses: configuration.nodeAddresses })
+  const attacher = attacherFor(datapath, node)
+  const policyMaps = new Reconciler({
+    ...common,
+    name: 'policy-maps',
+    table: tables.policyMaps,
+    operations: policyMapOperations({
+      outer: datapath.maps.policy_maps,
+      createInner: elements => datapath.createPolicyMap(elements),
+      encode: entry => policyElement(datapath.schema, entry, entry.rule),
+      onChanged,
+    }),
+  })
+  const afterPolicyMaps = { after: (aborted: AbortSignal) => policyMaps.attempted(aborted), onChanged }
+  const reconcilers = {
+    'policy-maps': policyMaps,
+    addresses: new Reconciler({
+      ...common,
+      name: 'addresses',
+      table: tables.addresses,
+      operations: ipcacheOperations(
+        datapath.maps.ipcache,
+        datapath.schema.ipcacheFlags.number.HOST,
+        afterPolicyMaps,
+      ),
+    }),
+    'endpoint-entries': new Reconciler({
+      ...common,
+      name: 'endpoint-entries',
+      table: tables.endpointEntries,
+      operations: endpointEntryOperations(datapath.maps.endpoints, afterPolicyMaps),
+    }),
+    'endpoint-devices': new Reconciler({
+      ...common,
+      name: 'endpoint-devices',
+      table: tables.endpoints,
+      operations: endpointDeviceOperations(network, attacher),
+    }),
+  } as const
+
+  // Controllers: from what is declared to what the kernel is to have.
+  const allocator = rememberedIdentities(journal, () => performance.now())
+  const policies = new PolicyController({
+    tables,
+    repository: new PolicyRepository(),
+    allocator,
+    memory: journal,
+    ownNode: { name: configuration.node, addresses: configuration.nodeAddresses },
+    onFirstResult: () => allocator.releaseUnclaimed(),
+  })
+  const intent = new IntentController(tables, 'files')
+  const endpoints = new Endpoints({
+    tables,
+    memory: journal,
+    pools: configuration.podCidrs.map(range => new AddressPool(range)),
+    devices: reconcilers['endpoint-devices'],
+    entries: reconcilers['endpoint-entries'],
+  })
+  const gone = endpoints.restore()
+  log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
+
+  // Sight: flows, and the API that tells of everything.
+  const observer = new FlowObserver(RingBuffer.open(datapath.maps.events), datapath.schema.flowEvent)
+  const bootMicros = bootClock()
+  const server = await serveApi(
+    configuration.socket,
+    agentRoutes({
+      node: configuration.node,
+      version,
+      startedAtMs,
+      tables,
+      datapath,
+      endpoints,
+      observer,
+      reconcilers,
+      readyAfterMs: () => readyAfterMs,
+      describe: event => describeFlow(event, { node: configuration.node, tables, schema: datapath.schema, bootMicros }),
+    }),
+  )
+
+  const tasks = [
+    new FileSource(configuration.objects).run(intent, signal),
+    policies.run(signal),
+    ...Object.values(reconcilers).map(reconciler => reconciler.run(signal)),
+    observer.run(signal),
+    tables.endpointEntries.whenInitialized(signal).then(async () => {
+      await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
+      readyAfterMs = Date.now() - startedAtMs
+      log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')
+    }),
+  ]
+  try {
+    await Promise.all(tasks)
+  } catch (error) {
+    if (!outer.aborted) throw error
+  } finally {
+    stop.abort()
+    await Promise.allSettled(tasks)
+    await server.close()
+    attacher.close()
+    journal.close()
+  }
+}
+
+function openDatapath({ bpf, flowEvents }: AgentConfiguration): Datapath {
+  const object = fs.readFileSync(fileURLToPath(new URL('../../build/pod.o', import.meta.url)))
+  return loadDatapath({ object, hostMac: mac(HOST_MAC), pins: bpf, constants: { flow_events: flowEvents } })
+}
+
+function attacherFor(datapath: Datapath, node: Namespace) {
+  const programs = { fromPod: datapath.programs.from_pod, toPod: datapath.programs.to_pod }
+  const { pins } = datapath
+  return probe('tcx').answer === 'supported' && pins
+    ? tcxAttacher(programs, pins.folder('links'), node)
+    : clsactAttacher(programs, node)
+}
+
+/** Connections judged before a change are judged again at their next packet. */
+function revisionRaiser({ maps }: Datapath): () => void {
+  let revision = maps.runtime.get(0)?.revision ?? 0
+  return () => {
+    revision = (revision + 1) >>> 0
+    maps.runtime.set(0, { revision })
+  }
+}
+
+function logFailure(log: Log, { reconciler, operation, key, error, attempts, retryInMs }: ReconcileFailure): void {
+  log.error({ reconciler, operation, key, attempts, retryInMs, error: error.message }, 'could not be made real')
+}

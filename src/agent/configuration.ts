@@ -1,0 +1,72 @@
+// What an agent is told at its start. Everything else it measures or has a constant
+// for; a value that cannot be is refused here, with the option's name.
+
+import path from 'node:path'
+import { parseCidr, parseIp } from '../ip/index.ts'
+
+export type AgentConfiguration = {
+  /** Name of the node, as the Node object has it. */
+  readonly node: string
+  /** Unix socket of the API. */
+  readonly socket: string
+  /** A folder in a bpffs for maps and links that outlive the agent. */
+  readonly bpf: string
+  /** Folder for what the agent must remember over a restart. */
+  readonly state: string
+  /** Folders and files with manifests. */
+  readonly objects: readonly string[]
+  /** At most one prefix of each family. */
+  readonly podCidrs: readonly string[]
+  /** This node's addresses; the first of each family is what it calls pods from. */
+  readonly nodeAddresses: readonly string[]
+  readonly mtu: number
+  /** Report flows. Off, only counters remain. */
+  readonly flowEvents: boolean
+}
+
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly code = 'BAD_CONFIGURATION'
+}
+
+export type AgentOptions = {
+  readonly node: string
+  readonly socket: string
+  readonly bpf: string
+  readonly state?: string
+  readonly objects: readonly string[]
+  readonly podCidr: readonly string[]
+  readonly nodeAddress: readonly string[]
+  readonly mtu?: number
+  readonly flowEvents?: boolean
+}
+
+/** @throws ConfigurationError naming the option */
+export function agentConfiguration(options: AgentOptions): AgentConfiguration {
+  const families = new Set<number>()
+  const podCidrs = options.podCidr.map(text => {
+    const cidr = parseCidr(text)
+    if (!cidr) throw new ConfigurationError(`--pod-cidr ${text} is not a prefix such as 10.244.0.0/24`)
+    if (families.has(cidr.family))
+      throw new ConfigurationError(`--pod-cidr ${text}: a node has one range of each family`)
+    families.add(cidr.family)
+    return cidr.text
+  })
+  if (podCidrs.length === 0) throw new ConfigurationError('--pod-cidr is needed: the range of pod addresses')
+  for (const address of options.nodeAddress)
+    if (!parseIp(address)) throw new ConfigurationError(`--node-address ${address} is not an IP address`)
+  const mtu = options.mtu ?? 1500
+  if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65535)
+    throw new ConfigurationError(`--mtu ${mtu} is not between 1280 and 65535`)
+  return {
+    node: options.node,
+    socket: path.resolve(options.socket),
+    bpf: path.resolve(options.bpf),
+    state: path.resolve(options.state ?? path.dirname(options.socket)),
+    objects: options.objects.map(folder => path.resolve(folder)),
+    podCidrs,
+    nodeAddresses: options.nodeAddress,
+    mtu,
+    flowEvents: options.flowEvents ?? true,
+  }
+}

@@ -1,0 +1,164 @@
+// What the agent's API answers: reads tables, maps and counters; the endpoint requests
+// go to endpoints.ts. Nothing here changes state by itself.
+
+import os from 'node:os'
+import { ApiError, type AgentStatus, type DropCount, endpointRequest, type MapInfo, type ProgramInfo, type ReconcilerState, type Route } from '../api/index.ts'
+import type { Datapath } from '../maps/index.ts'
+import { readPacketCounters } from '../maps/index.ts'
+import type { FlowObserver } from '../observe/observer.ts'
+import type { Flow } from '../observe/flow.ts'
+import type { FlowEvent } from '../maps/index.ts'
+import type { Reconciler } from '../state/index.ts'
+import type { Tables } from '../tables/index.ts'
+import type { Endpoints } from './endpoints.ts'
+
+/** Any reconciler, whatever its rows are. */
+type AnyReconciler = Pick<Reconciler<object>, 'status' | 'attempted'>
+
+export type RoutesOptions = {
+  readonly node: string
+  readonly version: string
+  readonly startedAtMs: number
+  readonly tables: Tables
+  readonly datapath: Datapath
+  readonly endpoints: Endpoints
+  readonly observer: FlowObserver
+  readonly reconcilers: Readonly<Record<string, AnyReconciler>>
+  /** Milliseconds from start to ready; undefined until then. */
+  readonly readyAfterMs: () => number | undefined
+  readonly describe: (event: FlowEvent) => Flow
+}
+
+export function agentRoutes(options: RoutesOptions): Route[] {
+  const { tables, endpoints } = options
+  return [
+    { method: 'GET', path: /\/v1\/status/, answer: () => agentStatus(options) },
+    {
+      method: 'GET',
+      path: /\/v1\/settled/,
+      answer: async ({ signal }) => {
+        await Promise.all(Object.values(options.reconcilers).map(reconciler => reconciler.attempted(signal)))
+        return { revision: options.datapath.maps.runtime.get(0)?.revision ?? 0 }
+      },
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/tables/,
+      answer: () =>
+        tables.database.tables().map(({ name, size, initialized }) => ({ name, rows: size, initialized })),
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/tables\/([^/]+)/,
+      answer: ({ parameters: [name = ''] }) => {
+        const table = tables.database.table(name)
+        if (table) return { name, ...table.print() }
+        const known = tables.database.tables().map(other => other.name)
+        throw new ApiError(404, 'NO_TABLE', `there is no table ${name}; there are ${known.join(', ')}`)
+      },
+    },
+    { method: 'GET', path: /\/v1\/bpf\/maps/, answer: () => mapInfos(options.datapath) },
+    { method: 'GET', path: /\/v1\/bpf\/programs/, answer: () => programInfos(options) },
+    { method: 'GET', path: /\/v1\/bpf\/counters/, answer: () => dropCounts(options.datapath) },
+    {
+      method: 'POST',
+      path: /\/v1\/endpoints/,
+      answer: ({ body, signal }) => {
+        const parsed = endpointRequest.safeParse(body)
+        if (parsed.success) return endpoints.add(parsed.data, signal)
+        const [issue] = parsed.error.issues
+        throw new ApiError(400, 'BAD_REQUEST', `${issue?.path.join('.') || 'body'}: ${issue?.message}`)
+      },
+    },
+    {
+      method: 'DELETE',
+      path: /\/v1\/endpoints\/([^/]+)/,
+      answer: ({ parameters: [containerId = ''] }) => endpoints.delete(containerId),
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/flows/,
+      stream: async ({ query, signal }, send) => {
+        const last = Number(query.get('last') ?? (query.has('follow') ? 0 : 20))
+        // From here on, so that no flow is lost between the old ones and the new.
+        const following = query.has('follow') ? options.observer.watch(signal) : undefined
+        options.observer.poll()
+        for (const event of last > 0 ? options.observer.recent(last) : []) await send(options.describe(event))
+        for await (const item of following ?? [])
+          await send('event' in item ? options.describe(item.event) : { missed: item.missed })
+      },
+    },
+  ]
+}
+
+function agentStatus(options: RoutesOptions): AgentStatus {
+  const { tables, datapath } = options
+  const readyAfterMs = options.readyAfterMs()
+  const [counts = []] = [datapath.maps.event_counts.get(0)]
+  return {
+    node: options.node,
+    version: options.version,
+    pid: process.pid,
+    startedAt: new Date(options.startedAtMs).toISOString(),
+    ready: readyAfterMs !== undefined,
+    ...(readyAfterMs !== undefined && { readyAfterMs }),
+    kernel: os.release(),
+    revision: datapath.maps.runtime.get(0)?.revision ?? 0,
+    counts: Object.fromEntries(
+      [tables.pods, tables.endpoints, tables.policies, tables.identities, tables.addresses, tables.policyMaps].map(
+        table => [table.name, table.size],
+      ),
+    ),
+    reconcilers: Object.entries(options.reconcilers).map(([name, reconciler]) => reconcilerState(name, reconciler)),
+    problems: tables.problems.all().map(({ severity, object, message, file, line, column }) => ({
+      severity,
+      text: `${file}${line ? `:${line}:${column}` : ''}: ${object ? `${object}: ` : ''}${message}`,
+    })),
+    events: {
+      received: String(options.observer.received),
+      lost: String(counts.reduce((total, count) => total + count.lost, 0n)),
+    },
+    memoryBytes: process.memoryUsage.rss(),
+  }
+}
+
+function reconcilerState(name: string, { status }: AnyReconciler): ReconcilerState {
+  const failed = status.by('kind', 'failed').flatMap(row =>
+    row.kind === 'failed' ? [{ key: row.key, error: row.error.message, attempts: row.attempts }] : [],
+  )
+  return { name, done: status.by('kind', 'done').length, pending: status.by('kind', 'pending').length, failed }
+}
+
+function mapInfos({ maps }: Datapath): MapInfo[] {
+  return Object.values(maps).map(map => ({
+    name: map.name,
+    type: map.type,
+    keyBytes: map.keySize,
+    valueBytes: map.valueSize,
+    entries: map.keySize === 0 || map.type.includes('array') ? null : map.count(),
+    maxEntries: map.maxEntries,
+  }))
+}
+
+function programInfos({ datapath, tables }: RoutesOptions): ProgramInfo[] {
+  return Object.values(datapath.programs).map(program => {
+    const info = program.info()
+    return {
+      name: program.name,
+      id: info.id,
+      tag: info.tag,
+      translatedBytes: info.translatedSize,
+      jitedBytes: info.jitedSize,
+      attached: tables.endpoints.size,
+    }
+  })
+}
+
+function dropCounts({ schema, maps }: Datapath): DropCount[] {
+  return readPacketCounters(schema, maps.packet_counts).map(({ reason, direction, packets, bytes }) => ({
+    reason,
+    direction,
+    packets: String(packets),
+    bytes: String(bytes),
+  }))
+}

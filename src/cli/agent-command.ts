@@ -1,0 +1,32 @@
+// `axoneme agent`: runs the agent in the foreground, as a service manager wants it:
+// logs in JSON lines on standard output, ends on SIGTERM and SIGINT.
+
+import { Command } from 'commander'
+import { pino } from 'pino'
+import { runAgent } from '../agent/agent.ts'
+import { agentConfiguration, type AgentOptions } from '../agent/configuration.ts'
+import { wholeNumber } from './output.ts'
+import { VERSION } from './version.ts'
+
+const collect = (value: string, all: readonly string[]): string[] => [...all, value]
+
+export function agentCommand(): Command {
+  return new Command('agent')
+    .description('run the agent of one node')
+    .requiredOption('--node <name>', 'name of the node')
+    .requiredOption('--socket <path>', 'unix socket of the API')
+    .requiredOption('--bpf <folder>', 'folder in a bpffs for maps and links that outlive the agent')
+    .option('--state <folder>', 'folder for what is remembered over a restart (default: that of the socket)')
+    .option('--objects <path>', 'folder or file with manifests; may be given several times', collect, [])
+    .option('--pod-cidr <prefix>', 'range of pod addresses, one of each family', collect, [])
+    .option('--node-address <address>', "this node's addresses", collect, [])
+    .option('--mtu <bytes>', 'of pod interfaces', wholeNumber, 1500)
+    .option('--no-flow-events', 'count packets only, report no flows')
+    .action(async (options: AgentOptions) => {
+      const stop = new AbortController()
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())
+      const log = pino({ base: { node: options.node } })
+      const configuration = agentConfiguration(options)
+      await runAgent({ configuration, version: VERSION, log, signal: stop.signal })
+    })
+}

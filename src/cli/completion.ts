@@ -1,0 +1,54 @@
+// Shell completion: a script for bash, zsh or fish that asks `axoneme __complete` for
+// candidates, so that scripts never go stale: the commands themselves are the list.
+
+import { Argument, Command } from 'commander'
+
+const SCRIPTS: Readonly<Record<string, string>> = {
+  bash: `_axoneme() {
+  local IFS=$'\\n'
+  COMPREPLY=($(compgen -W "$(axoneme __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _axoneme axoneme`,
+  zsh: `#compdef axoneme
+_axoneme() {
+  local -a candidates
+  candidates=(\${(f)"$(axoneme __complete -- "\${words[@]:1:$((CURRENT-1))}" 2>/dev/null)"})
+  compadd -a candidates || _files
+}
+compdef _axoneme axoneme`,
+  fish: `complete -c axoneme -a '(axoneme __complete -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'`,
+}
+
+export function completionCommand(): Command {
+  return new Command('completion')
+    .description('print a completion script for a shell')
+    .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
+    .addHelpText('after', '\nFor bash: source <(axoneme completion bash)')
+    .action((shell: string) => console.log(SCRIPTS[shell]))
+}
+
+/** The hidden command behind the scripts. @param program the whole command line */
+export function completeCommand(program: Command): Command {
+  return new Command('__complete')
+    .argument('[words...]')
+    .action((words: readonly string[]) => console.log(candidates(program, words).join('\n')))
+}
+
+/** What may stand for the last word, given those before it. */
+export function candidates(program: Command, words: readonly string[]): string[] {
+  const last = words.at(-1) ?? ''
+  let command = program
+  let option: string | undefined
+  for (const word of words.slice(0, -1)) {
+    const next = command.commands.find(candidate => candidate.name() === word)
+    if (next) command = next
+    option = word.startsWith('-') ? word : undefined
+  }
+  const choices = command.options.find(({ long, short }) => option !== undefined && [long, short].includes(option))?.argChoices
+  const names = choices ?? [
+    ...command.commands.map(candidate => candidate.name()).filter(name => !name.startsWith('__')),
+    ...command.registeredArguments.flatMap(argument => argument.argChoices ?? []),
+    ...command.options.map(candidate => candidate.long ?? ''),
+  ]
+  return names.filter(name => name !== '' && name.startsWith(last))
+}

@@ -1,0 +1,132 @@
+// Commands that look at a running agent: status, tables, endpoints, identities, BPF
+// maps and programs. They ask its API and print.
+
+import { Command } from 'commander'
+import pc from 'picocolors'
+import type { AgentStatus, PrintedTable, ReconcilerState } from '../api/index.ts'
+import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
+import { bytesText, type OutputFormat, outputOption, print, tableText } from './output.ts'
+
+type LookOptions = ConnectionOptions & { readonly output: OutputFormat }
+
+const looking = (name: string, description: string): Command =>
+  withConnection(new Command(name)).description(description).addOption(outputOption())
+
+export function statusCommand(): Command {
+  return looking('status', 'is the agent well, and what does it hold').action(async (options: LookOptions) => {
+    const status = await agentOf(options).status()
+    print(options.output, status, statusText)
+    if (!status.ready) process.exitCode = 1
+  })
+}
+
+function statusText(status: AgentStatus): string {
+  const state = status.ready
+    ? pc.green(`ready (after ${status.readyAfterMs} ms)`)
+    : pc.yellow('starting: sources or the kernel are not done yet')
+  const counts = Object.entries(status.counts).map(([name, count]) => `${count} ${name}`)
+  return [
+    `${pc.bold('node')}         ${status.node}`,
+    `${pc.bold('agent')}        ${state}, version ${status.version}, pid ${status.pid}, since ${status.startedAt}`,
+    `${pc.bold('kernel')}       ${status.kernel}`,
+    `${pc.bold('holds')}        ${counts.join(', ')}`,
+    `${pc.bold('revision')}     ${status.revision}`,
+    `${pc.bold('memory')}       ${bytesText(status.memoryBytes)}`,
+    `${pc.bold('flow events')}  ${status.events.received} read, ${status.events.lost} lost`,
+    ...status.reconcilers.map(reconcilerText),
+    ...status.problems.map(problem =>
+      problem.severity === 'error' ? pc.red(`error        ${problem.text}`) : pc.yellow(`warning      ${problem.text}`),
+    ),
+  ].join('\n')
+}
+
+function reconcilerText({ name, done, pending, failed }: ReconcilerState): string {
+  const parts = [`${done} done`, ...(pending ? [`${pending} pending`] : [])]
+  const failures = failed.map(row => pc.red(`\n             ${row.key}: ${row.error} (${row.attempts} attempts)`))
+  const tail = failed.length > 0 ? pc.red(`, ${failed.length} failed`) : ''
+  return `${pc.bold('in kernel')}    ${name}: ${parts.join(', ')}${tail}${failures.join('')}`
+}
+
+export function tablesCommand(): Command {
+  return looking('tables', 'list the tables of an agent, or print one')
+    .argument('[name]', 'table to print')
+    .action(async (name: string | undefined, options: LookOptions) => {
+      if (name) await printTable(name, options)
+      else
+        print(options.output, await agentOf(options).tables(), tables =>
+          tableText(
+            ['TABLE', 'ROWS', 'COMPLETE'],
+            tables.map(table => [table.name, String(table.rows), table.initialized ? 'yes' : 'no']),
+          ),
+        )
+    })
+}
+
+/** A command that prints one table of the agent. */
+export function tableCommand(name: string, table: string, description: string): Command {
+  return looking(name, description).action((options: LookOptions) => printTable(table, options))
+}
+
+export async function printTable(name: string, options: LookOptions): Promise<void> {
+  const table = await agentOf(options).table(name)
+  if (options.output === 'table') console.log(tableText(table.columns, table.rows))
+  else print(options.output, tableObjects(table), String)
+}
+
+const tableObjects = ({ columns, rows }: PrintedTable): Record<string, string>[] =>
+  rows.map(row => Object.fromEntries(columns.map((column, i) => [column.toLowerCase().replaceAll(' ', '_'), row[i] ?? ''])))
+
+export function bpfCommand(): Command {
+  const command = new Command('bpf').description('what the agent has in the kernel')
+  command.addCommand(
+    looking('maps', 'maps with their size and fill').action(async (options: LookOptions) =>
+      print(options.output, await agentOf(options).maps(), maps =>
+        tableText(
+          ['MAP', 'TYPE', 'KEY', 'VALUE', 'ENTRIES', 'MAX', 'FILL'],
+          maps.map(map => [
+            map.name,
+            map.type,
+            `${map.keyBytes} B`,
+            `${map.valueBytes} B`,
+            map.entries === null ? '' : String(map.entries),
+            String(map.maxEntries),
+            map.entries === null ? '' : `${((100 * map.entries) / map.maxEntries).toFixed(1)} %`,
+          ]),
+        ),
+      ),
+    ),
+  )
+  command.addCommand(
+    looking('programs', 'programs with their size').action(async (options: LookOptions) =>
+      print(options.output, await agentOf(options).programs(), programs =>
+        tableText(
+          ['PROGRAM', 'ID', 'TAG', 'TRANSLATED', 'JITED', 'DEVICES'],
+          programs.map(program => [
+            program.name,
+            String(program.id),
+            program.tag,
+            `${program.translatedBytes} B`,
+            `${program.jitedBytes} B`,
+            String(program.attached),
+          ]),
+        ),
+      ),
+    ),
+  )
+  command.addCommand(
+    looking('counters', 'packets forwarded and dropped, by reason and direction').action(async (options: LookOptions) =>
+      print(options.output, await agentOf(options).drops(), counters =>
+        tableText(
+          ['VERDICT', 'DIRECTION', 'PACKETS', 'BYTES'],
+          counters.map(counter => [
+            counter.reason === 'NONE' ? 'FORWARDED' : counter.reason,
+            counter.direction.toLowerCase(),
+            counter.packets,
+            counter.bytes,
+          ]),
+        ),
+      ),
+    ),
+  )
+  return command
+}

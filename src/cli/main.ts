@@ -1,0 +1,44 @@
+// The command line. Every command stands in a file of its own; here they come together,
+// and here an error becomes one clear line and an exit code.
+
+import { Command } from 'commander'
+import pc from 'picocolors'
+import { agentCommand } from './agent-command.ts'
+import { completeCommand, completionCommand } from './completion.ts'
+import { demoCommand } from './demo-command.ts'
+import { explainError } from './errors.ts'
+import { bpfCommand, statusCommand, tableCommand, tablesCommand } from './look-commands.ts'
+import { applyCommand, deleteCommand, getCommand } from './object-commands.ts'
+import { observeCommand } from './observe-command.ts'
+import { policyCommand } from './policy-command.ts'
+import { sandboxCommand } from './sandbox-command.ts'
+import { VERSION } from './version.ts'
+
+const program = new Command('axoneme')
+  .description('eBPF networking and security for Kubernetes')
+  .version(VERSION)
+  .showHelpAfterError('(--help shows what there is)')
+  .showSuggestionAfterError()
+  .enablePositionalOptions()
+  .addCommand(statusCommand())
+  .addCommand(observeCommand())
+  .addCommand(tableCommand('endpoints', 'endpoints', 'the pods of a node'))
+  .addCommand(tableCommand('identities', 'identities', 'security identities in use on a node'))
+  .addCommand(policyCommand())
+  .addCommand(applyCommand())
+  .addCommand(deleteCommand())
+  .addCommand(getCommand())
+  .addCommand(tablesCommand())
+  .addCommand(bpfCommand())
+  .addCommand(sandboxCommand())
+  .addCommand(demoCommand())
+  .addCommand(agentCommand())
+  .addCommand(completionCommand())
+program.addCommand(completeCommand(program), { hidden: true })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  console.error(`${pc.red('axoneme:')} ${explainError(error)}`)
+  process.exitCode = 1
+}

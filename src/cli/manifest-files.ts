@@ -1,0 +1,60 @@
+// Reads manifests for commands that judge them: warnings go to standard error, an error
+// ends the command, since an answer without the faulty object would be wrong.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import pc from 'picocolors'
+import { formatProblem, type ManifestObject, parseManifests, type Problem } from '../manifests/index.ts'
+
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError'
+  readonly code = 'BAD_MANIFESTS'
+}
+
+/**
+ * Reads files and folders (`-` is standard input) and makes something of all objects in them.
+ * @throws ManifestError after printing every problem
+ */
+export function readManifests<Result extends { readonly problems: readonly Problem[] }>(
+  paths: readonly string[],
+  make: (objects: readonly ManifestObject[]) => Result,
+): Result {
+  const problems: Problem[] = []
+  const objects = paths.flatMap(manifestFiles).flatMap(file => {
+    const parsed = parseManifests(readText(file), file === '-' ? '(standard input)' : file)
+    problems.push(...parsed.problems)
+    return parsed.objects
+  })
+  const result = make(objects)
+  problems.push(...result.problems)
+  reportProblems(problems)
+  return result
+}
+
+/** Prints problems. @throws ManifestError when one of them is an error */
+export function reportProblems(problems: readonly Problem[]): void {
+  for (const problem of problems)
+    console.error(problem.severity === 'error' ? pc.red(formatProblem(problem)) : pc.yellow(formatProblem(problem)))
+  const errors = problems.filter(problem => problem.severity === 'error').length
+  if (errors > 0) throw new ManifestError(`${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was done`)
+}
+
+/** Manifest files of a folder and those below it, sorted; a file itself. */
+export function manifestFiles(target: string): string[] {
+  if (target === '-' || !isFolder(target)) return [target]
+  return fs
+    .readdirSync(target, { recursive: true, encoding: 'utf8' })
+    .filter(name => /\.(ya?ml|json)$/.test(name))
+    .sort()
+    .map(name => path.join(target, name))
+}
+
+function isFolder(target: string): boolean {
+  try {
+    return fs.statSync(target).isDirectory()
+  } catch (error) {
+    throw new ManifestError(`${target} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+const readText = (file: string): string => fs.readFileSync(file === '-' ? 0 : file, 'utf8')

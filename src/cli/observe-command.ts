@@ -1,0 +1,49 @@
+// `axoneme observe`: flows of a node as they happen, one readable line each.
+
+import { Command, Option } from 'commander'
+import pc from 'picocolors'
+import { type Flow, flowLine } from '../observe/index.ts'
+import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
+import { wholeNumber } from './output.ts'
+
+type ObserveOptions = ConnectionOptions & {
+  readonly follow: boolean
+  readonly last?: number
+  readonly pod?: string
+  readonly verdict?: string
+  readonly output: 'compact' | 'json'
+}
+
+export function observeCommand(): Command {
+  return withConnection(new Command('observe'))
+    .description('show flows: who talks to whom, the verdict, the reason and the rule')
+    .option('-f, --follow', 'go on with new flows', false)
+    .option('--last <count>', 'begin with so many of the newest flows (default: 20, or 0 with --follow)', wholeNumber)
+    .option('--pod <namespace/name>', 'only flows from or to this pod')
+    .option('--verdict <verdict>', 'only flows with this verdict, such as DROPPED')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['compact', 'json']).default('compact'))
+    .action(async (options: ObserveOptions) => {
+      const stop = new AbortController()
+      process.once('SIGINT', () => stop.abort())
+      const query = {
+        ...(options.follow && { follow: '1' }),
+        ...(options.last !== undefined && { last: String(options.last) }),
+      }
+      for await (const item of agentOf(options).flows<Flow | { readonly missed: number }>(query, stop.signal)) {
+        if ('missed' in item) console.error(pc.yellow(`${item.missed} flows were missed: the reader was too slow`))
+        else if (isWanted(item, options)) console.log(options.output === 'json' ? JSON.stringify(item) : coloured(item))
+      }
+    })
+}
+
+function isWanted(flow: Flow, { pod, verdict }: ObserveOptions): boolean {
+  if (verdict && flow.verdict !== verdict.toUpperCase()) return false
+  if (!pod) return true
+  const name = pod.includes('/') ? pod : `default/${pod}`
+  return [flow.source, flow.destination].some(end => end.pod && `${end.pod.namespace}/${end.pod.name}` === name)
+}
+
+function coloured(flow: Flow): string {
+  const line = flowLine(flow)
+  return flow.verdict === 'DROPPED' ? pc.red(line) : line
+}

@@ -1,0 +1,160 @@
+// From manifest objects to the intent tables. Every object goes through the reader of
+// its kind; one that is not valid leaves its last good row in force and stands in
+// `problems` with the field and its place. Nothing is dropped without a word.
+
+import { protocolNumber } from '../labels/index.ts'
+import {
+  apiGroup,
+  type ManifestObject,
+  namespaceOf,
+  objectName,
+  type Problem as ManifestProblem,
+  problemOf,
+  readNamespace,
+  readNode,
+  readPod,
+  type Validation,
+} from '../manifests/index.ts'
+import { readPolicy } from '../policy/index.ts'
+import type { Transaction } from '../state/index.ts'
+import { type Namespace, type Node, objectKey, type Pod, type Policy, type Problem, type Tables } from '../tables/index.ts'
+
+/** A row for one of the intent tables. */
+type IntentRow =
+  | { readonly table: 'pods'; readonly row: Pod }
+  | { readonly table: 'namespaces'; readonly row: Namespace }
+  | { readonly table: 'nodes'; readonly row: Node }
+  | { readonly table: 'policies'; readonly row: Policy }
+
+/** What the object says for the tables: a row, or why not. An object of a kind that is not used gives neither. */
+export function readIntent(object: ManifestObject): Validation<IntentRow> {
+  const { origin } = object
+  const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
+  switch (kind) {
+    case '/Pod':
+      return mapValue(readPod(object), pod => ({
+        table: 'pods',
+        row: {
+          namespace: pod.namespace,
+          name: pod.name,
+          labels: pod.labels,
+          serviceAccount: pod.serviceAccount,
+          hostNetwork: pod.hostNetwork,
+          ...(pod.nodeName && { node: pod.nodeName }),
+          addresses: pod.ips,
+          ports: pod.namedPorts.map(({ name, protocol, port }) => ({
+            name,
+            protocol: protocolNumber(protocol) ?? 0,
+            port,
+          })),
+          origin,
+        },
+      }))
+    case '/Namespace':
+      return mapValue(readNamespace(object), ({ name, labels }) => ({
+        table: 'namespaces',
+        row: { name, labels, origin },
+      }))
+    case '/Node':
+      return mapValue(readNode(object), ({ name, addresses }) => ({
+        table: 'nodes',
+        row: { name, addresses: addresses.map(({ address }) => address), origin },
+      }))
+    default:
+      return policyIntent(object)
+  }
+}
+
+function policyIntent(object: ManifestObject): Validation<IntentRow> {
+  const read = readPolicy(object)
+  if (!read) return { problems: [problemOf(object, 'warning', ['kind'], `${object.kind} is not used here`)] }
+  const { origin } = object
+  return mapValue(read, rules => {
+    const { kind, namespace, name } = rules.ref
+    return { table: 'policies', row: { kind, namespace, name, rules, origin } }
+  })
+}
+
+function mapValue<From, To>({ value, problems }: Validation<From>, map: (value: From) => To): Validation<To> {
+  return value === undefined ? { problems } : { value: map(value), problems }
+}
+
+/** Writes what a source delivers. One for each source. */
+export class IntentController {
+  readonly #tables: Tables
+  readonly #source: string
+  readonly #markInitialized: (() => void)[]
+
+  constructor(tables: Tables, source: string) {
+    this.#tables = tables
+    this.#source = source
+    const { pods, namespaces, nodes, policies } = tables
+    this.#markInitialized = [pods, namespaces, nodes, policies].map(table => table.registerInitializer(source))
+  }
+
+  /** Objects that are new or changed, and what is gone. */
+  apply(changes: { readonly put: readonly ManifestObject[]; readonly deleted: readonly ManifestObject[] }): void {
+    this.#tables.database.write(tx => {
+      for (const object of changes.deleted) this.#delete(tx, object)
+      for (const object of changes.put) this.#put(tx, object)
+    })
+  }
+
+  /** Problems of the source itself, all that there are now. */
+  report(problems: readonly ManifestProblem[]): void {
+    const rows = problems.map((problem, i) => problemRow(`${this.#source} ${i}`, problem))
+    this.#tables.database.write(tx => {
+      for (const old of this.#tables.problems.all())
+        if (old.id.startsWith(`${this.#source} `)) tx.delete(this.#tables.problems, old.id)
+      for (const row of rows) tx.put(this.#tables.problems, row)
+    })
+  }
+
+  /** The source has delivered all that it had at its start. */
+  initialized(): void {
+    this.#tables.database.write(() => {
+      for (const mark of this.#markInitialized) mark()
+    })
+  }
+
+  #put(tx: Transaction, object: ManifestObject): void {
+    const { value, problems } = readIntent(object)
+    const name = objectName(object)
+    for (const old of this.#tables.problems.by('object', name)) tx.delete(this.#tables.problems, old.id)
+    problems.forEach((problem, i) => tx.put(this.#tables.problems, problemRow(`${name} ${i}`, problem)))
+    if (!value) return
+    switch (value.table) {
+      case 'pods':
+        tx.put(this.#tables.pods, value.row)
+        break
+      case 'namespaces':
+        tx.put(this.#tables.namespaces, value.row)
+        break
+      case 'nodes':
+        tx.put(this.#tables.nodes, value.row)
+        break
+      case 'policies':
+        tx.put(this.#tables.policies, value.row)
+        break
+    }
+  }
+
+  #delete(tx: Transaction, object: ManifestObject): void {
+    const name = objectName(object)
+    for (const old of this.#tables.problems.by('object', name)) tx.delete(this.#tables.problems, old.id)
+    const { pods, namespaces, nodes, policies } = this.#tables
+    const { name: own } = object.metadata
+    const namespace = namespaceOf(object)
+    const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
+    if (kind === '/Pod') tx.delete(pods, objectKey({ namespace, name: own }))
+    else if (kind === '/Namespace') tx.delete(namespaces, own)
+    else if (kind === '/Node') tx.delete(nodes, own)
+    else tx.delete(policies, `${object.kind}/${objectKey({ namespace, name: own })}`)
+  }
+}
+
+function problemRow(id: string, problem: ManifestProblem): Problem {
+  const { severity, file, line, column, path } = problem
+  const message = path ? `${path}: ${problem.message}` : problem.message
+  return { id, severity, object: problem.object ?? '', message, file, line, column }
+}
