@@ -1,7 +1,10 @@
 // `struct __sk_buff`, the context of tc programs, as far as a test run lets it be
 // set and read. Layout: include/uapi/linux/bpf.h; ABI, so it stands here as numbers.
 
-/** Every field may be left out and is then 0. `length`, `protocol` are set by the kernel and can only be read. */
+/**
+ * The fields a test run takes and gives back (net/bpf/test_run.c, `convert___skb_to_skb`); the kernel refuses all
+ * others. Every one may be left out and is then 0.
+ */
 export type SkBuffContext = {
   readonly mark?: number
   readonly priority?: number
@@ -9,13 +12,6 @@ export type SkBuffContext = {
   readonly ingress_ifindex?: number
   /** Device it is on: must exist in the network namespace of the caller. 0 stands for its loopback. */
   readonly ifindex?: number
-  readonly queue_mapping?: number
-  readonly tc_classid?: number
-  readonly hash?: number
-  readonly pkt_type?: number
-  /** Big-endian ethertype as the kernel keeps it. */
-  readonly protocol?: number
-  readonly len?: number
   /** Scratch words a program may pass to the next. */
   readonly cb?: readonly [number, number, number, number, number]
   /** ns. */
@@ -29,16 +25,10 @@ const SIZE = 192
 const CB = 48
 const TSTAMP = 152
 const WORDS = {
-  len: 0,
-  pkt_type: 4,
   mark: 8,
-  queue_mapping: 12,
-  protocol: 16,
   priority: 32,
   ingress_ifindex: 36,
   ifindex: 40,
-  hash: 68,
-  tc_classid: 72,
   wire_len: 160,
   gso_segs: 164,
   gso_size: 176,

@@ -69,7 +69,11 @@ export class FeatureError extends Error {
   readonly kernel: string
 
   constructor(feature: string, title: string, since: string, kernel: string) {
-    super(`${title} need Linux ${since}; this kernel is ${kernel}`)
+    super(
+      isOlder(kernel, since)
+        ? `${title} need Linux ${since}; this kernel is ${kernel}`
+        : `this kernel (${kernel}) was built without ${title}, which Linux has since ${since}`,
+    )
     this.feature = feature
     this.since = since
     this.kernel = kernel
@@ -128,6 +132,13 @@ export class SchemaVersionError extends Error {
     this.wanted = wanted
     this.found = found
   }
+}
+
+/** Whether a kernel release such as `6.1.0-18-amd64` is older than a version such as `6.6`. */
+function isOlder(kernel: string, version: string): boolean {
+  const [major = 0, minor = 0] = kernel.split(/[.-]/).map(Number)
+  const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
+  return major < wantedMajor || (major === wantedMajor && minor < wantedMinor)
 }
 
 function lastLines(text: string, count: number): string {

@@ -2,8 +2,9 @@
 // process. A `PinDirectory` keeps those of one schema version together, so that
 // a program never takes over state whose layout it does not know.
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, unlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, statfsSync, unlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { close } from '../sys/native.ts'
 import { BpfError, SchemaVersionError } from './errors.ts'
 import { KernelMap } from './kernel-map.ts'
 import { Link } from './link.ts'
@@ -21,7 +22,8 @@ export type Pinnable = { readonly fd: number }
 /** @throws BpfError EEXIST where the name is taken; the message says so when the folder is not in a bpffs */
 export function pinObject(object: Pinnable, path: string): void {
   const result = objectPin(object.fd, path)
-  succeed(`pin ${path}`, result, result < 0 && !isBpffs(join(path, '..')) ? 'the folder is not in a bpffs' : '')
+  if (result < 0 && !isBpffs(dirname(path))) throw new BpfError(`pin ${path}`, -result, 'the folder is not in a bpffs')
+  succeed(`pin ${path}`, result)
 }
 
 /** Puts an object in the place of whatever is pinned there, in one step: a reader sees the old one or the new one. */
@@ -38,18 +40,27 @@ export function openPinnedMap<Key = unknown, Value = unknown, Input = Value>(
   path: string,
   spec?: MapSpec,
 ): KernelMap<Key, Value, Input> {
-  return KernelMap.adopt(getPin(path), spec)
+  return KernelMap.adopt(openPin(path, 'map'), spec)
 }
 
 export function openPinnedLink(path: string): Link {
-  return Link.adopt(getPin(path))
+  return Link.adopt(openPin(path, 'link'))
 }
 
 export function openPinnedProgram(path: string): Program {
-  return Program.adopt(getPin(path))
+  return Program.adopt(openPin(path, 'prog'))
 }
 
-const getPin = (path: string): number => succeed(`open pin ${path}`, objectGet(path))
+type PinnedKind = 'map' | 'prog' | 'link'
+
+/** Opens a pin of one kind: the kernel would open any, and describe it wrongly. */
+function openPin(path: string, kind: PinnedKind): number {
+  const fd = succeed(`open pin ${path}`, objectGet(path))
+  const actual = readlinkSync(`/proc/self/fd/${fd}`)
+  if (actual.includes(`bpf-${kind}`) || actual.includes(`bpf_${kind}`)) return fd
+  close(fd)
+  throw new BpfError(`open pin ${path}`, EINVAL, `it is ${actual}, not a ${kind}`)
+}
 
 export function isBpffs(path: string): boolean {
   try {
@@ -121,17 +132,17 @@ export class PinDirectory {
     name: string,
     spec?: MapSpec,
   ): KernelMap<Key, Value, Input> | undefined {
-    const fd = this.#get(name)
+    const fd = this.#open(name, 'map')
     return fd === undefined ? undefined : KernelMap.adopt(fd, spec)
   }
 
   openLink(name: string): Link | undefined {
-    const fd = this.#get(name)
+    const fd = this.#open(name, 'link')
     return fd === undefined ? undefined : Link.adopt(fd)
   }
 
   openProgram(name: string): Program | undefined {
-    const fd = this.#get(name)
+    const fd = this.#open(name, 'prog')
     return fd === undefined ? undefined : Program.adopt(fd)
   }
 
@@ -159,10 +170,13 @@ export class PinDirectory {
     rmSync(this.path, { recursive: true, force: true })
   }
 
-  #get(name: string): number | undefined {
-    const path = this.#pathOf(name)
-    const fd = objectGet(path)
-    return fd === -ENOENT ? undefined : succeed(`open pin ${path}`, fd)
+  #open(name: string, kind: PinnedKind): number | undefined {
+    try {
+      return openPin(this.#pathOf(name), kind)
+    } catch (error) {
+      if (error instanceof BpfError && error.errno === ENOENT) return undefined
+      throw error
+    }
   }
 
   #pathOf(name: string): string {

@@ -5,7 +5,13 @@ import os from 'node:os'
 
 const NAME_BY_ERRNO = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]))
 // Errnos that Linux returns and that Node's table leaves out.
-const LINUX_ONLY: Readonly<Record<number, string>> = { 67: 'ENOLINK', 117: 'EUCLEAN', 126: 'ENOKEY', 524: 'ENOTSUPP' }
+const LINUX_ONLY: Readonly<Record<number, string>> = {
+  67: 'ENOLINK',
+  77: 'EBADFD',
+  117: 'EUCLEAN',
+  126: 'ENOKEY',
+  524: 'ENOTSUPP',
+}
 
 /** Symbolic name of an errno, such as `ENOENT`. */
 export function errnoName(errno: number): string {

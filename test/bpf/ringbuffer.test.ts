@@ -17,7 +17,6 @@ describe('ring buffer', { skip: needsRoot }, () => {
       for (let index = 0; index < count; index++) object.program('emit').testRun({ packet: frame(), context: { mark } })
     }
     return {
-      ...object,
       ring,
       emit,
       object,

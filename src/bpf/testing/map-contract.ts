@@ -165,13 +165,7 @@ export function mapContract(title: string, suite: Suite): void {
       const entry = (n: number) => [{ prefixlen: 32, address: Uint8Array.of(10, 0, 0, n) }, n] as const
       assert.equal(map.updateBatch([1, 2, 3, 4].map(entry)), 4)
       assert.equal(await map.updateBatchAsync([5, 6].map(entry)), 2)
-      assert.deepEqual(
-        map
-          .lookupBatch()
-          .map(([, value]) => value)
-          .sort(),
-        [1, 2, 3, 4, 5, 6],
-      )
+      assert.deepEqual(sorted(map.lookupBatch().map(([, value]) => value)), [1, 2, 3, 4, 5, 6])
       assert.throws(
         () => map.updateBatch([7, 8, 9].map(entry)),
         (error: unknown) => error instanceof MapFullError && error.code === 'ENOSPC' && error.done === 2,
