@@ -32,7 +32,10 @@ export async function spawnInPod(
     : entry.containers[0]
   if (!container) {
     const known = entry.containers.map(({ name }) => name).join(', ')
-    throw new SandboxError('not-found', `pod ${namespace}/${pod} has no container ${options.container}; it has ${known}`)
+    throw new SandboxError(
+      'not-found',
+      `pod ${namespace}/${pod} has no container ${options.container}; it has ${known}`,
+    )
   }
   const place = ['--target', String(entry.pid), '--cgroup', entry.cgroup, '--directory', container.directory]
   const flags = [...place, '--user', `${container.uid}:${container.gid}`, ...(terminal ? ['--terminal'] : [])]

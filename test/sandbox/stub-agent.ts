@@ -1,7 +1,8 @@
 // An agent without a datapath, for tests of the sandbox alone: gives every endpoint a veth pair, an address of each
-// family and a route, and drops with policy routing what the file `deny` in its working folder lists. Takes the flags
-// that the sandbox gives an agent.
+// family and a route, and drops with policy routing what it is told to (POST /v1/denied). Takes the flags that the sandbox
+// gives an agent.
 
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -38,7 +39,7 @@ const endpoints = new Map<string, Endpoint>(
 const socket = NetlinkSocket.open()
 const startedAt = new Date().toISOString()
 
-// A test makes this file to see what the sandbox does while an agent refuses everything.
+// A test makes this file to see what the sandbox does while an agent refuses every endpoint.
 const refuses = (): boolean => fs.existsSync(path.join(path.dirname(values.socket), 'refuse'))
 
 function add(body: unknown): Endpoint {
@@ -87,9 +88,18 @@ function remove(containerId: string): void {
 
 const save = (): void => fs.writeFileSync(stateFile, JSON.stringify([...endpoints]))
 
+/** Silently drops packets from one address to another's port, on their way through the node. */
+function deny(body: unknown): void {
+  const { from, to, protocol, port } = body as { from: string; to: string; protocol: string; port: number }
+  const family = from.includes(':') ? '-6' : '-4'
+  const match = ['from', from, 'to', to, 'ipproto', protocol, 'dport', String(port)]
+  execFileSync('ip', [family, 'rule', 'add', 'pref', '10', ...match, 'blackhole'])
+}
+
 await serveApi(values.socket, [
   { method: 'POST', path: /\/v1\/endpoints/, answer: ({ body }) => add(body) },
   { method: 'DELETE', path: /\/v1\/endpoints\/([^/]+)/, answer: ({ parameters: [id = ''] }) => remove(id) },
+  { method: 'POST', path: /\/v1\/denied/, answer: ({ body }) => deny(body) },
   {
     method: 'GET',
     path: /\/v1\/status/,

@@ -2,10 +2,13 @@
 // and manifests in a line.
 
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
+import { spawnInPod } from '../../src/sandbox/exec.ts'
 import {
   defaultConfiguration,
   down,
@@ -36,6 +39,7 @@ export type TestSandbox = {
   /** Waits until a pod is as asked. */
   readonly until: (key: string, isDone: (pod: PodStatus) => boolean) => Promise<PodStatus>
   readonly untilReady: (...keys: readonly string[]) => Promise<void>
+  readonly untilGone: (key: string) => Promise<void>
 }
 
 /** A sandbox that is up until the test ends. */
@@ -72,6 +76,9 @@ export function describeSandbox(name: string): TestSandbox {
     until,
     untilReady: async (...keys) => {
       for (const key of keys) await until(key, pod => pod.ready)
+    },
+    untilGone: async key => {
+      await client.waitForPods(pods => find(pods, key) === undefined, { timeoutMs: POD_TIMEOUT_MS })
     },
   }
 }
@@ -114,3 +121,26 @@ export function capture(): { stdout: Writable; stderr: Writable; text: () => str
 }
 
 export type Finished = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
+/** Runs a command inside a pod, as `sandbox exec` does. */
+export async function runInPod(
+  { client }: TestSandbox,
+  key: string,
+  command: readonly string[],
+  input: string | Buffer = '',
+): Promise<Finished> {
+  const [namespace = '', pod = ''] = key.split('/')
+  const child = await spawnInPod(client, { namespace, pod, command, terminal: false }, 'pipe')
+  return await finish(child, input)
+}
+
+/** Runs a program to its end. */
+export async function finish(child: ChildProcess, input: string | Buffer = ''): Promise<Finished> {
+  let [stdout, stderr] = ['', '']
+  child.stdout?.on('data', (text: Buffer) => (stdout += text.toString()))
+  child.stderr?.on('data', (text: Buffer) => (stderr += text.toString()))
+  // A command need not read what it is given.
+  child.stdin?.on('error', () => {}).end(input)
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code: code ?? -1, stdout, stderr }
+}

@@ -26,7 +26,7 @@ export function watchPods(folder: string, onPods: (pods: readonly PodManifest[])
     onPods(pods)
   }
   let timer: NodeJS.Timeout | undefined
-  fs.watch(folder, { recursive: true }, () => {
+  fs.watch(folder, () => {
     clearTimeout(timer)
     timer = setTimeout(read, 20)
   })
