@@ -184,8 +184,7 @@ function collectFields(
     } else if (bitSize > 0) {
       fields.push({ name, offset, codec: bitFieldCodec(type, bitOffset % 8, bitSize, `${path}.${name}`) })
     } else {
-      const inner = pathOf(type, `${path}.${name}`)
-      fields.push({ name, offset, codec: compile(btf, typeId, inner, depth + 1) })
+      fields.push({ name, offset, codec: compile(btf, typeId, `${path}.${name}`, depth + 1) })
     }
   }
 }

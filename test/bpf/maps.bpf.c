@@ -41,6 +41,31 @@ struct every_type {
 	__u64 _pad;
 };
 
+const volatile struct every_type sample = {
+	.u8 = 200,
+	.s8 = -100,
+	.u16 = 60000,
+	.s16 = -30000,
+	.u32 = 4000000000u,
+	.s32 = -2000000000,
+	.u64 = 0xfedcba9876543210ull,
+	.s64 = -5,
+	.be16 = 0x3412, /* 0x1234 in network order */
+	.be32 = 0x0100007f, /* 127.0.0.1 */
+	.be64 = 0x0201000000000000ull, /* 258 */
+	.yes = 1,
+	.color = COLOR_HIGH,
+	.nested = { .port = 0x5000, .address = 0x01000000 },
+	.nesteds = { { .port = 0x0100, .address = 0 }, { .port = 0x0200, .address = 0x02000000 } },
+	.words = { 0x01000000, 0x02000000, 0x03000000 },
+	.bytes = { 1, 2, 3, 4, 5, 6 },
+	.name = "sample",
+	.low = 5,
+	.high = 100,
+	.negative = -3,
+	.either = { .octets = { 9, 8, 7, 6 } },
+};
+
 struct prefix {
 	__u32 prefixlen;
 	__u8 address[4];
