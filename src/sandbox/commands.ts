@@ -12,7 +12,6 @@ import { down, up } from './life.ts'
 import { printLog } from './logs.ts'
 import { containerLog, DEFAULT_SANDBOX, sandboxPaths } from './paths.ts'
 import { formatMatrix } from './probe/matrix.ts'
-import { PROBE_DEFAULTS } from './probe/prober.ts'
 import { formatStatus } from './status-text.ts'
 import { type OutputFormat, render } from './text.ts'
 
@@ -106,7 +105,7 @@ export type ProbeCommandOptions = WithOutput & {
 
 export async function sandboxProbe(options: ProbeCommandOptions, streams: Streams): Promise<number> {
   const { name, ports, output = 'table' } = options
-  const { family = PROBE_DEFAULTS.family, timeoutMs = PROBE_DEFAULTS.timeoutMs, tries = PROBE_DEFAULTS.tries } = options
+  const { family, timeoutMs, tries } = options
   return await reporting(streams, async () => {
     const client = new SandboxClient(name)
     const { results, skipped } = await untilInterrupted(signal =>

@@ -4,9 +4,10 @@ import { z } from 'zod'
 import { ApiError, type Route } from '../api/server.ts'
 import type { AgentState } from './agent-process.ts'
 import { SandboxError } from './errors.ts'
+import { podKey } from './pods/manifest.ts'
 import type { PodStatus, RunningPod } from './pods/pod.ts'
 import { parsePorts } from './probe/ports.ts'
-import { type ProbeResult, probeAll } from './probe/prober.ts'
+import { PROBE_DEFAULTS, type ProbeResult, probeAll } from './probe/prober.ts'
 
 export type NodeStatus = {
   readonly name: string
@@ -41,9 +42,9 @@ export type PodEntry = {
 export const probeRequest = z.strictObject({
   /** As `parsePorts` takes it. */
   ports: z.string(),
-  family: z.union([z.literal(4), z.literal(6)]).default(4),
-  timeoutMs: z.number().int().min(1).max(60_000).default(500),
-  tries: z.number().int().min(1).max(10).default(2),
+  family: z.union([z.literal(4), z.literal(6)]).optional(),
+  timeoutMs: z.number().int().min(1).max(60_000).default(PROBE_DEFAULTS.timeoutMs),
+  tries: z.number().int().min(1).max(10).default(PROBE_DEFAULTS.tries),
 })
 
 export type ProbeRequest = z.input<typeof probeRequest>
@@ -105,12 +106,9 @@ async function probe(daemon: Daemon, body: unknown, signal: AbortSignal): Promis
     .status()
     .pods.filter(pod => !isRunning(pod))
     .map(({ namespace, name }) => `${namespace}/${name}`)
-  const pods = [...running].sort((a, b) => compare(a.manifest, b.manifest))
+  const pods = running.toSorted((a, b) => (podKey(a.manifest) < podKey(b.manifest) ? -1 : 1))
   return { results: await probeAll(pods, { ...options, ports: parsePorts(ports), signal }), skipped }
 }
-
-const compare = (a: { namespace: string; name: string }, b: { namespace: string; name: string }): number =>
-  a.namespace < b.namespace || (a.namespace === b.namespace && a.name < b.name) ? -1 : 1
 
 const HTTP_STATUS: Readonly<Partial<Record<SandboxError['code'], number>>> = {
   invalid: 400,

@@ -64,8 +64,14 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
       runningPods: () => nodes.flatMap(node => node.runner.running()),
     }),
   )
-  watchPods(paths.objects, pods => assign(pods, nodes))
+  void watchPods(paths.objects, pods => assign(pods, nodes), signal).catch(endWith)
   fs.writeFileSync(paths.daemonRecord, JSON.stringify(recordOf(process.pid)))
+}
+
+/** A defect: better no sandbox than one that no longer follows its objects. */
+function endWith(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  endAll()
 }
 
 /** A pod without a node goes to the first. One that names a node that is not here runs nowhere. */

@@ -73,7 +73,7 @@ suite('probe', { skip: NEEDS_ROOT }, () => {
   test('a named port is looked up in each destination', async () => {
     sandbox.apply('other', podManifest('y/b', { ports: [{ containerPort: 8080, name: 'http' }] }))
     await sandbox.untilReady('y/b')
-    const { results } = await sandbox.client.probe({ ports: 'http,echo' })
+    const { results } = await sandbox.client.probe({ ports: 'http,echo/UDP' })
     const to = (pod: string) => [...new Set(results.filter(result => result.to === pod).map(({ port }) => port))]
     assert.deepEqual(to('y/b'), [8080])
     assert.deepEqual(to('x/a'), [80, 81])

@@ -1,44 +1,50 @@
-// What the sandbox reads of a Pod. Objects come validated from the object store; every other field is none of its
-// business.
+// What the sandbox reads of a Pod, beyond what `manifests` checks for everybody: the fields that decide how its processes
+// run. Pure.
 
-export type EnvironmentVariable = {
-  readonly name: string
-  readonly value?: string | undefined
-  readonly valueFrom?: unknown
-}
+import { z } from 'zod'
+import { type ManifestObject, type Problem, problemOf, readPod } from '../../manifests/index.ts'
 
-export type ContainerPort = {
-  readonly name?: string | undefined
-  readonly containerPort: number
-  readonly protocol?: string | undefined
-}
+const environmentSchema = z.object({
+  name: z.string(),
+  value: z.string().optional(),
+  /** A field of the pod (`fieldRef`), or something that the sandbox does not have. */
+  valueFrom: z
+    .record(z.string(), z.looseObject({ fieldPath: z.string().optional(), optional: z.boolean().optional() }))
+    .optional(),
+})
 
-export type SecurityContext = { readonly runAsUser?: number | undefined; readonly runAsGroup?: number | undefined }
+const securitySchema = z.object({ runAsUser: z.int().min(0).optional(), runAsGroup: z.int().min(0).optional() })
 
-export type ContainerSpec = {
-  readonly name: string
-  readonly image?: string | undefined
-  readonly command?: readonly string[] | undefined
-  readonly args?: readonly string[] | undefined
-  readonly env?: readonly EnvironmentVariable[] | undefined
-  readonly ports?: readonly ContainerPort[] | undefined
-  readonly workingDir?: string | undefined
-  readonly securityContext?: SecurityContext | undefined
+const containerSchema = z.object({
+  name: z.string(),
+  image: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  args: z.array(z.string()).optional(),
+  env: z.array(environmentSchema).optional(),
+  ports: z
+    .array(z.object({ name: z.string().optional(), containerPort: z.int(), protocol: z.string().optional() }))
+    .optional(),
+  workingDir: z.string().optional(),
+  securityContext: securitySchema.optional(),
   /** Of init containers only: `Always` keeps it running beside the containers. */
-  readonly restartPolicy?: string | undefined
-}
+  restartPolicy: z.string().optional(),
+})
 
-export type PodSpec = {
-  readonly containers: readonly ContainerSpec[]
-  readonly initContainers?: readonly ContainerSpec[] | undefined
-  readonly restartPolicy?: string | undefined
-  readonly hostname?: string | undefined
-  readonly terminationGracePeriodSeconds?: number | undefined
-  readonly nodeName?: string | undefined
-  readonly serviceAccountName?: string | undefined
-  readonly hostNetwork?: boolean | undefined
-  readonly securityContext?: SecurityContext | undefined
-}
+const specSchema = z.object({
+  containers: z.array(containerSchema).min(1),
+  initContainers: z.array(containerSchema).optional(),
+  restartPolicy: z.string().optional(),
+  hostname: z.string().optional(),
+  terminationGracePeriodSeconds: z.number().optional(),
+  nodeName: z.string().optional(),
+  serviceAccountName: z.string().optional(),
+  hostNetwork: z.boolean().optional(),
+  securityContext: securitySchema.optional(),
+})
+
+export type EnvironmentVariable = z.infer<typeof environmentSchema>
+export type ContainerSpec = z.infer<typeof containerSchema>
+export type PodSpec = z.infer<typeof specSchema>
 
 export type PodManifest = {
   readonly namespace: string
@@ -47,8 +53,28 @@ export type PodManifest = {
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
   readonly spec: PodSpec
+  /** In the order in which a name is looked up. */
+  readonly namedPorts: readonly { readonly name: string; readonly protocol: string; readonly port: number }[]
   /** Addresses that the manifest's status asks for. */
   readonly requestedAddresses: readonly string[]
+}
+
+/** @returns without `pod` when it is not valid; the problems say why */
+export function readPodManifest(object: ManifestObject): { pod?: PodManifest; problems: readonly Problem[] } {
+  const { value, problems } = readPod(object)
+  if (!value) return { problems }
+  const { spec } = object.content as { spec: unknown }
+  const parsed = specSchema.safeParse(withoutNulls(spec))
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map(({ path, message }) =>
+      problemOf(object, 'error', ['spec', ...path.filter(part => typeof part !== 'symbol')], message),
+    )
+    return { problems: [...problems, ...issues] }
+  }
+  const { namespace, name, labels, annotations, namedPorts, ips } = value
+  const { uid } = object.metadata
+  const pod = { namespace, name, uid, labels, annotations, spec: parsed.data, namedPorts, requestedAddresses: ips }
+  return { pod, problems }
 }
 
 /** `namespace/name` */
@@ -65,3 +91,11 @@ const sortedKeys = (_: string, value: unknown): unknown =>
   value !== null && typeof value === 'object' && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
     : value
+
+/** An empty field of YAML is one that is not there. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (value === null || typeof value !== 'object') return value
+  const fields = Object.entries(value).filter(([, field]) => field !== null)
+  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)]))
+}

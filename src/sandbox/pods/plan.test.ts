@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type PodManifest, type PodSpec, restartKey } from './manifest.ts'
+import { parseManifests } from '../../manifests/index.ts'
+import { type EnvironmentVariable, type PodManifest, type PodSpec, readPodManifest, restartKey } from './manifest.ts'
 import { expand, type PodPlan, planPod } from './plan.ts'
 
 const CONTEXT = { node: 'node1', hostAddress: '172.30.0.2', addresses: ['10.244.0.5', 'fd00::5'] }
@@ -16,6 +17,7 @@ function podOf(spec: Partial<PodSpec>): PodManifest {
     uid: 'u1',
     labels,
     annotations: {},
+    namedPorts: [],
     requestedAddresses: [],
     spec: { containers, ...spec },
   }
@@ -50,7 +52,7 @@ test('variables come from values, other variables and fields', () => {
     { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
     { name: 'LATE', value: '$(IP) $$(IP)' },
     { name: 'APP', valueFrom: { fieldRef: { fieldPath: "metadata.labels['app']" } } },
-    { name: 'NONE', valueFrom: { secretKeyRef: { name: 's', key: 'k', optional: true } } },
+    { name: 'NONE', valueFrom: { secretKeyRef: { optional: true } } },
   ]
   const plan = planOf({ containers: [{ name: 'c', command: ['echo', '$(APP)'], args: ['$(PORT)'], env }] })
   const [container] = plan.containers
@@ -80,10 +82,11 @@ test("a container's user wins over its pod's, and its group follows", () => {
 test('what cannot run as written is refused with its reason', () => {
   assert.equal(reasonOf({ hostNetwork: true }), 'HostNetworkUnsupported')
   assert.equal(reasonOf({ containers: [{ name: 'c', image: 'shop:v1' }] }), 'ImageNotAvailable')
-  const env = (valueFrom: unknown) => ({
+  type Source = NonNullable<EnvironmentVariable['valueFrom']>
+  const env = (valueFrom: Source) => ({
     containers: [{ name: 'c', command: ['true'], env: [{ name: 'A', valueFrom }] }],
   })
-  assert.equal(reasonOf(env({ secretKeyRef: { name: 's', key: 'k' } })), 'CreateContainerConfigError')
+  assert.equal(reasonOf(env({ secretKeyRef: {} })), 'CreateContainerConfigError')
   assert.equal(reasonOf(env({ fieldRef: { fieldPath: 'spec.nothing' } })), 'CreateContainerConfigError')
 })
 
@@ -99,4 +102,55 @@ test('only a change of spec, identity or address needs another pod', () => {
   assert.notEqual(restartKey({ ...pod, spec: { ...pod.spec, hostname: 'b' } }), key)
   assert.notEqual(restartKey({ ...pod, uid: 'u2' }), key)
   assert.notEqual(restartKey({ ...pod, requestedAddresses: ['10.244.0.9'] }), key)
+})
+
+const read = (text: string) => {
+  const [object] = parseManifests(text, 'pod.yaml').objects
+  assert.ok(object)
+  return readPodManifest(object)
+}
+
+test('a manifest is read with what only the sandbox needs', () => {
+  const { pod, problems } = read(`
+apiVersion: v1
+kind: Pod
+metadata: { name: a, namespace: x, labels: { app: web } }
+spec:
+  hostname: other
+  initContainers:
+  - { name: i, command: [ls], restartPolicy: Always, ports: [{ name: dns, containerPort: 53, protocol: UDP }] }
+  containers:
+  - name: c
+    image:
+    command: [sh]
+    securityContext: { runAsUser: 5, privileged: false }
+    env:
+    - { name: IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
+    ports: [{ name: http, containerPort: 80 }]
+status: { podIPs: [{ ip: 10.244.0.9 }] }
+`)
+  assert.deepEqual(problems, [])
+  assert.ok(pod)
+  assert.deepEqual(pod.namedPorts, [
+    { name: 'dns', protocol: 'UDP', port: 53 },
+    { name: 'http', protocol: 'TCP', port: 80 },
+  ])
+  assert.deepEqual(pod.requestedAddresses, ['10.244.0.9'])
+  const planned = planPod(pod, CONTEXT)
+  assert.ok('plan' in planned)
+  assert.equal(planned.plan.hostname, 'other')
+  assert.equal(planned.plan.initContainers[0]?.sidecar, true)
+  const [container] = planned.plan.containers
+  assert.deepEqual([container?.uid, container?.environment['IP']], [5, '10.244.0.5'])
+})
+
+test('a field that only the sandbox reads is checked too, with its place', () => {
+  const { pod, problems } = read(
+    'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: [{name: c}]\n  hostname: 5\n',
+  )
+  assert.equal(pod, undefined)
+  assert.deepEqual(
+    problems.map(({ severity, line, path }) => [severity, line, path]),
+    [['error', 6, 'spec.hostname']],
+  )
 })

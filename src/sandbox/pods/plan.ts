@@ -112,10 +112,9 @@ function valueOf(
   context: PodContext,
 ): string | undefined {
   if (variable.valueFrom === undefined) return variable.value ?? ''
-  const source = variable.valueFrom as Readonly<Record<string, { fieldPath?: string; optional?: boolean } | undefined>>
-  const fieldPath = source['fieldRef']?.fieldPath
+  const fieldPath = variable.valueFrom['fieldRef']?.fieldPath
   if (fieldPath !== undefined) return fieldOf(fieldPath, pod, context)
-  const [kind = 'nothing', reference] = Object.entries(source)[0] ?? []
+  const [kind = 'nothing', reference] = Object.entries(variable.valueFrom)[0] ?? []
   if (reference?.optional) return undefined
   throw new RefusedError(
     'CreateContainerConfigError',

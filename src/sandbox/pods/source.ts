@@ -1,34 +1,47 @@
-// The pods that the object folder holds, read again after every change of it.
-import fs from 'node:fs'
-import path from 'node:path'
-import { parseAllDocuments } from 'yaml'
-import type { PodManifest } from './manifest.ts'
+// The pods that the object store holds, as a manifest source delivers them. An object that is not valid leaves its last
+// good version in force; the agent, which reads the same objects, reports the problems to users.
 
-export function watchPods(folder: string, onPods: (pods: readonly PodManifest[]) => void): void {
-  const read = (): void => {
-    const pods: PodManifest[] = []
-    for (const file of fs.readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
-      if (!/\.(ya?ml|json)$/.test(file)) continue
-      for (const document of parseAllDocuments(fs.readFileSync(path.join(folder, file), 'utf8'))) {
-        const object = document.toJS()
-        if (object?.kind !== 'Pod') continue
-        const { metadata, spec, status } = object
-        pods.push({
-          namespace: metadata.namespace ?? 'default',
-          name: metadata.name,
-          labels: metadata.labels ?? {},
-          annotations: metadata.annotations ?? {},
-          spec,
-          requestedAddresses: (status?.podIPs ?? []).map((p: { ip: string }) => p.ip),
-        })
-      }
-    }
-    onPods(pods)
-  }
-  let timer: NodeJS.Timeout | undefined
-  fs.watch(folder, () => {
-    clearTimeout(timer)
-    timer = setTimeout(read, 20)
-  })
-  read()
+import { formatProblem, type ManifestObject, objectKey, type Problem } from '../../manifests/index.ts'
+import { FileSource } from '../../sources/index.ts'
+import { type PodManifest, readPodManifest } from './manifest.ts'
+
+/** Calls back with all pods, at first and after every change, until the signal is aborted. */
+export function watchPods(
+  folder: string,
+  onPods: (pods: readonly PodManifest[]) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const collection = new PodCollection()
+  const deliver = (): void => onPods(collection.pods())
+  return new FileSource([folder]).run(
+    {
+      apply: ({ put, deleted }) => {
+        collection.apply(put, deleted)
+        deliver()
+      },
+      report: () => {},
+      initialized: deliver,
+    },
+    signal,
+  )
 }
+
+export class PodCollection {
+  readonly #pods = new Map<string, PodManifest>()
+
+  apply(put: readonly ManifestObject[], deleted: readonly ManifestObject[]): void {
+    for (const object of deleted.filter(isPod)) this.#pods.delete(objectKey(object))
+    for (const object of put.filter(isPod)) {
+      const { pod, problems } = readPodManifest(object)
+      if (pod) this.#pods.set(objectKey(object), pod)
+      else for (const problem of problems.filter(isError)) process.stderr.write(`${formatProblem(problem)}\n`)
+    }
+  }
+
+  pods(): PodManifest[] {
+    return [...this.#pods.values()]
+  }
+}
+
+const isPod = ({ apiVersion, kind }: ManifestObject): boolean => apiVersion === 'v1' && kind === 'Pod'
+const isError = ({ severity }: Problem): boolean => severity === 'error'

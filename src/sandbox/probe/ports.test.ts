@@ -10,7 +10,7 @@ test('numbers, protocols and names', () => {
     { number: 81, protocol: 'UDP' },
     { number: 132, protocol: 'SCTP' },
     { number: 443, protocol: 'TCP' },
-    { name: 'http' },
+    { name: 'http', protocol: 'TCP' },
     { name: 'dns', protocol: 'UDP' },
   ])
 })
@@ -19,13 +19,13 @@ for (const text of ['', ' , ', '0', '65536/TCP', '80/ICMP', '80/TCP/x', 'Http', 
   test(`'${text}' is refused`, () => assert.throws(() => parsePorts(text), { code: 'invalid' }))
 
 test('a named port is that of the pod that is asked', () => {
-  const ports = [
-    { name: 'dns', containerPort: 53, protocol: 'UDP' },
-    { name: 'dns', containerPort: 54 },
+  const namedPorts = [
+    { name: 'dns', port: 53, protocol: 'UDP' },
+    { name: 'dns', port: 54, protocol: 'TCP' },
+    { name: 'dns', port: 55, protocol: 'TCP' },
   ]
-  const spec = { containers: [{ name: 'a' }, { name: 'b', ports }] }
-  assert.deepEqual(resolvePort({ name: 'dns' }, spec), { number: 53, protocol: 'UDP' })
-  assert.deepEqual(resolvePort({ name: 'dns', protocol: 'TCP' }, spec), { number: 54, protocol: 'TCP' })
-  assert.equal(resolvePort({ name: 'http' }, spec), undefined)
-  assert.deepEqual(resolvePort({ number: 1, protocol: 'UDP' }, spec), { number: 1, protocol: 'UDP' })
+  assert.deepEqual(resolvePort({ name: 'dns', protocol: 'UDP' }, { namedPorts }), { number: 53, protocol: 'UDP' })
+  assert.deepEqual(resolvePort({ name: 'dns', protocol: 'TCP' }, { namedPorts }), { number: 54, protocol: 'TCP' })
+  assert.equal(resolvePort({ name: 'http', protocol: 'TCP' }, { namedPorts }), undefined)
+  assert.deepEqual(resolvePort({ number: 1, protocol: 'UDP' }, { namedPorts }), { number: 1, protocol: 'UDP' })
 })

@@ -1,14 +1,12 @@
-// What to probe: `80/TCP`, `81/UDP`, `132/SCTP`, a bare number (TCP), or the name of a container port, which can mean
-// another number in every pod. Pure.
+// What to probe: `80/TCP`, `81/UDP`, `132/SCTP`, a bare number (TCP), or the name of a container port (TCP unless it
+// says otherwise), which can mean another number in every pod. The same as `policy reach` takes. Pure.
 
 import { SandboxError } from '../errors.ts'
-import type { PodSpec } from '../pods/manifest.ts'
+import type { PodManifest } from '../pods/manifest.ts'
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP'
 
-export type PortRequest =
-  | { readonly number: number; readonly protocol: Protocol }
-  | { readonly name: string; readonly protocol?: Protocol }
+export type PortRequest = { readonly protocol: Protocol } & ({ readonly number: number } | { readonly name: string })
 
 export type Port = { readonly number: number; readonly protocol: Protocol }
 
@@ -28,30 +26,26 @@ export function parsePorts(text: string): PortRequest[] {
 }
 
 function parsePort(text: string): PortRequest {
-  const [port = '', protocolText, ...more] = text.split('/')
+  const [port = '', protocolText = 'TCP', ...more] = text.split('/')
   const wrong = (why: string) => new SandboxError('invalid', `port '${text}': ${why}`)
   if (more.length > 0) throw wrong('more than one /')
-  const protocol = protocolText?.toUpperCase()
-  if (protocol !== undefined && !isProtocol(protocol)) throw wrong('the protocol is one of TCP, UDP, SCTP')
+  const protocol = protocolText.toUpperCase()
+  if (!isProtocol(protocol)) throw wrong('the protocol is one of TCP, UDP, SCTP')
   if (/^\d+$/.test(port)) {
     const number = Number(port)
     if (number < 1 || number > 65535) throw wrong('ports go from 1 to 65535')
-    return { number, protocol: protocol ?? 'TCP' }
+    return { number, protocol }
   }
   if (!NAME.test(port)) throw wrong('neither a number nor the name of a port')
-  return protocol === undefined ? { name: port } : { name: port, protocol }
+  return { name: port, protocol }
 }
 
 const isProtocol = (text: string): text is Protocol => text === 'TCP' || text === 'UDP' || text === 'SCTP'
 
 /** @returns undefined when the pod has no port of that name */
-export function resolvePort(request: PortRequest, spec: PodSpec): Port | undefined {
+export function resolvePort(request: PortRequest, pod: Pick<PodManifest, 'namedPorts'>): Port | undefined {
   if ('number' in request) return request
-  for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
-    for (const { name, containerPort, protocol = 'TCP' } of container.ports ?? []) {
-      if (name !== request.name || !isProtocol(protocol)) continue
-      if (request.protocol === undefined || request.protocol === protocol) return { number: containerPort, protocol }
-    }
-  }
-  return undefined
+  const { name, protocol } = request
+  const found = pod.namedPorts.find(port => port.name === name && port.protocol === protocol)
+  return found && { number: found.port, protocol }
 }

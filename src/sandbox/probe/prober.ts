@@ -25,14 +25,15 @@ export type ProbeResult = {
 
 export type ProbeOptions = {
   readonly ports: readonly PortRequest[]
-  readonly family: 4 | 6
+  /** Of the addresses; the first that both pods have unless given. */
+  readonly family?: 4 | 6 | undefined
   /** Of one try. */
   readonly timeoutMs: number
   readonly tries: number
   readonly signal?: AbortSignal | undefined
 }
 
-export const PROBE_DEFAULTS = { family: 4, timeoutMs: 500, tries: 2 } as const
+export const PROBE_DEFAULTS = { timeoutMs: 500, tries: 2 } as const
 
 const SOURCES_AT_ONCE = 32
 const SOCKETS_PER_SOURCE = 256
@@ -46,7 +47,8 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
   unreachable: 'denied',
 }
 
-type Cell = { readonly to: RunningPod; readonly port: Port; readonly address: string }
+/** Without an address the two pods cannot reach each other. */
+type Cell = { readonly to: RunningPod; readonly port: Port; readonly address: string | undefined }
 
 /**
  * All pairs, in the order of pods and ports. A pod without a port of an asked name has no cell for it.
@@ -58,7 +60,7 @@ export async function probeAll(pods: readonly RunningPod[], options: ProbeOption
     limit.run(() =>
       probeFrom(
         from,
-        pods.filter(pod => pod !== from).flatMap(to => cellsOf(to, options)),
+        pods.filter(pod => pod !== from).flatMap(to => cellsOf(from, to, options)),
         options,
       ),
     ),
@@ -66,29 +68,29 @@ export async function probeAll(pods: readonly RunningPod[], options: ProbeOption
   return (await Promise.all(perSource)).flat()
 }
 
-function cellsOf(to: RunningPod, { ports, family }: ProbeOptions): Cell[] {
-  const address = to.addresses.find(text => parseIp(text)?.family === family)
-  if (address === undefined)
-    throw new SandboxError('not-measured', `pod ${podKey(to.manifest)} has no IPv${family} address to probe`)
+function cellsOf(from: RunningPod, to: RunningPod, { ports, family }: ProbeOptions): Cell[] {
+  const familyOf = (address: string) => parseIp(address)?.family
+  const usable = family === undefined ? from.addresses.map(familyOf) : [family]
+  const address = to.addresses.find(text => usable.includes(familyOf(text)))
   return ports.flatMap(request => {
-    const port = resolvePort(request, to.manifest.spec)
+    const port = resolvePort(request, to.manifest)
     return port ? [{ to, port, address }] : []
   })
 }
 
 async function probeFrom(from: RunningPod, cells: readonly Cell[], options: ProbeOptions): Promise<ProbeResult[]> {
-  const targets = cells.map(
-    ({ port, address }, id) => `${id} ${port.protocol.toLowerCase()} ${address} ${port.number}\n`,
+  const targets = cells.flatMap(({ port, address }, id) =>
+    address === undefined ? [] : [`${id} ${port.protocol.toLowerCase()} ${address} ${port.number}\n`],
   )
   const outcomes = await askPodInit(from, targets.join(''), options)
-  return cells.map(({ to, port }, id) => {
+  return cells.map(({ to, port, address }, id) => {
     const measured = {
       from: podKey(from.manifest),
       to: podKey(to.manifest),
       port: port.number,
       protocol: port.protocol,
     }
-    const outcome = outcomes.get(id) ?? 'no result'
+    const outcome = address === undefined ? 'unreachable' : (outcomes.get(id) ?? 'no result')
     const verdict = VERDICTS[outcome]
     if (verdict) return { ...measured, verdict }
     const why = outcome === 'unsupported' ? `this kernel has no ${port.protocol}` : outcome
