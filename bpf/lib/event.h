@@ -11,7 +11,12 @@
 #include "conntrack.h"
 
 #define EVENT_BUFFER_BYTES (4 * 1024 * 1024)
+/*
+ * A wake-up costs ten times what a record does (an interrupt to ourselves), so there is one only
+ * while the fill passes this mark: a window, because records of several CPUs may pass it at once.
+ */
 #define EVENT_WAKE_BYTES (EVENT_BUFFER_BYTES / 4)
+#define EVENT_WAKE_WINDOW_BYTES 4096
 
 const volatile bool flow_events = true;
 const volatile __u32 report_interval_seconds = 5;
@@ -104,6 +109,14 @@ struct outcome {
 	struct flow *flow;
 };
 
+static __always_inline __u64 event_wakeup(void)
+{
+	/* Wraps around below the mark. */
+	__u64 beyond = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) - EVENT_WAKE_BYTES;
+
+	return beyond < EVENT_WAKE_WINDOW_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 static __noinline int event_send(struct __sk_buff *skb, const struct packet *packet,
 				 const struct outcome *outcome)
 {
@@ -150,9 +163,7 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 		event->bytes[0] = packet->length;
 		event->bytes[1] = 0;
 	}
-	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= EVENT_WAKE_BYTES
-					  ? BPF_RB_FORCE_WAKEUP
-					  : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, event_wakeup());
 	return 0;
 }
 
