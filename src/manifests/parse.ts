@@ -2,7 +2,7 @@
 // share. Problems never throw and never reach across documents: a bad document or
 // object does not hurt its siblings.
 
-import { isFields, readHeader } from './metadata.ts'
+import { type Fields, type Header, isFields, readHeader } from './metadata.ts'
 import {
   formatPath,
   type ManifestObject,
@@ -166,7 +166,7 @@ class ObjectReader {
   }
 
   /** `kind: List` of anything, or a list of one kind, whose items need not repeat it. */
-  #readList(content: Record<string, unknown>, kind: string, position: Positioned): void {
+  #readList(content: Fields, kind: string, position: Positioned): void {
     const { apiVersion, items } = content
     const itemsPosition = position.children?.get('items')
     if (!Array.isArray(items)) {
@@ -223,17 +223,10 @@ class ObjectReader {
   }
 
   /** Remembers which object was refused, when it tells that much of itself. */
-  #noteRefused(value: Readonly<Record<string, unknown>>): void {
-    const { apiVersion, kind, metadata } = value
-    const { name, namespace } = isFields(metadata) ? metadata : {}
-    if (typeof apiVersion === 'string' && typeof kind === 'string' && typeof name === 'string') {
-      const inNamespace = typeof namespace === 'string' ? { namespace } : {}
-      this.refused.push(
-        objectKey({ apiVersion, kind, metadata: { name, labels: {}, annotations: {}, ...inNamespace } }),
-      )
-    } else {
-      this.complete = false
-    }
+  #noteRefused(value: Fields): void {
+    const known = identityOf(value)
+    if (known) this.refused.push(objectKey(known))
+    else this.complete = false
   }
 
   #wholeDocument(): TextRangeInDocument {
@@ -299,12 +292,17 @@ function problemAt(
   return { severity, message, file: place.file, ...shifted(place, position) }
 }
 
-/** As much of its name as a refused object tells. */
-function nameOfRefused({ kind, metadata }: Readonly<Record<string, unknown>>): string {
+/** Who a refused object says it is, as far as that can be told. */
+function identityOf({ apiVersion, kind, metadata }: Fields): Header | undefined {
   const { name, namespace } = isFields(metadata) ? metadata : {}
-  const words = [typeof namespace === 'string' ? namespace : undefined, typeof name === 'string' ? name : undefined]
-  return [typeof kind === 'string' ? kind : '', words.filter(word => word !== undefined).join('/')]
-    .join(' ')
-    .trim()
-    .slice(0, 400)
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string' || typeof name !== 'string') return undefined
+  const own = { name, labels: {}, annotations: {}, ...(typeof namespace === 'string' && { namespace }) }
+  return { apiVersion, kind, metadata: own }
+}
+
+/** As much of its name as a refused object tells. */
+function nameOfRefused(value: Fields): string {
+  const known = identityOf(value)
+  const name = known ? objectName(known) : typeof value['kind'] === 'string' ? value['kind'] : ''
+  return name.slice(0, 400)
 }

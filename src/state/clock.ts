@@ -16,7 +16,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1
 export const systemClock: Clock = {
   nowMs: () => performance.timeOrigin + performance.now(),
   setTimer(delayMs, callback) {
-    const timer = setTimeout(callback, Math.min(delayMs, MAX_DELAY_MS))
+    const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), MAX_DELAY_MS))
     timer.unref()
     return () => clearTimeout(timer)
   },
@@ -29,6 +29,11 @@ export class ManualClock implements Clock {
 
   nowMs(): number {
     return this.#nowMs
+  }
+
+  /** When the next timer is due. */
+  get nextMs(): number | undefined {
+    return this.#firstDue(Infinity)?.atMs
   }
 
   /** Number of timers that are set. */

@@ -213,6 +213,29 @@ test('waitFor resolves when that revision, or a later one, or the deletion is re
   await world.end()
 })
 
+test('attempted resolves when what was there at the call has been tried, even without success or an end of changes', async () => {
+  const world = setUp()
+  world.kernel.fault = (_operation, prefix) => (prefix === 'a' ? 'EBUSY' : undefined)
+  const gate = Promise.withResolvers<void>()
+  world.kernel.gate = gate.promise
+  world.set({ a: 'x', b: 'x' })
+  const attempted = world.reconciler.attempted().then(() => 'tried')
+  world.start()
+  await world.clock.advance(0)
+  assert.equal(await Promise.race([attempted, eventLoopTurn('not yet')]), 'not yet')
+  world.set({ a: 'x', b: 'x', c: 'x' })
+  const gateOfNext = Promise.withResolvers<void>()
+  world.kernel.gate = gateOfNext.promise
+  gate.resolve()
+  assert.equal(await attempted, 'tried')
+  assert.equal(world.reconciler.status.get('a')?.kind, 'failed')
+  assert.equal(world.kernel.routes.has('c'), false)
+  gateOfNext.resolve()
+  await world.reconciler.attempted()
+  assert.equal(world.kernel.routes.has('c'), true)
+  await world.end()
+})
+
 test('a wait that is given up says why', async () => {
   const world = setUp()
   world.kernel.fault = () => 'ENOSPC'

@@ -57,6 +57,8 @@ export class Reconciler<R extends Row, I extends string = string> {
   /** What the target had at start; a key goes when it is handled. Undefined when unknown, and once pruned. */
   #inherited: Map<string, R> | undefined
   #phase: 'created' | 'working' | 'idle' = 'created'
+  /** Revision of the table whose changes have all been tried; -1 before the first round. */
+  #triedRevision = -1
   #pruneDue = true
   #compareDue = false
   #nextCompareMs: number
@@ -125,7 +127,8 @@ export class Reconciler<R extends Row, I extends string = string> {
    * @throws WaitError when the signal is aborted first, or the reconciler stops
    */
   attempted(signal?: AbortSignal): Promise<void> {
-    const holds = () => this.#phase === 'idle' && this.#watcher.size === 0
+    const { revision } = this.#options.table
+    const holds = () => this.#triedRevision >= revision
     return this.#waiters.wait({ what: `a round of ${this.#options.name}`, holds, obstacle: () => undefined }, signal)
   }
 
@@ -148,9 +151,13 @@ export class Reconciler<R extends Row, I extends string = string> {
 
   /** One round. Deletions come before updates, so that a thing can move from one row to another. */
   async #round(signal: AbortSignal): Promise<void> {
+    const { revision } = this.#options.table
     const { updates, deletes } = this.#takeWork()
     await this.#apply('delete', deletes, signal)
     await this.#apply('update', this.#withoutInherited(updates), signal)
+    if (signal.aborted) return
+    this.#triedRevision = revision
+    this.#waiters.release()
     if (this.#clock.nowMs() >= this.#nextCompareMs) this.#compareDue = true
     if (this.#compareDue) await this.#compare(signal)
     if (this.#pruneDue && this.#options.table.initialized) await this.#prune(signal)
