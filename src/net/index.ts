@@ -5,7 +5,7 @@
 
 export * from './addresses.ts'
 export * from './errors.ts'
-export * from './link-events.ts'
+export { type LinkEvent, type Watch, watchLinks } from './link-events.ts'
 export * from './links.ts'
 export * from './namespace.ts'
 export * from './neighbours.ts'
@@ -14,3 +14,4 @@ export * from './routes.ts'
 export * from './rules.ts'
 export * from './sysctl.ts'
 export * from './traffic-control.ts'
+export * from './wait.ts'

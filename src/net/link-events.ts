@@ -13,21 +13,20 @@ export type LinkEvent =
   /** The kernel dropped events, as this process read them too slowly. */
   | { readonly kind: 'lost' }
 
-const GROUP_LINK = 1
+export const GROUP_LINK = 1
 /** AF_BRIDGE messages of the same type speak of a bridge's port, not of the link. */
 const AF_BRIDGE = 7
 /** A flood of events is handled in turns, so that it cannot hold up the event loop. */
 const MAX_DATAGRAMS_PER_TURN = 256
+
+export type Watch = Disposable & { close(): void }
 
 /**
  * Calls back for every change of a link, on the event loop, which it does not keep alive. List the links after this
  * returns, and nothing is missed.
  * @throws SystemError
  */
-export function watchLinks(
-  namespace: { readonly fd: number },
-  onEvent: (event: LinkEvent) => void,
-): Disposable & { close(): void } {
+export function watchLinks(namespace: { readonly fd: number }, onEvent: (event: LinkEvent) => void): Watch {
   const socket = NetlinkSocket.open({ namespace, groups: [GROUP_LINK] })
   let open = true
   const handle = poll(socket.fd, () => {

@@ -27,8 +27,10 @@ export type Link = {
   readonly mtu: number
   /** Administratively up (IFF_UP). */
   readonly up: boolean
-  /** A packet can pass: up, and so is what it stands on (IFF_LOWER_UP). */
+  /** What it stands on is up too, such as the other end of a veth pair (IFF_LOWER_UP). */
   readonly carrier: boolean
+  /** The kernel has acted on that (IFF_RUNNING). It does so a little later, and drops what is sent before. */
+  readonly running: boolean
   /** IFF_*, all of them. */
   readonly flags: number
   /** Index of the bridge that it is a port of. */
@@ -163,6 +165,7 @@ export function decodeLink({ body }: Message): Link {
     mtu: fields.mtu ?? 0,
     up: (fields.flags & LINK_FLAG.up) !== 0,
     carrier: (fields.flags & LINK_FLAG.lowerUp) !== 0,
+    running: (fields.flags & LINK_FLAG.running) !== 0,
     flags: fields.flags,
     master: fields.master,
     peerIndex: fields.peerIndex || undefined,

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import {
+  addAddress,
   allLinks,
   createLink,
   deleteLink,
@@ -11,8 +12,11 @@ import {
   linkOf,
   NetlinkError,
   renameLink,
+  routeTo,
   setLink,
   watchLinks,
+  whenLocal,
+  whenRunning,
   withNamespace,
 } from '../../src/net/index.ts'
 import { freshNamespace, indexOf, needsRoot } from './fixture.ts'
@@ -219,6 +223,55 @@ describe('links', needsRoot, () => {
     netlink.run(createLink({ kind: 'bridge', name: 'later' }))
     await setImmediate()
     assert.equal(seen.length, count)
+  })
+})
+
+describe('waiting', { ...needsRoot, timeout: 20_000 }, () => {
+  test('a link runs when both its ends are up', async t => {
+    const { namespace, netlink } = freshNamespace(t)
+    netlink.run(createLink({ kind: 'veth', name: 'a', index: 50, up: true, peer: { name: 'b', index: 51 } }))
+    const waiting = whenRunning(namespace, 50)
+    assert.equal(netlink.get(linkOf({ index: 50 }))?.running, false)
+    netlink.run(setLink({ index: 51 }, { up: true }))
+    await waiting
+    assert.equal(netlink.get(linkOf({ index: 50 }))?.running, true)
+    await whenRunning(namespace, 50)
+  })
+
+  test('an IPv6 address is local when the wait ends', async t => {
+    const { namespace, netlink } = freshNamespace(t)
+    netlink.run(
+      createLink({ kind: 'veth', name: 'a', index: 50, up: true, peer: { name: 'b', index: 51 } }),
+      setLink({ index: 51 }, { up: true }),
+    )
+    const waiting = Promise.all([whenLocal(namespace, 'fd00:9::1'), whenLocal(namespace, '10.9.0.1')])
+    netlink.run(
+      addAddress({ index: 50, address: 'fd00:9::1', prefixLength: 64, noDad: true }),
+      addAddress({ index: 50, address: '10.9.0.1', prefixLength: 24 }),
+    )
+    await waiting
+    assert.equal(netlink.get(routeTo('fd00:9::1'))?.type, 'local')
+    await assert.rejects(
+      whenLocal(namespace, 'fd00:9::2', { signal: AbortSignal.abort(new RangeError('enough')) }),
+      RangeError,
+    )
+  })
+
+  test('fails when the link is missing, goes away, or the wait is aborted', async t => {
+    const { namespace, netlink } = freshNamespace(t)
+    netlink.run(createLink({ kind: 'veth', name: 'a', index: 50, up: true, peer: { name: 'b', index: 51 } }))
+    await assert.rejects(whenRunning(namespace, 99), { code: 'ENODEV' })
+    await assert.rejects(
+      whenRunning(namespace, 50, { signal: AbortSignal.abort(new RangeError('enough')) }),
+      RangeError,
+    )
+    const controller = new AbortController()
+    const aborted = whenRunning(namespace, 50, { signal: controller.signal })
+    controller.abort(new RangeError('enough'))
+    await assert.rejects(aborted, RangeError)
+    const gone = whenRunning(namespace, 50)
+    netlink.run(deleteLink({ index: 50 }))
+    await assert.rejects(gone, { code: 'ENODEV', operation: 'wait until link 50 is running' })
   })
 })
 
