@@ -5,8 +5,8 @@
 import { bpf, keepAlive, stableBuffer } from '../sys/native.ts'
 import type { MapType } from './constants.ts'
 import { BpfError } from './errors.ts'
-import type { Chunk } from './map.ts'
 import { BATCH_COUNT, batchAttr, COMMAND, elementAttr, succeed } from './syscalls.ts'
+import type { Chunk } from './typed-map.ts'
 
 const ENOENT = 2
 const EINTR = 4

@@ -30,7 +30,7 @@ export {
   SchemaVersionError,
   VerifierError,
 } from './errors.ts'
-export { KernelBtf, readKernelBtf } from './kernel-btf.ts'
+export { KernelBtf } from './kernel-btf.ts'
 export { KernelMap } from './kernel-map.ts'
 export {
   type AttachedProgram,

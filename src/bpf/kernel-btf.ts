@@ -1,10 +1,10 @@
-// BTF in the kernel: loading an object's, and reading back what a map was
-// created with. A descriptor with a lifetime, nothing more.
+// An object's BTF in the kernel: what maps and programs are given their types by.
+// A descriptor with a lifetime, nothing more.
 
-import { addressOf, close, keepAlive, stableBuffer } from '../sys/native.ts'
+import { close, stableBuffer } from '../sys/native.ts'
 import type { Btf } from './btf.ts'
 import { BpfError } from './errors.ts'
-import { btfLoad, COMMAND, fdById, objectInfo, succeed } from './syscalls.ts'
+import { btfLoad, succeed } from './syscalls.ts'
 
 const EPERM = 1
 const LOG_BYTES = 1 << 18
@@ -41,23 +41,5 @@ export class KernelBtf {
 
   [Symbol.dispose](): void {
     this.close()
-  }
-}
-
-/** Raw BTF the kernel holds under a number, such as a map's `btf_id`. */
-export function readKernelBtf(id: number): Uint8Array {
-  const fd = succeed(`open BTF ${id}`, fdById(COMMAND.BTF_GET_FD_BY_ID, id))
-  try {
-    const info = stableBuffer(32)
-    succeed(`describe BTF ${id}`, objectInfo(fd, info))
-    const bytes = stableBuffer(info.readUInt32LE(8))
-    info.fill(0)
-    info.writeBigUInt64LE(addressOf(bytes), 0)
-    info.writeUInt32LE(bytes.length, 8)
-    succeed(`read BTF ${id}`, objectInfo(fd, info))
-    keepAlive(bytes)
-    return bytes
-  } finally {
-    close(fd)
   }
 }

@@ -7,9 +7,20 @@ import { elementCodecs, possibleCpus } from './codecs-of-map.ts'
 import { isPerCpu, MAP_TYPE, mapTypeName } from './constants.ts'
 import { ElementReader } from './element-reader.ts'
 import { BpfError } from './errors.ts'
-import { type BatchOutcome, type Chunk, type MapDescription, TypedMap } from './map.ts'
+import type { MapDescription } from './map.ts'
 import type { MapSpec } from './map-spec.ts'
-import { BATCH_COUNT, batchAttr, COMMAND, ELEMENT_FLAGS, elementAttr, fdById, objectInfo, succeed } from './syscalls.ts'
+import {
+  BATCH_COUNT,
+  batchAttr,
+  COMMAND,
+  ELEMENT_FLAGS,
+  elementAttr,
+  fdById,
+  memoryBytes,
+  objectInfo,
+  succeed,
+} from './syscalls.ts'
+import { type BatchOutcome, type Chunk, TypedMap } from './typed-map.ts'
 import type { Codec } from './value.ts'
 
 const EBADF = 9
@@ -73,6 +84,11 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
 
   get fd(): number {
     return this.#fd
+  }
+
+  /** Bytes of kernel memory the map takes. */
+  get memoryBytes(): number {
+    return memoryBytes(this.#fd)
   }
 
   /** Gives the descriptor back. The map lives on while a pin, a program or another descriptor holds it. */

@@ -4,8 +4,8 @@
 
 import { elementCodecs, possibleCpus } from './codecs-of-map.ts'
 import { isIndexed } from './constants.ts'
-import { type BatchOutcome, type Chunk, TypedMap } from './map.ts'
 import type { MapSpec } from './map-spec.ts'
+import { type BatchOutcome, type Chunk, TypedMap } from './typed-map.ts'
 import type { Codec } from './value.ts'
 
 const ENOENT = 2

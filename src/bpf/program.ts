@@ -4,7 +4,7 @@
 import { close, stableBuffer } from '../sys/native.ts'
 import { type ProgramType, programTypeName } from './constants.ts'
 import { decodeSkBuff, encodeSkBuff, type SkBuffContext } from './context.ts'
-import { COMMAND, enableRunStatistics, fdById, objectInfo, programTestRun, succeed } from './syscalls.ts'
+import { COMMAND, enableRunStatistics, fdById, memoryBytes, objectInfo, programTestRun, succeed } from './syscalls.ts'
 
 export type ProgramInfo = {
   readonly id: number
@@ -21,6 +21,8 @@ export type ProgramInfo = {
   readonly runCount: bigint
   readonly verifiedInstructions: number
   readonly mapCount: number
+  /** Bytes of kernel memory the instructions take. */
+  readonly memoryBytes: number
 }
 
 export type TestRun = {
@@ -141,6 +143,7 @@ function readInfo(fd: number): ProgramInfo {
     tag: info.toString('hex', 8, 16),
     jitedSize: info.readUInt32LE(16),
     translatedSize: info.readUInt32LE(20),
+    memoryBytes: memoryBytes(fd),
     mapCount: info.readUInt32LE(52),
     name: info.toString('latin1', 64, 80).replace(/\0.*$/s, ''),
     runTimeNs: info.readBigUInt64LE(192),

@@ -3,6 +3,7 @@
 // was attempted (`succeed`). Descriptors are owned by the caller.
 // Source: include/uapi/linux/bpf.h, `union bpf_attr`.
 
+import { readFileSync } from 'node:fs'
 import { addressOf, bpf, keepAlive, stableBuffer } from '../sys/native.ts'
 import { BpfError, PermissionError } from './errors.ts'
 
@@ -21,7 +22,6 @@ export const COMMAND = {
   OBJ_GET_INFO_BY_FD: 15,
   PROG_QUERY: 16,
   BTF_LOAD: 18,
-  BTF_GET_FD_BY_ID: 19,
   MAP_FREEZE: 22,
   MAP_LOOKUP_BATCH: 24,
   MAP_UPDATE_BATCH: 26,
@@ -35,6 +35,7 @@ export const COMMAND = {
 
 const EPERM = 1
 const EAGAIN = 11
+const LOAD_ATTEMPTS = 5
 
 /** Passes a result through. @throws PermissionError, BpfError */
 export function succeed(operation: string, result: number, detail = ''): number {
@@ -150,10 +151,9 @@ export function programLoad(program: ProgramLoad): number {
     attr.writeUInt32LE(program.btfFd, 72)
     kept.push(writeInfo(attr, 76, program.functionInfo), writeInfo(attr, 92, program.lineInfo))
   }
-  // The verifier asks to be run again when a signal interrupts it.
-  let result: number
-  do result = bpf(COMMAND.PROG_LOAD, attr)
-  while (result === -EAGAIN)
+  // The verifier gives up when a signal interrupts it, and asks to be run again.
+  let result = -EAGAIN
+  for (let attempt = 0; result === -EAGAIN && attempt < LOAD_ATTEMPTS; attempt++) result = bpf(COMMAND.PROG_LOAD, attr)
   keepAlive(kept)
   return result
 }
@@ -203,7 +203,7 @@ export function objectGet(path: string): number {
   return result
 }
 
-/** Opens an object by its kernel-wide id: MAP_, PROG_, BTF_ or LINK_GET_FD_BY_ID. */
+/** Opens an object by its kernel-wide id: MAP_, PROG_ or LINK_GET_FD_BY_ID. */
 export function fdById(command: number, id: number): number {
   const attr = stableBuffer(12)
   attr.writeUInt32LE(id, 0)
@@ -219,6 +219,12 @@ export function objectInfo(fd: number, info: Buffer): number {
   const result = bpf(COMMAND.OBJ_GET_INFO_BY_FD, attr)
   keepAlive(info)
   return result
+}
+
+/** Bytes of kernel memory a map or program takes, as its `fdinfo` tells. */
+export function memoryBytes(fd: number): number {
+  const line = /^memlock:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))
+  return Number(line?.[1] ?? 0)
 }
 
 export function mapFreeze(fd: number): number {

@@ -107,6 +107,25 @@ describe('kernel map', { skip: needsRoot }, () => {
     assert.equal(again.get(1), 11)
   })
 
+  test('an asynchronous swap of inner maps leaves the event loop turning', async () => {
+    const outerSpec = spec('a_hash_of_maps')
+    assert.ok(outerSpec.inner)
+    using outer = createMap<number, number, KernelMap>(outerSpec)
+    using inner = createMap(outerSpec.inner)
+    let turns = 0
+    let turning = true
+    const turn = (): void => {
+      turns++
+      if (turning) setImmediate(turn)
+    }
+    setImmediate(turn)
+    // Each swap waits for a grace period of the kernel.
+    for (let swap = 0; swap < 5; swap++) await outer.updateBatchAsync([[1, inner]])
+    turning = false
+    assert.equal(outer.get(1), inner.id)
+    assert.ok(turns > 0)
+  })
+
   test('a map without types is raw bytes, whatever its declaration says', () => {
     using map = createMap<number, bigint>(spec('a_hash'))
     map.set(1, 2n)

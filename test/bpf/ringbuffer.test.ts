@@ -2,6 +2,8 @@
 // and what closing in the middle does.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { loadObject, RingBuffer } from '../../src/bpf/index.ts'
 import { frame, loadSpec, needsRoot } from './support.ts'
@@ -128,6 +130,31 @@ describe('ring buffer', { skip: needsRoot }, () => {
     }
     await waiting.promise
     assert.equal(seen, 30)
+  })
+
+  test('no event and no wake-up is lost while another process writes', { timeout: 60_000 }, async () => {
+    using opened = open(1 << 20)
+    const library = JSON.stringify(join(import.meta.dirname, '../../src/bpf/index.ts'))
+    const writer = spawn(process.execPath, [
+      '--input-type=module-typescript',
+      '-e',
+      `import { Program } from ${library}
+       const program = Program.byId(${opened.object.program('emit').id})
+       for (let burst = 0; burst < 2000; burst++) {
+         program.testRun({ packet: new Uint8Array(64), repeat: 1 + (burst % 19) })
+         if (burst % 3 === 0) await new Promise(resolve => setImmediate(resolve))
+       }`,
+    ])
+    const total = Array.from({ length: 2000 }, (_, burst) => 1 + (burst % 19)).reduce((sum, count) => sum + count, 0)
+    const waiting = Promise.withResolvers<void>()
+    let next = 0
+    opened.ring.onReadable(() => {
+      opened.ring.drain((view, offset) => assert.equal(view.getUint32(offset, true), next++))
+      if (next === total) waiting.resolve()
+    })
+    writer.on('exit', code => code === 0 || waiting.reject(new Error(`the writer ended with ${code}`)))
+    await waiting.promise
+    assert.equal(next, total)
   })
 
   test('closing inside a visitor ends the drain; reading after it gives nothing', () => {

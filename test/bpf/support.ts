@@ -50,7 +50,7 @@ export function compileText(name: string, text: string): Buffer {
   return readFileSync(object)
 }
 
-function compile(source: string, object: string): void {
+export function compile(source: string, object: string): void {
   const temporary = `${object}.${process.pid}`
   const include = `-I/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`
   const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', include, '-c', source, '-o', temporary]
