@@ -1,0 +1,143 @@
+// The connection that a packet belongs to, and what the packet does to it. A
+// connection is one entry with two directions; it ends by the clock alone.
+
+import { compareBytes } from '../ip/index.ts'
+import { type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
+import { dissectQuoted, type Packet, PROTOCOL, TCP, type Tuple } from './dissect.ts'
+import { addressOf, type Judgement } from './policy.ts'
+import type { Question, World } from './world.ts'
+
+const NS = 1_000_000_000n
+
+export type Found = {
+  readonly key: FlowKey
+  readonly flow: Flow
+  readonly direction: 'original' | 'reply'
+  /** Of an ICMP error about the connection: the packet it quotes. */
+  readonly quoted?: Tuple
+}
+
+/**
+ * - A lone SYN from the answering side, or after the end, opens another connection; so does an echo request from the
+ *   side that answers echoes.
+ * - An ICMP error belongs to the connection of the packet it quotes if it goes to that packet's sender; one sent by a pod
+ *   also has to come from that packet's receiver, for a pod is no router.
+ * - Any other ICMP message but echoes belongs to none.
+ */
+export function findFlow(world: World, question: Question, packet: Packet): Found | undefined {
+  const kind = packet.icmp?.kind
+  if (kind === 'ERROR') {
+    if (packet.fragment?.place === 'later') return undefined
+    const quoted = dissectQuoted(question.frame, packet)
+    if (!quoted || !same(quoted.source, packet.destination)) return undefined
+    if (question.hook === 'from_pod' && !same(quoted.destination, packet.source)) return undefined
+    const found = lookUp(world, question.now, quoted)
+    return found && { ...found, quoted }
+  }
+  if (isIcmp(packet) && kind !== 'ECHO_REQUEST' && kind !== 'ECHO_REPLY') return undefined
+
+  const found = lookUp(world, question.now, packet)
+  if (!found) return undefined
+  const reply = found.direction === 'reply'
+  if (kind === 'ECHO_REQUEST' && reply) return undefined
+  if (kind === 'ECHO_REPLY' && !reply) return undefined
+  if (isLoneSyn(packet) && (reply || isClosed(found.flow))) return undefined
+  return found
+}
+
+export const isIcmp = ({ protocol }: Tuple): boolean => protocol === PROTOCOL.icmp || protocol === PROTOCOL.icmpv6
+
+/** Whether an allowed packet of no known connection is remembered as the start of one. */
+export const opensFlow = (packet: Packet): boolean => !isIcmp(packet) || packet.icmp?.kind === 'ECHO_REQUEST'
+
+const isLoneSyn = ({ tcpFlags }: Packet): boolean => (tcpFlags & (TCP.syn | TCP.ack | TCP.rst | TCP.fin)) === TCP.syn
+
+function lookUp(world: World, now: bigint, tuple: Tuple): Found | undefined {
+  const { key, sourceIsHigh } = keyOf(tuple)
+  const flow = world.maps.flows.get(key)
+  if (!flow || flow.expires_ns <= now) return undefined
+  const openerIsHigh = (flow.flags & world.schema.flowFlags.number.INITIATOR_IS_HIGH) !== 0
+  return { key, flow, direction: sourceIsHigh === openerIsHigh ? 'original' : 'reply' }
+}
+
+export function keyOf(tuple: Tuple) {
+  return orderedFlowKey({
+    source: addressOf(tuple.source),
+    destination: addressOf(tuple.destination),
+    source_port: tuple.sourcePort,
+    destination_port: tuple.destinationPort,
+    protocol: tuple.protocol,
+  })
+}
+
+/** A reset from either side, or the end from both. */
+export function isClosed({ tcp_flags: [opener = 0, responder = 0] }: Flow): boolean {
+  return ((opener | responder) & TCP.rst) !== 0 || (opener & responder & TCP.fin) !== 0
+}
+
+function lifetime({ constants }: World, flow: Flow, protocol: number): bigint {
+  if (protocol !== PROTOCOL.tcp) return BigInt(constants.other_seconds) * NS
+  if (isClosed(flow)) return BigInt(constants.tcp_closing_seconds) * NS
+  const [opener = 0, responder = 0] = flow.tcp_flags
+  const unanswered = responder === 0 && (opener & TCP.syn) !== 0
+  return BigInt(unanswered ? constants.tcp_open_seconds : constants.tcp_established_seconds) * NS
+}
+
+/** The entry of a connection that this packet opens. */
+export function openFlow(world: World, question: Question, packet: Packet, judgement: Judgement, fromHost: boolean) {
+  const { key, sourceIsHigh } = keyOf(packet)
+  const { INITIATOR_IS_HIGH, FROM_HOST } = world.schema.flowFlags.number
+  const flow: Flow = {
+    expires_ns: 0n,
+    reported_ns: question.now,
+    packets: [1n, 0n],
+    bytes: [BigInt(packet.length), 0n],
+    revision: 0,
+    identity: [0, 0],
+    endpoint: [0, 0],
+    egress_rule: 0,
+    ingress_rule: 0,
+    tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
+    flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0),
+  }
+  const expires_ns = question.now + lifetime(world, flow, packet.protocol)
+  return { key, flow: stamp(world, { ...flow, expires_ns }, judgement) }
+}
+
+/** What a judgement leaves in the entry. */
+export function stamp(world: World, flow: Flow, { identity, endpoint, egress_rule, ingress_rule }: Judgement): Flow {
+  return { ...flow, identity, endpoint, egress_rule, ingress_rule, revision: revisionOf(world) }
+}
+
+export const revisionOf = (world: World): number => world.maps.runtime.get(0)?.revision ?? 0
+
+/** Accounts for an allowed packet, and says what there is to report of it. */
+export function touch(
+  world: World,
+  question: Question,
+  packet: Packet,
+  { flow, direction }: Pick<Found, 'flow' | 'direction'>,
+): { readonly flow: Flow; readonly report: 'CLOSED' | 'ACTIVE' | undefined } {
+  const side = direction === 'original' ? 0 : 1
+  const { now } = question
+  const touched: Flow = {
+    ...flow,
+    packets: raised(flow.packets, side, 1n),
+    bytes: raised(flow.bytes, side, BigInt(packet.length)),
+    tcp_flags: flow.tcp_flags.map((flags, index) => (index === side ? flags | packet.tcpFlags : flags)),
+  }
+  const expires = now + lifetime(world, touched, packet.protocol)
+  // A lengthening of less than a second is not worth the write.
+  const expires_ns = expires > flow.expires_ns + NS || expires < flow.expires_ns ? expires : flow.expires_ns
+  const { CLOSED } = world.schema.flowFlags.number
+  if (isClosed(touched) && (flow.flags & CLOSED) === 0)
+    return { flow: { ...touched, expires_ns, flags: flow.flags | CLOSED }, report: 'CLOSED' }
+  if (now > flow.reported_ns + BigInt(world.constants.report_interval_seconds) * NS)
+    return { flow: { ...touched, expires_ns, reported_ns: now }, report: 'ACTIVE' }
+  return { flow: { ...touched, expires_ns }, report: undefined }
+}
+
+const raised = (pair: readonly [bigint, bigint], side: 0 | 1, by: bigint): readonly [bigint, bigint] =>
+  side === 0 ? [pair[0] + by, pair[1]] : [pair[0], pair[1] + by]
+
+const same = (a: Uint8Array, b: Uint8Array): boolean => compareBytes(a, b) === 0

@@ -1,0 +1,116 @@
+// What policy says of a connection: the egress policy of the pod that opens it, then
+// the ingress policy of the pod it is opened to, each where it is a pod of this node.
+
+import { formatIp, isMapped } from '../ip/index.ts'
+import { type Address, type DropReason, type Endpoint, type PolicyEntry, policyQuestion } from '../maps/index.ts'
+import type { Tuple } from './dissect.ts'
+import type { Step, World } from './world.ts'
+
+/** Written from its opener to its responder. */
+export type Connection = {
+  readonly tuple: Tuple
+  /** The responder's port; an ICMP message's type. */
+  readonly port: number
+  /** Opened by a process of this node, not merely from its address. */
+  readonly fromHost: boolean
+}
+
+/** Pairs are [opener's, responder's]. */
+export type Judgement = {
+  readonly reason: DropReason
+  /** Whose policy dropped it. */
+  readonly direction: 'INGRESS' | 'EGRESS' | undefined
+  readonly identity: readonly [number, number]
+  readonly endpoint: readonly [number, number]
+  readonly egress_rule: number
+  readonly ingress_rule: number
+}
+
+export function judge(world: World, { tuple, port, fromHost }: Connection, steps: Step[]): Judgement {
+  const opener = endpointAt(world, tuple.source)
+  const responder = endpointAt(world, tuple.destination)
+  const from = opener?.identity ?? openerIdentity(world, tuple.source, fromHost)
+  const to = responder?.identity ?? entryOf(world, tuple.destination)?.identity ?? 0
+  const judgement: Judgement = {
+    reason: 'NONE',
+    direction: undefined,
+    identity: [from, to],
+    endpoint: [opener?.id ?? 0, responder?.id ?? 0],
+    egress_rule: 0,
+    ingress_rule: 0,
+  }
+  steps.push({
+    at: 'identities',
+    found: `${formatIp(tuple.source)} is ${from}, ${formatIp(tuple.destination)} is ${to}`,
+  })
+
+  const egress = opener && decide(world, opener.policy, 'EGRESS', to, tuple.protocol, port, steps)
+  const egress_rule = egress?.rule ?? 0
+  if (egress && egress.reason !== 'NONE')
+    return { ...judgement, reason: egress.reason, direction: 'EGRESS', egress_rule }
+  if (!responder) return { ...judgement, egress_rule }
+  if (fromHost) {
+    steps.push({ at: 'ingress policy', found: 'not asked: the node itself opened the connection' })
+    return { ...judgement, egress_rule }
+  }
+  const ingress = decide(world, responder.policy, 'INGRESS', from, tuple.protocol, port, steps)
+  const direction = ingress.reason === 'NONE' ? undefined : 'INGRESS'
+  return { ...judgement, reason: ingress.reason, direction, egress_rule, ingress_rule: ingress.rule }
+}
+
+export function endpointAt(world: World, address: Uint8Array): Endpoint | undefined {
+  return world.maps.endpoints.get(addressOf(address))
+}
+
+export const addressOf = (bytes: Uint8Array): Address => ({ bytes })
+
+function entryOf(world: World, address: Uint8Array) {
+  return world.maps.ipcache.get({ prefix_length: 128, address })
+}
+
+/** Whether an address is one of this node's own. */
+export function isHostAddress(world: World, address: Uint8Array): boolean {
+  return ((entryOf(world, address)?.flags ?? 0) & world.schema.ipcacheFlags.number.HOST) !== 0
+}
+
+/** The node's address on a packet that the node did not make stands for somebody outside, translated. */
+function openerIdentity(world: World, address: Uint8Array, fromHost: boolean): number {
+  const { WORLD_IPV4, WORLD_IPV6 } = world.schema.reservedIdentity.number
+  if (!fromHost && isHostAddress(world, address)) return isMapped(address) ? WORLD_IPV4 : WORLD_IPV6
+  return entryOf(world, address)?.identity ?? 0
+}
+
+function decide(
+  world: World,
+  policy: number,
+  direction: 'INGRESS' | 'EGRESS',
+  identity: number,
+  protocol: number,
+  port: number,
+  steps: Step[],
+): { readonly reason: DropReason; readonly rule: number } {
+  const say = (found: string): void => void steps.push({ at: `${direction.toLowerCase()} policy`, found })
+  const { schema } = world
+  const map = world.policyMap(policy)
+  if (!map) {
+    say(`policy ${policy} is not there: fail closed`)
+    return { reason: 'POLICY_MISSING', rule: 0 }
+  }
+  const ask = (peer: number): PolicyEntry | undefined =>
+    map.get(
+      policyQuestion(schema, { identity: peer, direction: schema.trafficDirection.number[direction], protocol, port }),
+    )
+  const candidates = [ask(identity), ask(0)].filter(entry => entry !== undefined)
+  // The higher precedence decides; on a tie the entry that names the peer.
+  const entry = candidates.reduce<PolicyEntry | undefined>(
+    (best, next) => (best && best.precedence >= next.precedence ? best : next),
+    undefined,
+  )
+  if (!entry) {
+    say(`no entry for identity ${identity}, protocol ${protocol}, port ${port}: denied`)
+    return { reason: 'POLICY_DENIED', rule: 0 }
+  }
+  const allowed = entry.verdict === schema.policyVerdict.number.ALLOW
+  say(`rule ${entry.rule} ${allowed ? 'allows' : 'denies'} identity ${identity}, protocol ${protocol}, port ${port}`)
+  return { reason: allowed ? 'NONE' : 'POLICY_DENY', rule: entry.rule }
+}

@@ -1,0 +1,73 @@
+// What a prediction is made from: the content of the datapath's maps, its
+// constants, one frame, and the time. Any map with `get` will do.
+
+import {
+  type Address,
+  constantOf,
+  type DatapathConstants,
+  type Endpoint,
+  type Flow,
+  type FlowKey,
+  type FragmentKey,
+  type FragmentPorts,
+  type IpcacheEntry,
+  type IpcacheKey,
+  type MemoryDatapath,
+  type PolicyEntry,
+  type PolicyKey,
+  type Runtime,
+  type Schema,
+} from '../maps/index.ts'
+
+type Readable<Key, Value> = { get(key: Key): Value | undefined }
+
+export type World = {
+  readonly schema: Schema
+  readonly constants: Required<DatapathConstants>
+  /** 6 bytes: of the host side of every pod's veth pair. */
+  readonly hostMac: Uint8Array
+  readonly maps: {
+    readonly endpoints: Readable<Address, Endpoint>
+    readonly ipcache: Readable<IpcacheKey, IpcacheEntry>
+    readonly flows: Readable<FlowKey, Flow>
+    readonly fragments: Readable<FragmentKey, FragmentPorts>
+    readonly runtime: Readable<number, Runtime>
+  }
+  /** The policy map that an endpoint's `policy` names. */
+  policyMap(key: number): Readable<PolicyKey, PolicyEntry> | undefined
+}
+
+/** The world of maps in memory; constants that are not given are those of C. */
+export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants: DatapathConstants = {}): World {
+  const declared = (name: keyof DatapathConstants) => constants[name] ?? constantOf(datapath.spec, name)
+  return {
+    schema: datapath.schema,
+    hostMac,
+    maps: datapath.maps,
+    policyMap: key => datapath.policyMap(key),
+    constants: {
+      flow_events: declared('flow_events') as boolean,
+      report_interval_seconds: declared('report_interval_seconds') as number,
+      tcp_open_seconds: declared('tcp_open_seconds') as number,
+      tcp_established_seconds: declared('tcp_established_seconds') as number,
+      tcp_closing_seconds: declared('tcp_closing_seconds') as number,
+      other_seconds: declared('other_seconds') as number,
+    },
+  }
+}
+
+export type Question = {
+  /** Sent by a pod, or about to be handed to one by the node's own stack. */
+  readonly hook: 'from_pod' | 'to_pod'
+  /** From the Ethernet header on, without a VLAN tag that the device took off. */
+  readonly frame: Uint8Array
+  /** Host side of the pod's veth pair. */
+  readonly ifindex: number
+  /** Device by which the packet came into the node; 0 for what the node made itself. */
+  readonly ingressIfindex: number
+  /** CLOCK_MONOTONIC, ns. */
+  readonly now: bigint
+}
+
+/** One thing that was found on the way to the verdict, in words. */
+export type Step = { readonly at: string; readonly found: string }
