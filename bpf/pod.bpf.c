@@ -65,19 +65,29 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	return bpf_redirect_peer(endpoint->ifindex, 0);
 }
 
+static __always_inline bool is_discovery(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE;
+}
+
+/* What a router does not forward: it needs no policy, because it goes no further than this node. */
+static __always_inline bool stays_on_link(const struct packet *packet)
+{
+	return address_is_link_multicast(&packet->tuple.destination) ||
+	       address_is_link_local(&packet->tuple.destination);
+}
+
 /* What a pod needs before it has a usable address: DAD, router and neighbour discovery, listener reports. */
 static __always_inline bool is_unaddressed_discovery(const struct packet *packet)
 {
-	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE &&
+	return is_discovery(packet) && stays_on_link(packet) &&
 	       (address_is_unspecified(&packet->tuple.source) ||
-		address_is_link_local(&packet->tuple.source)) &&
-	       (address_is_link_multicast(&packet->tuple.destination) ||
-		address_is_link_local(&packet->tuple.destination));
+		address_is_link_local(&packet->tuple.source));
 }
 
 /* @return DROP_NONE when the packet's sender is the pod that the device belongs to */
-static __always_inline enum drop_reason check_sender(struct __sk_buff *skb,
-						     const struct endpoint *source)
+static __always_inline enum drop_reason
+check_sender(struct __sk_buff *skb, const struct packet *packet, const struct endpoint *source)
 {
 	struct ethhdr eth;
 
@@ -87,8 +97,8 @@ static __always_inline enum drop_reason check_sender(struct __sk_buff *skb,
 		return DROP_INVALID_PACKET;
 	if (!mac_equal(eth.h_source, source->mac))
 		return DROP_INVALID_SOURCE_MAC;
-	/* Multicast discovery is for every listener; all else is for the node's side. */
-	if (!(eth.h_dest[0] & 1)) {
+	/* What is for a group may go to a group's MAC; all else is for the node's side. */
+	if (!(eth.h_dest[0] & 1) || !address_is_group(&packet->tuple.destination)) {
 #pragma unroll
 		for (int i = 0; i < ETH_ALEN; i++)
 			if (eth.h_dest[i] != host_mac[i])
@@ -118,13 +128,16 @@ int from_pod(struct __sk_buff *skb)
 	if (is_unaddressed_discovery(&packet))
 		return finish(skb, &packet, &outcome, TC_PASS);
 	source = endpoint_lookup(&packet.tuple.source);
-	outcome.reason = check_sender(skb, source);
+	outcome.reason = check_sender(skb, &packet, source);
 	if (outcome.reason != DROP_NONE || !source)
 		return finish(skb, &packet, &outcome, TC_DROP);
-	if (packet.icmp_kind == KIND_NEIGHBOUR && packet.fragment == FRAGMENT_NONE) {
-		if (packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION)
-			action = solicitation_from_pod(skb, &outcome.reason);
-		return finish(skb, &packet, &outcome, action);
+	if (is_discovery(&packet)) {
+		if (packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION) {
+			action = solicitation_from_pod(skb, &packet, &outcome.reason);
+			return finish(skb, &packet, &outcome, action);
+		}
+		if (stays_on_link(&packet) || is_host_address(&packet.tuple.destination))
+			return finish(skb, &packet, &outcome, TC_PASS);
 	}
 
 	track(skb, &packet, false, &outcome);
@@ -134,6 +147,8 @@ int from_pod(struct __sk_buff *skb)
 	if (destination && packet.ttl > 1) {
 		outcome.observation = OBSERVED_TO_ENDPOINT;
 		action = deliver(skb, &packet, destination);
+		if (action == TC_DROP)
+			outcome.reason = DROP_INVALID_PACKET;
 	}
 	return finish(skb, &packet, &outcome, action);
 }
@@ -145,7 +160,7 @@ int to_pod(struct __sk_buff *skb)
 				   .observation = OBSERVED_TO_ENDPOINT };
 	/* Never received from anywhere: made by a process, or by the kernel, of this node. */
 	bool from_host = skb->ingress_ifindex == 0;
-	struct endpoint *destination;
+	struct endpoint *source, *destination;
 	struct packet packet = {};
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP) && from_host)
@@ -161,6 +176,12 @@ int to_pod(struct __sk_buff *skb)
 	destination = endpoint_lookup(&packet.tuple.destination);
 	if (!destination || destination->ifindex != skb->ifindex) {
 		outcome.reason = DROP_STALE_IP;
+		return finish(skb, &packet, &outcome, TC_DROP);
+	}
+	/* A pod's address on a packet that came in elsewhere: forged, it would get the pod's rights. */
+	source = endpoint_lookup(&packet.tuple.source);
+	if (!from_host && source && source->ifindex != skb->ingress_ifindex) {
+		outcome.reason = DROP_INVALID_SOURCE_IP;
 		return finish(skb, &packet, &outcome, TC_DROP);
 	}
 	track(skb, &packet, from_host, &outcome);

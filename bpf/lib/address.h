@@ -61,6 +61,14 @@ static __always_inline bool address_is_link_local(const struct address *address)
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
+/* More than one host may listen to it: 224.0.0.0/4, 255.255.255.255, ff00::/8. */
+static __always_inline bool address_is_group(const struct address *address)
+{
+	if (!address_is_mapped(address))
+		return address->bytes[0] == 0xff;
+	return (address->bytes[12] & 0xf0) == 0xe0 || address_word(address, 3) == 0xffffffff;
+}
+
 /* ff02::/16 */
 static __always_inline bool address_is_link_multicast(const struct address *address)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Fragments: the first one carries the ports, and its ports are remembered for
- * the others. A later fragment that comes without (or before) its first one is
- * dropped with a reason; it is never let by unjudged.
+ * the others. A later fragment that comes without (or before) its first one, or
+ * reaches into the headers of its first one, is dropped with a reason; none is
+ * ever let by unjudged.
  */
 #ifndef AXONEME_FRAGMENT_H
 #define AXONEME_FRAGMENT_H
@@ -13,6 +14,7 @@ struct fragment_key {
 	struct address source;
 	struct address destination;
 	__u32 id;
+	/* 0 in IPv6, where only the first fragment's counts (RFC 8200 4.5) */
 	__u8 protocol;
 	__u8 family;
 	__u8 pad[2];
@@ -21,9 +23,11 @@ struct fragment_key {
 struct fragment_ports {
 	__be16 source_port;
 	__be16 destination_port;
-	__u8 icmp_kind; /* of the whole packet: only its first fragment tells */
+	__u16 headers_end; /* bytes of the fragmented part that were judged (RFC 3128) */
+	__u8 protocol; /* these three are of the whole packet: only its first fragment tells */
+	__u8 icmp_kind;
 	__u8 icmp_type;
-	__u8 pad[2];
+	__u8 pad[3];
 };
 
 struct {
@@ -44,12 +48,14 @@ static __noinline int fragment_track(struct packet *packet)
 		.source = tuple->source,
 		.destination = tuple->destination,
 		.id = packet->fragment_id,
-		.protocol = tuple->protocol,
+		.protocol = packet->family == 4 ? tuple->protocol : 0,
 		.family = packet->family,
 	};
 	struct fragment_ports ports = {
 		.source_port = tuple->source_port,
 		.destination_port = tuple->destination_port,
+		.headers_end = packet->l4_offset + packet->l4_header - packet->fragment_start,
+		.protocol = tuple->protocol,
 		.icmp_kind = packet->icmp_kind,
 		.icmp_type = packet->icmp_type,
 	};
@@ -65,6 +71,9 @@ static __noinline int fragment_track(struct packet *packet)
 	known = bpf_map_lookup_elem(&fragments, &key);
 	if (!known)
 		return DROP_FRAGMENT_NOT_FOUND;
+	if (packet->fragment_offset < known->headers_end)
+		return DROP_INVALID_PACKET;
+	tuple->protocol = known->protocol;
 	tuple->source_port = known->source_port;
 	tuple->destination_port = known->destination_port;
 	packet->icmp_kind = known->icmp_kind;

@@ -47,6 +47,13 @@ static __always_inline struct ipcache_entry *ipcache_lookup(const struct address
 	return bpf_map_lookup_elem(&ipcache, &key);
 }
 
+static __always_inline bool is_host_address(const struct address *address)
+{
+	struct ipcache_entry *entry = ipcache_lookup(address);
+
+	return entry && (entry->flags & IPCACHE_HOST);
+}
+
 const enum reserved_identity *anchor_reserved_identity __attribute__((unused));
 const enum ipcache_flags *anchor_ipcache_flags __attribute__((unused));
 

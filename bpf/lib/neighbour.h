@@ -143,8 +143,12 @@ static __always_inline __u16 fold_checksum(__u32 sum)
 	return ~sum;
 }
 
-/* A neighbour solicitation from a pod's own address, answered in place (RFC 4861 4.4). */
-static __noinline int solicitation_from_pod(struct __sk_buff *skb, enum drop_reason *reason)
+/*
+ * A neighbour solicitation from a pod's own address, answered in place (RFC 4861
+ * 4.4). Only one that is whole and stands right behind the IP header is valid here.
+ */
+static __noinline int solicitation_from_pod(struct __sk_buff *skb, const struct packet *packet,
+					    enum drop_reason *reason)
 {
 	struct address asker, target;
 	struct nd_frame *frame;
@@ -156,6 +160,9 @@ static __noinline int solicitation_from_pod(struct __sk_buff *skb, enum drop_rea
 	} __attribute__((packed)) pseudo = {};
 
 	*reason = DROP_INVALID_PACKET;
+	if (packet->l4_offset != offsetof(struct nd_frame, nd) ||
+	    packet->end < offsetof(struct nd_frame, option))
+		return TC_DROP;
 	if (skb->len < sizeof(*frame) && bpf_skb_change_tail(skb, sizeof(*frame), 0))
 		return TC_DROP;
 	if (bpf_skb_pull_data(skb, sizeof(*frame)))

@@ -16,8 +16,10 @@
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET_MASK 0x1fff
+#define IPV6_MORE_FRAGMENTS 0x0001
+#define IPV6_OFFSET_MASK 0xfff8
+#define IPV4_OPTIONS_MAX 40
 #define IPV6_EXTENSIONS_MAX 8
-#define TCP_HEADER_MIN 20
 
 enum ip_protocol {
 	PROTOCOL_ICMP = 1,
@@ -59,6 +61,13 @@ enum ipv6_extension {
 	EXTENSION_DESTINATION = 60,
 };
 
+enum ipv4_option {
+	OPTION_END = 0,
+	OPTION_NOTHING = 1,
+	OPTION_LOOSE_ROUTE = 131,
+	OPTION_STRICT_ROUTE = 137,
+};
+
 enum tcp_flag {
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,
@@ -95,8 +104,12 @@ struct tuple {
 struct packet {
 	struct tuple tuple;
 	__u32 length; /* whole frame */
+	__u32 end; /* of the IP packet in the frame: its receiver does not look at what is behind */
 	__u32 l4_offset;
 	__u32 fragment_id;
+	__u32 fragment_start; /* where in the frame the part begins that was cut into fragments */
+	__u16 fragment_offset; /* of this fragment in that part, bytes */
+	__u8 l4_header; /* bytes of the transport header that are known to be there */
 	__u8 family; /* 4 or 6 */
 	__u8 ttl;
 	__u8 tcp_flags;
@@ -104,7 +117,7 @@ struct packet {
 	__u8 icmp_kind; /* enum icmp_kind */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 pad;
+	__u8 pad[2];
 };
 
 struct l4_ports {
@@ -131,6 +144,8 @@ struct icmp_start {
 struct ipv6_extension_start {
 	__u8 next;
 	__u8 length; /* in units that the kind of header defines */
+	__u8 routing_type;
+	__u8 segments_left; /* of a routing header */
 };
 
 struct ipv6_fragment {
@@ -191,19 +206,38 @@ static __always_inline void tuple_set_icmp(struct tuple *tuple, enum icmp_kind k
 	tuple->destination_port = kind == KIND_ECHO_REPLY ? identifier : 0;
 }
 
-/* Reads what the transport header says. The header must be whole: half a header can hide what it says. */
+/* Bytes that a packet must bring: half a header can hide what it says. */
+static __always_inline __u8 transport_header(__u8 protocol)
+{
+	switch (protocol) {
+	case PROTOCOL_TCP:
+		return 20;
+	case PROTOCOL_SCTP:
+		return 12;
+	case PROTOCOL_UDP:
+	case PROTOCOL_ICMP:
+	case PROTOCOL_ICMPV6:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+/* Reads what the transport header says. */
 static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb,
 							struct packet *packet)
 {
 	struct tuple *tuple = &packet->tuple;
 	__u32 offset = packet->l4_offset;
 
+	packet->l4_header = transport_header(tuple->protocol);
+	if (offset + packet->l4_header > packet->end)
+		return DROP_INVALID_PACKET;
 	switch (tuple->protocol) {
 	case PROTOCOL_TCP: {
 		struct tcp_start tcp;
 
-		if (offset + TCP_HEADER_MIN > skb->len ||
-		    bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
+		if (bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
 			return DROP_INVALID_PACKET;
 		tuple->source_port = tcp.ports.source;
 		tuple->destination_port = tcp.ports.destination;
@@ -213,10 +247,8 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb,
 	case PROTOCOL_UDP:
 	case PROTOCOL_SCTP: {
 		struct l4_ports ports;
-		__u32 header = tuple->protocol == PROTOCOL_UDP ? 8 : 12;
 
-		if (offset + header > skb->len ||
-		    bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
+		if (bpf_skb_load_bytes(skb, offset, &ports, sizeof(ports)))
 			return DROP_INVALID_PACKET;
 		tuple->source_port = ports.source;
 		tuple->destination_port = ports.destination;
@@ -240,35 +272,65 @@ static __always_inline enum drop_reason parse_transport(struct __sk_buff *skb,
 	}
 }
 
+/*
+ * Whether an option sends the packet on to an address that nobody judged (loose
+ * and strict source route, RFC 791 3.1). @return true as well when there is no telling
+ */
+__noinline int has_source_route(struct __sk_buff *skb, __u32 length)
+{
+	__u8 options[IPV4_OPTIONS_MAX] = {};
+	__u32 inside = 0; /* bytes left of the option at hand */
+
+	if (length == 0 || length > sizeof(options) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), options, length))
+		return true;
+	for (int i = 0; i < IPV4_OPTIONS_MAX; i++) {
+		if (inside) {
+			inside--;
+			continue;
+		}
+		if (options[i] == OPTION_LOOSE_ROUTE || options[i] == OPTION_STRICT_ROUTE)
+			return true;
+		if (options[i] == OPTION_END)
+			return false;
+		if (options[i] == OPTION_NOTHING || i + 1 == IPV4_OPTIONS_MAX)
+			continue;
+		inside = options[i + 1] > 2 ? options[i + 1] - 1 : 1;
+	}
+	return false;
+}
+
 static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, struct packet *packet)
 {
 	struct iphdr ip;
+	__u32 header, total;
 	__u16 fragment;
-	__u32 header;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return DROP_INVALID_PACKET;
 	header = ip.ihl * 4;
-	if (ip.version != 4 || header < sizeof(ip) || bpf_ntohs(ip.tot_len) < header)
+	total = bpf_ntohs(ip.tot_len);
+	if (ip.version != 4 || header < sizeof(ip) || total < header || ETH_HLEN + total > skb->len)
 		return DROP_INVALID_PACKET;
 
 	packet->family = 4;
 	packet->ttl = ip.ttl;
+	packet->end = ETH_HLEN + total;
 	packet->l4_offset = ETH_HLEN + header;
 	packet->tuple.protocol = ip.protocol;
 	address_from_ipv4(&packet->tuple.source, ip.saddr);
 	address_from_ipv4(&packet->tuple.destination, ip.daddr);
+	if (header > sizeof(ip) && has_source_route(skb, header - sizeof(ip)))
+		return DROP_INVALID_PACKET;
 	if (ip.protocol == PROTOCOL_ICMPV6)
 		return DROP_UNKNOWN_L4;
 
 	fragment = bpf_ntohs(ip.frag_off);
 	if (fragment & (IP_MORE_FRAGMENTS | IP_OFFSET_MASK)) {
 		packet->fragment_id = ip.id;
-		packet->fragment = fragment & IP_OFFSET_MASK ? FRAGMENT_LATER : FRAGMENT_FIRST;
-		/* RFC 3128: a fragment this early could rewrite the TCP header that was judged. */
-		if (ip.protocol == PROTOCOL_TCP && packet->fragment == FRAGMENT_LATER &&
-		    (fragment & IP_OFFSET_MASK) * 8 < TCP_HEADER_MIN)
-			return DROP_INVALID_PACKET;
+		packet->fragment_start = packet->l4_offset;
+		packet->fragment_offset = (fragment & IP_OFFSET_MASK) * 8;
+		packet->fragment = packet->fragment_offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
 	}
 	return packet->fragment == FRAGMENT_LATER ? DROP_NONE : parse_transport(skb, packet);
 }
@@ -276,6 +338,7 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, struct
 struct ipv6_walk {
 	__u32 offset;
 	__u8 next;
+	bool fragmented; /* a fragment header was seen, if only of an atomic fragment */
 };
 
 /* Steps over one extension header. @return 1 when the transport header is reached, 0 to go on, or a negated drop reason */
@@ -283,6 +346,7 @@ static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packe
 				     struct ipv6_walk *walk)
 {
 	struct ipv6_extension_start extension;
+	__u32 length;
 
 	switch (walk->next) {
 	case EXTENSION_HOP_BY_HOP:
@@ -291,8 +355,14 @@ static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packe
 	case EXTENSION_AUTHENTICATION:
 		if (bpf_skb_load_bytes(skb, walk->offset, &extension, sizeof(extension)))
 			return -DROP_INVALID_PACKET;
-		walk->offset += walk->next == EXTENSION_AUTHENTICATION ? (extension.length + 2) * 4
-								       : (extension.length + 1) * 8;
+		length = walk->next == EXTENSION_AUTHENTICATION ? (extension.length + 2) * 4
+								: (extension.length + 1) * 8;
+		if (walk->offset + length > packet->end)
+			return -DROP_INVALID_PACKET;
+		/* It goes on to an address that nobody judged. */
+		if (walk->next == EXTENSION_ROUTING && extension.segments_left)
+			return -DROP_INVALID_PACKET;
+		walk->offset += length;
 		walk->next = extension.next;
 		return 0;
 	case EXTENSION_FRAGMENT: {
@@ -300,21 +370,24 @@ static __always_inline int ipv6_step(struct __sk_buff *skb, struct packet *packe
 		__u16 offset;
 
 		/* A second fragment header has no meaning (RFC 8200 4.5), only a use in attacks. */
-		if (packet->fragment != FRAGMENT_NONE ||
+		if (walk->fragmented ||
 		    bpf_skb_load_bytes(skb, walk->offset, &fragment, sizeof(fragment)))
+			return -DROP_INVALID_PACKET;
+		walk->fragmented = true;
+		walk->offset += sizeof(fragment);
+		walk->next = fragment.next;
+		if (walk->offset > packet->end)
 			return -DROP_INVALID_PACKET;
 		offset = bpf_ntohs(fragment.offset);
 		packet->fragment_id = fragment.identification;
-		walk->offset += sizeof(fragment);
-		walk->next = fragment.next;
-		if (offset >> 3) {
+		packet->fragment_start = walk->offset;
+		packet->fragment_offset = offset & IPV6_OFFSET_MASK;
+		if (packet->fragment_offset) {
 			packet->fragment = FRAGMENT_LATER;
-			if (fragment.next == PROTOCOL_TCP && (offset & ~7) < TCP_HEADER_MIN)
-				return -DROP_INVALID_PACKET;
 			return 1;
 		}
 		/* An "atomic" fragment (RFC 6946) is a whole packet. */
-		if (offset & 1)
+		if (offset & IPV6_MORE_FRAGMENTS)
 			packet->fragment = FRAGMENT_FIRST;
 		return 0;
 	}
@@ -330,13 +403,20 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 {
 	struct ipv6_walk walk = { .offset = ETH_HLEN + sizeof(struct ipv6hdr) };
 	struct ipv6hdr ip;
+	__u32 payload;
 	int step = 0;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
 		return DROP_INVALID_PACKET;
+	payload = bpf_ntohs(ip.payload_len);
+	if (walk.offset + payload > skb->len)
+		return DROP_INVALID_PACKET;
 
 	packet->family = 6;
 	packet->ttl = ip.hop_limit;
+	/* A jumbogram (RFC 2675) has its length in a hop-by-hop option; so has a large packet before segmentation. */
+	packet->end =
+		payload || ip.nexthdr != EXTENSION_HOP_BY_HOP ? walk.offset + payload : skb->len;
 	__builtin_memcpy(&packet->tuple.source, &ip.saddr, sizeof(struct address));
 	__builtin_memcpy(&packet->tuple.destination, &ip.daddr, sizeof(struct address));
 	packet->tuple.protocol = ip.nexthdr;
@@ -345,8 +425,9 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 		return DROP_IPV4_MAPPED_ADDRESS;
 
 	walk.next = ip.nexthdr;
+	/* One step more than there may be extension headers: the last finds the transport header. */
 #pragma unroll
-	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+	for (int i = 0; i <= IPV6_EXTENSIONS_MAX; i++) {
 		step = ipv6_step(skb, packet, &walk);
 		if (step)
 			break;
@@ -418,9 +499,16 @@ static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *e
 	}
 }
 
-/* Fills in a zeroed description of an IP packet. */
-static __noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
+/*
+ * Fills in a zeroed description of an IP packet. @return a drop reason
+ * Not static, here and elsewhere, so that the verifier judges the function once
+ * and by itself, instead of every path through it with every path behind it. The
+ * price is that it can not see that no caller passes NULL.
+ */
+__noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
 {
+	if (!packet)
+		return DROP_INVALID_PACKET;
 	packet->length = skb->len;
 	if (skb->vlan_present)
 		return DROP_VLAN_FILTERED;
@@ -436,5 +524,7 @@ static __noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
 		return DROP_UNSUPPORTED_L3;
 	}
 }
+
+const enum icmp_kind *anchor_icmp_kind __attribute__((unused));
 
 #endif

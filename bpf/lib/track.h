@@ -123,34 +123,58 @@ static __always_inline enum event_kind flow_report(struct flow *flow, __u64 now)
 }
 
 /*
- * Finds the flow that the packet belongs to. A lone SYN belongs to none: from
- * the answering side, or after the end, it is an attempt to open another one.
- * A lone SYN that the opener repeats is the same attempt.
+ * Whether the packet is no part of the flow that its addresses and ports name.
+ * A lone SYN from the answering side, or after the end, is an attempt to open
+ * another one; so is an echo request from the side that answers echoes. A lone
+ * SYN that the opener repeats is the same attempt.
  */
+static __always_inline bool is_of_another(const struct packet *packet, const struct flow *flow,
+					  enum flow_direction direction)
+{
+	if (packet->icmp_kind == KIND_ECHO_REQUEST)
+		return direction == FLOW_REPLY;
+	if (packet->icmp_kind == KIND_ECHO_REPLY)
+		return direction == FLOW_ORIGINAL;
+	return opens_connection(packet) && (direction == FLOW_REPLY || flow_is_closed(flow));
+}
+
+/*
+ * Whether an ICMP error quotes a packet of the one that the error goes to. A pod
+ * is no router: it reports only about what was sent to itself.
+ */
+static __always_inline bool quotes_receiver(struct __sk_buff *skb, const struct packet *packet,
+					    struct tuple *quoted, bool from_pod)
+{
+	return packet->fragment != FRAGMENT_LATER && parse_quoted(skb, packet, quoted) &&
+	       address_equal(&quoted->source, &packet->tuple.destination) &&
+	       (!from_pod || address_equal(&quoted->destination, &packet->tuple.source));
+}
+
+/* Finds the flow that the packet belongs to. Of ICMP, only echoes and errors belong to any. */
 static __always_inline void find_flow(struct __sk_buff *skb, const struct packet *packet,
 				      struct tracked *tracked, struct outcome *outcome)
 {
 	const struct tuple *tuple = &packet->tuple;
+	enum flow_direction direction;
 	struct flow *flow;
 
-	if (packet->icmp_kind == KIND_ERROR && packet->fragment != FRAGMENT_LATER &&
-	    parse_quoted(skb, packet, &tracked->quoted) &&
-	    address_equal(&tracked->quoted.source, &packet->tuple.destination)) {
-		tracked->related = true;
+	if (packet->icmp_kind == KIND_ERROR) {
+		if (!quotes_receiver(skb, packet, &tracked->quoted,
+				     outcome->direction == DIRECTION_EGRESS))
+			return;
 		tuple = &tracked->quoted;
+	} else if (packet->icmp_kind > KIND_ERROR) {
+		return;
 	}
 	tracked->source_is_high = flow_key_init(&tracked->key, tuple);
 	flow = flow_lookup(&tracked->key, tracked->now);
-	if (!flow) {
-		tracked->related = false;
+	if (!flow)
 		return;
-	}
-	outcome->flow_direction = flow_direction(flow, tracked->source_is_high);
-	if (opens_connection(packet) &&
-	    (outcome->flow_direction == FLOW_REPLY || flow_is_closed(flow))) {
-		outcome->flow_direction = FLOW_ORIGINAL;
+	direction = flow_direction(flow, tracked->source_is_high);
+	if (is_of_another(packet, flow, direction))
 		return;
-	}
+	tracked->related = packet->icmp_kind == KIND_ERROR;
+	outcome->flow_direction = direction;
 	outcome->flow = flow;
 }
 

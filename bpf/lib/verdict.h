@@ -34,7 +34,6 @@ enum drop_reason {
 	DROP_FRAGMENT_NOT_FOUND = 175, /* a later fragment whose first one was not seen */
 	DROP_POLICY_DENY = 181, /* an explicit deny rule */
 	DROP_VLAN_FILTERED = 182,
-	DROP_ENDPOINT_NOT_READY = 203,
 	DROP_POLICY_MISSING = 220, /* the endpoint's policy map is not there: fail closed */
 	DROP_IPV4_MAPPED_ADDRESS = 221, /* ::ffff:0:0/96 on the wire */
 };

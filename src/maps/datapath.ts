@@ -173,13 +173,13 @@ export function loadDatapath(options: DatapathOptions): Datapath {
 export class MemoryDatapath {
   readonly schema: Schema
   readonly maps: DatapathMaps
+  readonly spec: ObjectSpec
   readonly #policyMaps = new Map<number, PolicyMap>()
-  readonly #spec: ObjectSpec
 
   constructor(object: Uint8Array | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
     const { spec, schema } = readDatapathObject(object)
     this.schema = schema
-    this.#spec = spec
+    this.spec = spec
     const maps = ELEMENT_MAPS.map(name => {
       const declared = spec.maps.get(name)
       if (!declared) throw new LayoutError([`there is no map ${name}`])
@@ -192,7 +192,7 @@ export class MemoryDatapath {
     elements: Iterable<readonly [PolicyKey, PolicyEntry]>,
     options: { readonly maxEntries?: number } = {},
   ): PolicyMap {
-    const declared = this.#spec.maps.get('policy_maps')?.inner
+    const declared = this.spec.maps.get('policy_maps')?.inner
     if (!declared) throw new LayoutError(['policy_maps is not a map of maps'])
     const map = MemoryMap.create<PolicyKey, PolicyEntry>({
       ...declared,

@@ -15,6 +15,8 @@ export type FragmentKey = StructValue<typeof fragmentKeyShape>
 export const fragmentPortsShape = struct('fragment_ports', {
   source_port: 'number',
   destination_port: 'number',
+  headers_end: 'number',
+  protocol: 'number',
   icmp_kind: 'number',
   icmp_type: 'number',
 })

@@ -10,6 +10,7 @@ import { eventCountShape, eventKindShape, flowEventLayout, flowEventShape, obser
 import { fragmentKeyShape, fragmentPortsShape } from './fragment.ts'
 import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentityShape } from './ipcache.ts'
 import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
+import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
 import { dropReasonShape, packetCountShape, trafficDirectionShape, verdictShape } from './verdict.ts'
 
@@ -36,6 +37,7 @@ const enums = {
   verdict: verdictShape,
   dropReason: dropReasonShape,
   trafficDirection: trafficDirectionShape,
+  icmpKind: icmpKindShape,
   eventKind: eventKindShape,
   observationPoint: observationPointShape,
   flowFlags: flowFlagsShape,
@@ -58,6 +60,7 @@ export function readSchema(btf: Btf) {
     verdict: readEnum(btf, enums.verdict),
     dropReason: readEnum(btf, enums.dropReason),
     trafficDirection: readEnum(btf, enums.trafficDirection),
+    icmpKind: readEnum(btf, enums.icmpKind),
     eventKind: readEnum(btf, enums.eventKind),
     observationPoint: readEnum(btf, enums.observationPoint),
     flowFlags: readEnum(btf, enums.flowFlags),

@@ -28,7 +28,6 @@ export const dropReasonShape = enumeration('drop_reason', 'DROP_', [
   'FRAGMENT_NOT_FOUND',
   'POLICY_DENY',
   'VLAN_FILTERED',
-  'ENDPOINT_NOT_READY',
   'POLICY_MISSING',
   'IPV4_MAPPED_ADDRESS',
 ])
