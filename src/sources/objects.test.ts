@@ -4,14 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import {
-  formatProblem,
-  type ManifestObject,
-  objectKey,
-  objectName,
-  parseManifests,
-  problemOf,
-} from '../manifests/index.ts'
+import { type ManifestObject, objectKey, objectName, parseManifests, problemOf } from '../manifests/index.ts'
 import { fileNameOf, ObjectStore } from './objects.ts'
 
 async function withStore(body: (store: ObjectStore, folder: string) => Promise<void> | void): Promise<void> {
