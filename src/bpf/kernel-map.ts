@@ -4,9 +4,9 @@
 
 import { bpf, bpfAsync, close, keepAlive, stableBuffer } from '../sys/native.ts'
 import { elementCodecs, possibleCpus } from './codecs-of-map.ts'
-import { isPerCpu, MAP_TYPE, mapTypeName } from './constants.ts'
+import { MAP_TYPE, mapTypeName } from './constants.ts'
 import { ElementReader } from './element-reader.ts'
-import { BpfError } from './errors.ts'
+import { BpfError, MapMismatchError } from './errors.ts'
 import type { MapDescription } from './map.ts'
 import type { MapSpec } from './map-spec.ts'
 import {
@@ -48,6 +48,7 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   /**
    * Takes over a map's descriptor; it is closed if that fails.
    * @param spec gives keys and values their types; without it they are raw bytes
+   * @throws MapMismatchError where type, key size or value size are not the declared ones
    */
   static adopt<Key = unknown, Value = unknown, Input = Value>(
     fd: number,
@@ -55,6 +56,7 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   ): KernelMap<Key, Value, Input> {
     try {
       const description = describeMap(fd)
+      if (spec) requireLayout(spec, description)
       const { btf, keyType, valueType } = spec ?? {}
       const layout = {
         ...description,
@@ -63,8 +65,6 @@ export class KernelMap<Key = unknown, Value = unknown, Input = Value> extends Ty
         ...(valueType === undefined ? {} : { valueType }),
       }
       const { key, value } = elementCodecs(layout, possibleCpus(), reference => reference.fd)
-      requireSize(description, 'key', key.size, description.keySize)
-      requireSize(description, 'value', value.size, valueBytesOf(description))
       return new KernelMap(
         fd,
         spec ? { ...description, name: spec.name } : description,
@@ -272,13 +272,10 @@ function outcome(result: number, done: number, count: number): BatchOutcome {
   return { done: -result === ENOTSUPP || done >= count ? 0 : done, errno: -result }
 }
 
-/** Bytes of an element's value as the kernel exchanges it. */
-const valueBytesOf = ({ type, valueSize }: MapDescription): number =>
-  isPerCpu(type) ? ((valueSize + 7) & ~7) * possibleCpus() : valueSize
-
-function requireSize(map: MapDescription, part: string, typed: number, actual: number): void {
-  if (typed !== actual)
-    throw new RangeError(`map ${map.name}: its ${part} has ${actual} bytes, its declared type ${typed}`)
+/** Whether elements of the declared layout fit: the codecs rely on it. @throws MapMismatchError */
+function requireLayout(wanted: MapSpec, found: MapDescription): void {
+  for (const field of ['type', 'keySize', 'valueSize'] as const)
+    if (wanted[field] !== found[field]) throw new MapMismatchError(wanted.name, field, wanted[field], found[field])
 }
 
 /** What the kernel says of a map. */

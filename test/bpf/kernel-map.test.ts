@@ -7,6 +7,7 @@ import {
   createMap,
   KernelMap,
   loadObject,
+  MapMismatchError,
   type MapReference,
   type MapSpec,
   possibleCpus,
@@ -132,6 +133,9 @@ describe('kernel map', { skip: needsRoot }, () => {
     using raw = KernelMap.byId<Uint8Array, Uint8Array>(map.id)
     assert.deepEqual(raw.get(Uint8Array.of(1, 0, 0, 0)), Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0))
     assert.equal(raw.name, 'a_hash')
-    assert.throws(() => KernelMap.byId(map.id, spec('an_lpm_trie')), /key has 4 bytes, its declared type 8/)
+    const mismatch = (field: string) => (error: unknown) => error instanceof MapMismatchError && error.field === field
+    assert.throws(() => KernelMap.byId(map.id, spec('an_lpm_trie')), mismatch('type'))
+    assert.throws(() => KernelMap.byId(map.id, spec('untyped')), mismatch('keySize'))
+    assert.throws(() => KernelMap.byId(map.id, spec('everything')), mismatch('valueSize'))
   })
 })

@@ -140,6 +140,17 @@ describe('pins', { skip: needsRoot }, () => {
     )
   })
 
+  test('a pin of another layout is refused before anything is loaded', () => {
+    using bpffs = temporaryBpffs()
+    const pins = PinDirectory.open(bpffs.path, 1)
+    using other = createMap(spec('untyped'))
+    pins.pin('a_hash', other)
+    assert.throws(
+      () => loadObject(maps(), { pins }),
+      (error: unknown) => error instanceof MapMismatchError && error.map === 'a_hash' && error.field === 'keySize',
+    )
+  })
+
   test('a load that fails pins nothing', () => {
     using bpffs = temporaryBpffs()
     const pins = PinDirectory.open(bpffs.path, 1)
