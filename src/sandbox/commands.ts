@@ -33,14 +33,20 @@ const EXIT_FAILED = 1
 const EXIT_INTERRUPTED = 130
 
 export type UpOptions = Named & {
+  /** Folders with manifests to follow, beside the object store. */
+  readonly folders?: readonly string[] | undefined
   /** Program and first arguments of an agent, in place of this version's own. */
   readonly agentCommand?: readonly string[] | undefined
 }
 
-export async function sandboxUp({ name, agentCommand }: UpOptions, streams: Streams): Promise<number> {
+export async function sandboxUp({ name, folders = [], agentCommand }: UpOptions, streams: Streams): Promise<number> {
   return await reporting(streams, async () => {
-    const configuration = defaultConfiguration(name)
-    const wanted = agentCommand ? { ...configuration, agentCommand: [...agentCommand] } : configuration
+    const standard = defaultConfiguration(name)
+    const wanted = {
+      ...standard,
+      folders: folders.map(existingFolder),
+      agentCommand: [...(agentCommand ?? standard.agentCommand)],
+    }
     const onStep = (step: string): void => void streams.stderr.write(`${step}\n`)
     const { alreadyUp } = await untilInterrupted(signal => up(wanted, { signal, onStep }))
     const { objects } = sandboxPaths(wanted.name)
@@ -142,6 +148,11 @@ async function untilInterrupted<T>(body: (signal: AbortSignal) => Promise<T>): P
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
   }
+}
+
+function existingFolder(folder: string): string {
+  if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return path.resolve(folder)
+  throw new SandboxError('invalid', `${folder} is not a folder`)
 }
 
 function podOf(text: string): { namespace: string; pod: string } {

@@ -16,6 +16,8 @@ const nodeSchema = z.strictObject({
 const configurationSchema = z.strictObject({
   name: z.string(),
   nodes: z.array(nodeSchema).min(1),
+  /** Folders with manifests that are followed too, beside the object store. Absolute. */
+  folders: z.array(z.string().startsWith('/')),
   /** Program and first arguments of an agent; the daemon adds the flags of `agentArguments`. */
   agentCommand: z.array(z.string()).min(1),
 })
@@ -23,7 +25,7 @@ const configurationSchema = z.strictObject({
 export type NodeConfiguration = Readonly<z.infer<typeof nodeSchema>>
 export type SandboxConfiguration = Readonly<z.infer<typeof configurationSchema>>
 
-export const DEFAULT_NODE: NodeConfiguration = {
+const DEFAULT_NODE: NodeConfiguration = {
   name: 'node1',
   addresses: ['172.30.0.2/24', 'fd00:172:30::2/64'],
   podCidrs: ['10.244.0.0/16', 'fd00:10:244::/64'],
@@ -33,7 +35,12 @@ export const DEFAULT_NODE: NodeConfiguration = {
 const NAME = /^[a-z0-9](?:[-a-z0-9]{0,30}[a-z0-9])?$/
 
 export function defaultConfiguration(name = DEFAULT_SANDBOX): SandboxConfiguration {
-  return { name: validName(name), nodes: [DEFAULT_NODE], agentCommand: [process.execPath, PROGRAMS.cli, 'agent'] }
+  return {
+    name: validName(name),
+    nodes: [DEFAULT_NODE],
+    folders: [],
+    agentCommand: [process.execPath, PROGRAMS.cli, 'agent'],
+  }
 }
 
 /** @throws SandboxError `invalid` */
@@ -53,12 +60,12 @@ export function parseConfiguration(text: string): SandboxConfiguration {
 }
 
 /** Flags that every agent gets, so that each node has its own of everything. */
-export function agentArguments(node: NodeConfiguration, paths: NodePaths, objects: string): string[] {
+export function agentArguments(node: NodeConfiguration, paths: NodePaths, objects: readonly string[]): string[] {
   return [
     ['--node', node.name],
     ['--socket', paths.agentSocket],
     ['--bpf', paths.bpf],
-    ['--objects', objects],
+    ...objects.map(folder => ['--objects', folder]),
     ...node.podCidrs.map(cidr => ['--pod-cidr', cidr]),
     ...node.addresses.map(address => ['--node-address', address.replace(/\/.*$/, '')]),
   ].flat()

@@ -3,11 +3,15 @@
 import { z } from 'zod'
 import { ApiError, type Route } from '../api/server.ts'
 import type { AgentState } from './agent-process.ts'
+import { pause } from './backoff.ts'
 import { SandboxError } from './errors.ts'
 import { podKey } from './pods/manifest.ts'
 import type { PodStatus, RunningPod } from './pods/pod.ts'
 import { parsePorts } from './probe/ports.ts'
 import { PROBE_DEFAULTS, type ProbeResult, probeAll } from './probe/prober.ts'
+
+const SETTLE_TIMEOUT_MS = 30_000
+const SETTLE_POLL_MS = 20
 
 export type NodeStatus = {
   readonly name: string
@@ -59,6 +63,8 @@ export type ProbeAnswer = {
 export type Daemon = {
   readonly status: () => SandboxStatus
   readonly runningPods: () => readonly RunningPod[]
+  /** Whether pods are on their way up or down. */
+  readonly settling: () => boolean
 }
 
 export function controlRoutes(daemon: Daemon): Route[] {
@@ -99,6 +105,7 @@ async function probe(daemon: Daemon, body: unknown, signal: AbortSignal): Promis
   const parsed = probeRequest.safeParse(body)
   if (!parsed.success) throw new SandboxError('invalid', z.prettifyError(parsed.error))
   const { ports, ...options } = parsed.data
+  await untilSettled(daemon, signal)
   const running = daemon.runningPods()
   const isRunning = (pod: PodStatus) =>
     running.some(({ manifest }) => manifest.namespace === pod.namespace && manifest.name === pod.name)
@@ -108,6 +115,12 @@ async function probe(daemon: Daemon, body: unknown, signal: AbortSignal): Promis
     .map(({ namespace, name }) => `${namespace}/${name}`)
   const pods = running.toSorted((a, b) => (podKey(a.manifest) < podKey(b.manifest) ? -1 : 1))
   return { results: await probeAll(pods, { ...options, ports: parsePorts(ports), signal }), skipped }
+}
+
+/** Who has just applied pods and probes wants to know about them. A pod that stays away is left out in the end. */
+async function untilSettled(daemon: Daemon, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + SETTLE_TIMEOUT_MS
+  while (daemon.settling() && performance.now() < deadline) if (!(await pause(SETTLE_POLL_MS, signal))) return
 }
 
 const HTTP_STATUS: Readonly<Partial<Record<SandboxError['code'], number>>> = {

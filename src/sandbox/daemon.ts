@@ -62,9 +62,10 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
         pods: nodes.flatMap(node => node.runner.status()),
       }),
       runningPods: () => nodes.flatMap(node => node.runner.running()),
+      settling: () => nodes.some(node => node.runner.settling()),
     }),
   )
-  void watchPods(paths.objects, pods => assign(pods, nodes), signal).catch(endWith)
+  void watchPods([paths.objects, ...configuration.folders], pods => assign(pods, nodes), signal).catch(endWith)
   fs.writeFileSync(paths.daemonRecord, JSON.stringify(recordOf(process.pid)))
 }
 

@@ -2,15 +2,10 @@
 // other parts of the project use of it.
 
 export { SandboxClient } from './client.ts'
-export {
-  DEFAULT_NODE,
-  defaultConfiguration,
-  type NodeConfiguration,
-  type SandboxConfiguration,
-} from './configuration.ts'
+export { defaultConfiguration, type NodeConfiguration, type SandboxConfiguration } from './configuration.ts'
 export type { NodeStatus, PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'
-export { SandboxError, type SandboxErrorCode } from './errors.ts'
+export type { SandboxErrorCode } from './errors.ts'
 export { type DownResult, down, type LifeOptions, type UpResult, up } from './life.ts'
-export { DEFAULT_SANDBOX, type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './paths.ts'
+export { type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './paths.ts'
 export type { PodPhase, PodStatus } from './pods/pod.ts'
 export type { ProbeResult, Verdict } from './probe/prober.ts'

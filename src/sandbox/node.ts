@@ -4,7 +4,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { AgentClient } from '../api/client.ts'
-import type { Namespace } from '../net/index.ts'
 import { AgentProcess, type AgentState } from './agent-process.ts'
 import { lastLines } from './bounded-log.ts'
 import * as cgroup from './cgroup.ts'
@@ -35,7 +34,6 @@ export class SandboxNode {
   readonly name: string
   readonly runner: PodRunner
   readonly #options: NodeOptions
-  readonly #namespace: Namespace
   readonly #agent: AgentProcess
   readonly #firstStart = Promise.withResolvers<void>()
 
@@ -49,11 +47,12 @@ export class SandboxNode {
     const client = new AgentClient(own.agentSocket)
     this.name = node.name
     this.#options = options
-    this.#namespace = createNodeNamespace(node, position)
+    // Its descriptor stays open: the namespace is there also while no agent runs in it.
+    const namespace = createNodeNamespace(node, position)
     this.#agent = new AgentProcess({
-      command: [...configuration.agentCommand, ...agentArguments(node, own, paths.objects)],
+      command: [...configuration.agentCommand, ...agentArguments(node, own, [paths.objects, ...configuration.folders])],
       cgroup: cgroup.create(path.join(group, 'agent')),
-      networkNamespace: `/proc/${process.pid}/fd/${this.#namespace.fd}`,
+      networkNamespace: `/proc/${process.pid}/fd/${namespace.fd}`,
       log: own.agentLog,
       client,
       signal,
@@ -65,6 +64,7 @@ export class SandboxNode {
       podsCgroup: cgroup.create(path.join(group, 'pods')),
       podFiles: paths.podFiles,
       agent: client,
+      signal,
       logOf: (pod, container) => containerLog(paths, pod, container),
     })
   }

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import path from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { sandboxLogs, sandboxStatus } from '../../src/sandbox/commands.ts'
 import { down, up } from '../../src/sandbox/index.ts'
 import { capture, describeSandbox, type Finished, finish, NEEDS_ROOT, podManifest } from './support.ts'
 
 const sandbox = describeSandbox('test-exec')
-const PROGRAM = path.join(import.meta.dirname, 'exec-program.ts')
+const PROGRAM = fileURLToPath(import.meta.resolve('./exec-program.ts'))
 const commandLine = (pod: string, command: readonly string[]): string[] => [
   process.execPath,
   PROGRAM,

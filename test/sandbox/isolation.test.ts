@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import {
   addAddress,
   addRoute,
@@ -25,6 +26,7 @@ import { PROGRAMS } from '../../src/sandbox/paths.ts'
 import { describeSandbox, finish, NEEDS_ROOT, podManifest, runInPod, STUB_AGENT } from './support.ts'
 
 const NAME = 'test-isolation'
+const UP_PROGRAM = fileURLToPath(import.meta.resolve('./up-program.ts'))
 const WORLD = ['192.0.2.2', '2001:db8:77::2']
 const MACHINE = ['192.0.2.1', '2001:db8:77::1']
 
@@ -93,12 +95,7 @@ suite('no packet leaves', { skip: NEEDS_ROOT }, () => {
     context.after(() => down(NAME))
     const linksBefore = linksOf(machine)
 
-    const program = [
-      process.execPath,
-      path.join(import.meta.dirname, 'up-program.ts'),
-      NAME,
-      JSON.stringify(STUB_AGENT),
-    ]
+    const program = [process.execPath, UP_PROGRAM, NAME, JSON.stringify(STUB_AGENT)]
     const started = await finish(spawn(PROGRAMS.podInit, ['enter', '--netns', fileOf(machine), '--', ...program]))
     assert.equal(started.code, 0, started.stderr)
     const sandbox = describeSandbox(NAME)
@@ -139,7 +136,7 @@ suite('no packet leaves', { skip: NEEDS_ROOT }, () => {
   test('a node has routes to its own pods and the underlay only', async context => {
     const sandbox = describeSandbox(NAME)
     context.after(() => down(NAME))
-    const program = [path.join(import.meta.dirname, 'up-program.ts'), NAME, JSON.stringify(STUB_AGENT)]
+    const program = [UP_PROGRAM, NAME, JSON.stringify(STUB_AGENT)]
     const started = await finish(spawn(process.execPath, program))
     assert.equal(started.code, 0, started.stderr)
     const agent = (await sandbox.client.status()).nodes[0]?.agent

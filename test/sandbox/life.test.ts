@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { allLinks, NetlinkSocket } from '../../src/net/index.ts'
 import * as cgroup from '../../src/sandbox/cgroup.ts'
 import { sandboxDown, sandboxUp } from '../../src/sandbox/commands.ts'
@@ -123,7 +124,7 @@ suite('sandbox life', { skip: NEEDS_ROOT }, () => {
     const sandbox = prepare(context)
     // The agent never becomes ready, so the start hangs where the kill is meant to hit it.
     const command = [process.execPath, '-e', 'setInterval(() => {}, 1000)']
-    const program = path.join(import.meta.dirname, 'up-program.ts')
+    const program = fileURLToPath(import.meta.resolve('./up-program.ts'))
     const child = spawn(process.execPath, [program, NAME, JSON.stringify(command)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { AgentClient } from '../../src/api/client.ts'
@@ -29,8 +30,19 @@ async function endpoints(): Promise<number> {
 }
 
 suite('pods', { skip: NEEDS_ROOT }, () => {
-  before(async () => void (await up(sandbox.configuration)))
-  after(() => down(sandbox.name))
+  const watched = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-watched-'))
+  before(async () => void (await up({ ...sandbox.configuration, folders: [watched] })))
+  after(async () => {
+    await down(sandbox.name)
+    fs.rmSync(watched, { recursive: true })
+  })
+
+  test('a watched folder is a source too', async () => {
+    fs.writeFileSync(path.join(watched, 'pod.json'), JSON.stringify(podManifest('x/watched')))
+    await sandbox.untilReady('x/watched')
+    fs.rmSync(path.join(watched, 'pod.json'))
+    await sandbox.untilGone('x/watched')
+  })
 
   test('a deleted pod leaves nothing', async () => {
     sandbox.apply('gone', podManifest('x/gone'), podManifest('x/gone2'))

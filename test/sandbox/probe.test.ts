@@ -91,6 +91,17 @@ suite('probe', { skip: NEEDS_ROOT }, () => {
     await sandbox.untilGone('y/z')
   })
 
+  test('pods that are on their way up or down are waited for', async () => {
+    sandbox.apply('other', podManifest('y/new', { ports: PORTS }))
+    await sandbox.until('y/new', () => true)
+    const up = await sandbox.client.probe({ ports: '81/UDP' })
+    assert.equal(up.results.length, 4 * 3)
+    sandbox.remove('other')
+    await sandbox.until('y/new', pod => pod.phase === 'Terminating')
+    const down = await sandbox.client.probe({ ports: '81/UDP' })
+    assert.deepEqual([down.results.length, down.skipped], [3 * 2, []])
+  })
+
   test('many silent cells take the time of one', async () => {
     const numbers = Array.from({ length: 40 }, (_, index) => 2000 + index)
     for (const number of numbers.slice(0, 3)) await deny('x/a', 'x/b', 'udp', number)

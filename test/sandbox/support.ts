@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { spawnInPod } from '../../src/sandbox/exec.ts'
 import {
   defaultConfiguration,
@@ -25,7 +26,7 @@ export const NEEDS_ROOT = process.getuid?.() === 0 ? false : 'makes namespaces a
 /** Generous: a loaded machine must not fail a test. */
 export const POD_TIMEOUT_MS = 60_000
 
-export const STUB_AGENT = [process.execPath, path.join(import.meta.dirname, 'stub-agent.ts')]
+export const STUB_AGENT = [process.execPath, fileURLToPath(import.meta.resolve('./stub-agent.ts'))]
 
 export type TestSandbox = {
   readonly name: string

@@ -40,7 +40,7 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 	 CLONE_NEWPID | CLONE_NEWNET)
 #define CLONE_NEWTIME_FLAG 0x80
-#define X32_BIT		   0x40000000
+#define X32_BIT 0x40000000
 
 /* Numbers newer than the build machine's headers are the same on every architecture. */
 #define NR_OPEN_TREE_ATTR 467
@@ -98,14 +98,14 @@ static const unsigned int allowed_families[] = { AF_UNIX, AF_INET, AF_INET6, AF_
 						 AF_PACKET };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define LOAD(field)  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 /* Arguments are 64 bits, little-endian on both architectures: the first word is the low one. */
 #define LOAD_ARGUMENT(n) \
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + (n)*8)
-#define WHEN_EQUAL(value, yes, no)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
+#define WHEN_EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
 #define WHEN_ANY_BIT(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (value), (yes), (no))
-#define RETURN(action)		     BPF_STMT(BPF_RET | BPF_K, (action))
-#define REFUSE(error)		     RETURN(SECCOMP_RET_ERRNO | (error))
+#define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
+#define REFUSE(error) RETURN(SECCOMP_RET_ERRNO | (error))
 
 static void filter_system_calls(void)
 {

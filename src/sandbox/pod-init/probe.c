@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define ADDRESS_TEXT_MAX 46
-#define PAYLOAD		 "axoneme probe\n"
+#define PAYLOAD "axoneme probe\n"
 
 struct target {
 	int id;

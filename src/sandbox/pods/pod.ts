@@ -61,6 +61,7 @@ export class Pod {
   #manifest: PodManifest
   #phase: PodPhase = 'Pending'
   #waiting: Refusal | undefined = { reason: 'ContainerCreating', message: '' }
+  #refused = false
   #containers: Container[] = []
   #running: RunningPod | undefined
 
@@ -78,6 +79,11 @@ export class Pod {
 
   get stopping(): boolean {
     return this.#stop.signal.aborted
+  }
+
+  /** It will soon be otherwise by itself: it is on its way up or down. */
+  get settling(): boolean {
+    return this.stopping || (this.#phase === 'Pending' && this.#running === undefined && !this.#refused)
   }
 
   get running(): RunningPod | undefined {
@@ -118,6 +124,7 @@ export class Pod {
     const refused = this.#refusal()
     if (refused) {
       this.#waiting = refused
+      this.#refused = true
       return
     }
     do {

@@ -13,18 +13,19 @@ export const MAX_PODS = 500
 const STARTS_AT_ONCE = 4
 const ENDPOINT_BACKOFF = { firstMs: 500, maxMs: 10_000 } as const
 
-export type RunnerOptions = Omit<PodHost, 'admit' | 'onEndpointLeft'>
+export type RunnerOptions = Omit<PodHost, 'admit' | 'onEndpointLeft'> & { readonly signal: AbortSignal }
 
 export class PodRunner {
   readonly #host: PodHost
+  readonly #signal: AbortSignal
   readonly #wanted = new Map<string, PodManifest>()
   readonly #pods = new Map<string, Pod>()
   readonly #endpointsLeft = new Set<string>()
-  readonly #closed = new AbortController()
   #turnedAway: string[] = []
 
   constructor(options: RunnerOptions) {
     const starts = new Semaphore(STARTS_AT_ONCE)
+    this.#signal = options.signal
     this.#host = {
       ...options,
       admit: signal => starts.acquire(signal),
@@ -34,7 +35,6 @@ export class PodRunner {
 
   /** Takes the complete list of pods that this node should run. */
   setWanted(manifests: readonly PodManifest[]): void {
-    if (this.#closed.signal.aborted) return
     this.#wanted.clear()
     for (const manifest of manifests.slice(0, MAX_PODS)) this.#wanted.set(podKey(manifest), manifest)
     this.#turnedAway = manifests.slice(MAX_PODS).map(podKey)
@@ -52,19 +52,9 @@ export class PodRunner {
     return [...this.#pods.values()].map(pod => pod.running).filter(pod => pod !== undefined)
   }
 
-  statusOf(key: string): PodStatus | undefined {
-    return this.#pods.get(key)?.status
-  }
-
-  runningPod(key: string): RunningPod | undefined {
-    return this.#pods.get(key)?.running
-  }
-
-  /** Stops every pod. */
-  async close(): Promise<void> {
-    this.setWanted([])
-    this.#closed.abort()
-    await Promise.all([...this.#pods.values()].map(pod => pod.done))
+  /** Pods that are on their way up or down. */
+  settling(): boolean {
+    return [...this.#pods.values()].some(pod => pod.settling)
   }
 
   #settle(key: string): void {
@@ -93,7 +83,7 @@ export class PodRunner {
   #deleteLater(containerId: string, agent: AgentClient): void {
     if (this.#endpointsLeft.size >= MAX_PODS) return
     this.#endpointsLeft.add(containerId)
-    void this.#deleteUntilDone(containerId, agent, this.#closed.signal)
+    void this.#deleteUntilDone(containerId, agent, this.#signal)
   }
 
   async #deleteUntilDone(containerId: string, agent: AgentClient, signal: AbortSignal): Promise<void> {

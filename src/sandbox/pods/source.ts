@@ -7,13 +7,13 @@ import { type PodManifest, readPodManifest } from './manifest.ts'
 
 /** Calls back with all pods, at first and after every change, until the signal is aborted. */
 export function watchPods(
-  folder: string,
+  folders: readonly string[],
   onPods: (pods: readonly PodManifest[]) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const collection = new PodCollection()
   const deliver = (): void => onPods(collection.pods())
-  return new FileSource([folder]).run(
+  return new FileSource(folders).run(
     {
       apply: ({ put, deleted }) => {
         collection.apply(put, deleted)
