@@ -1,3 +1,6 @@
+// Pods, namespaces and nodes: what they give, and what is refused with which words.
+// The checks that all kinds share are in parse.test.ts.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatProblem, type ManifestObject, parseManifests, readNamespace, readNode, readPod } from './index.ts'

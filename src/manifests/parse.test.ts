@@ -1,3 +1,6 @@
+// Texts and the problems found in them, word for word with line and column; documents,
+// lists, aliases, limits, origins and the cache.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {

@@ -1,3 +1,6 @@
+// A schema that has one of each thing that schemas can have, and objects against it:
+// the words of every problem, and what is read as absent.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'

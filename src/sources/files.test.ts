@@ -1,3 +1,6 @@
+// The folder source: the contract of all sources for three ways of saving a file, and
+// what only files do. Notifications are the kernel's, time is the test's.
+
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import os from 'node:os'

@@ -1,4 +1,5 @@
-// Sources of declared objects.
+// Sources of declared objects: folders and files, memory, and the folder that `axoneme
+// apply` writes. What they deliver is checked as YAML and metadata only.
 
 export { Catalogue, type CatalogueChanges } from './catalogue.ts'
 export { FileSource, type FileSourceOptions } from './files.ts'

@@ -1,3 +1,6 @@
+// The source without files passes the contract of all sources. It has no behaviour
+// beyond that.
+
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { sourceContract } from './contract.ts'
 import { MemorySource } from './memory.ts'

@@ -1,3 +1,6 @@
+// The object store: what is kept of a user's text, where its positions point, whose
+// files are left alone, and that no name leaves the folder.
+
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import os from 'node:os'

@@ -1,3 +1,6 @@
+// What a reconciler calls when: batches, retries, pruning, full compares, waits and the
+// end. That it always gets there is in reconciler-paths.test.ts.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'

@@ -1,3 +1,6 @@
+// Tables, writes and watchers: atomicity, indexes, revisions, coalescing, marks; and the
+// store against a plain map on random writes.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
