@@ -101,7 +101,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       ...common,
       name: 'endpoint-devices',
       table: tables.endpoints,
-      operations: endpointDeviceOperations(network, attacher),
+      operations: endpointDeviceOperations(network, attacher, node),
     }),
   } as const
 

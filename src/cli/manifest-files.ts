@@ -21,7 +21,7 @@ export function readManifests<Result extends { readonly problems: readonly Probl
 ): Result {
   const problems: Problem[] = []
   const objects = paths.flatMap(manifestFiles).flatMap(file => {
-    const parsed = parseManifests(readText(file), file === '-' ? '(standard input)' : file)
+    const parsed = parseManifests(readManifestText(file), file === '-' ? '(standard input)' : file)
     problems.push(...parsed.problems)
     return parsed.objects
   })
@@ -57,4 +57,11 @@ function isFolder(target: string): boolean {
   }
 }
 
-const readText = (file: string): string => fs.readFileSync(file === '-' ? 0 : file, 'utf8')
+/** @throws ManifestError */
+export function readManifestText(file: string): string {
+  try {
+    return fs.readFileSync(file === '-' ? 0 : file, 'utf8')
+  } catch (error) {
+    throw new ManifestError(`${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}

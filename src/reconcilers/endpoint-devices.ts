@@ -1,8 +1,8 @@
 // Makes endpoints' devices real: the veth pair, the programs on it, then addresses and
 // routes, in this order, so that the first packet a pod can send meets the program.
 
-import { Namespace } from '../net/index.ts'
-import { eachRow, type Operations } from '../state/index.ts'
+import { Namespace, whenLocal, whenRunning } from '../net/index.ts'
+import { asError, eachRow, type Operations } from '../state/index.ts'
 import type { Endpoint } from '../tables/index.ts'
 import type { Attacher } from './attachments.ts'
 import type { PodNetwork } from './pod-network.ts'
@@ -17,14 +17,32 @@ export class PodGoneError extends Error {
   }
 }
 
-export function endpointDeviceOperations(network: PodNetwork, attacher: Attacher): Operations<Endpoint> {
+/** @param node the namespace that host sides live in */
+export function endpointDeviceOperations(
+  network: PodNetwork,
+  attacher: Attacher,
+  node: Namespace,
+): Operations<Endpoint> {
+  async function update(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+    using pod = openPod(endpoint)
+    network.createPair(endpoint, pod)
+    attacher.attach(endpoint.ifindex)
+    network.configure(endpoint, pod)
+    // The kernel finishes both from work items: until then it drops what the pod sends, or is sent.
+    const isUsable = endpoint.addresses.map(address => whenLocal(pod, address, { signal }))
+    await Promise.all([whenRunning(node, endpoint.ifindex, { signal }), ...isUsable])
+  }
+
   return {
-    update: eachRow(endpoint => {
-      using pod = openPod(endpoint)
-      network.createPair(endpoint, pod)
-      attacher.attach(endpoint.ifindex)
-      network.configure(endpoint, pod)
-    }),
+    async update(rows, signal) {
+      const outcomes = await Promise.allSettled(rows.map(row => update(row, signal)))
+      return new Map(
+        outcomes.flatMap((outcome, i) => {
+          const row = rows[i]
+          return row && outcome.status === 'rejected' ? [[row, asError(outcome.reason)] as const] : []
+        }),
+      )
+    },
     delete: eachRow(endpoint => {
       network.remove(endpoint)
       attacher.detach(endpoint.ifindex)

@@ -5,15 +5,15 @@
 // `update` waits for.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type BpfMap, KernelMap, type MapReference, MapFullError } from '../bpf/index.ts'
+import { type BpfMap, type KernelMap, MapFullError, type MapReference } from '../bpf/index.ts'
 import type { PolicyEntry, PolicyKey } from '../maps/policy.ts'
 import { asError, type Failures, type Operations } from '../state/index.ts'
 import type { NumberedEntry, PolicyMap } from '../tables/index.ts'
 
 export type PolicyMapsTarget = {
   readonly outer: BpfMap<number, number, MapReference>
-  /** Makes an inner map; the caller closes it. */
-  readonly createInner: () => KernelMap<PolicyKey, PolicyEntry>
+  /** Makes an inner map with these entries; the caller closes it. @throws MapFullError */
+  readonly createInner: (elements: readonly (readonly [PolicyKey, PolicyEntry])[]) => KernelMap<PolicyKey, PolicyEntry>
   readonly encode: (entry: NumberedEntry) => readonly [PolicyKey, PolicyEntry]
   /** Called when what packets are judged by has changed. */
   readonly onChanged: () => void
@@ -92,14 +92,11 @@ function fill(
   { createInner, encode }: PolicyMapsTarget,
   failures: Map<PolicyMap, Error>,
 ): KernelMap<PolicyKey, PolicyEntry> {
-  const inner = createInner()
   try {
-    inner.updateBatch(row.entries.map(encode))
-    return inner
+    return createInner(row.entries.map(encode))
   } catch (error) {
-    inner.close()
     if (!(error instanceof MapFullError)) throw error
-    failures.set(row, new PolicyTooLargeError(row, inner.maxEntries, error))
-    return createInner()
+    failures.set(row, new PolicyTooLargeError(row, error.maxEntries, error))
+    return createInner([])
   }
 }

@@ -1,0 +1,137 @@
+// `axoneme apply`, `delete` and `get`: the objects of a sandbox, in the folder that its
+// agents watch. Every object is checked before it is stored, so a faulty one is refused
+// with the field and the line, and the last good one stays in force.
+
+import fs from 'node:fs'
+import { Command, Option } from 'commander'
+import pc from 'picocolors'
+import { readIntent } from '../controllers/index.ts'
+import {
+  formatProblem,
+  type ManifestObject,
+  namespaceOf,
+  objectKey,
+  objectName,
+  type Problem,
+  parseManifests,
+} from '../manifests/index.ts'
+import { ObjectStore, type StoredObject } from '../sources/index.ts'
+import { objectsFolder } from './connection.ts'
+import { ManifestError, manifestFiles, readManifestText } from './manifest-files.ts'
+import { OUTPUT_FORMATS, type OutputFormat, tableText } from './output.ts'
+
+type StoreOptions = { readonly sandbox: string; readonly objects?: string }
+type FileOptions = StoreOptions & { readonly filename: readonly string[] }
+
+const storing = (name: string, description: string): Command =>
+  new Command(name)
+    .description(description)
+    .addOption(new Option('--sandbox <name>', 'the sandbox that is meant').env('AXONEME_SANDBOX').default('default'))
+    .option('--objects <folder>', 'the object folder itself, instead of that of a sandbox')
+
+export function applyCommand(): Command {
+  return storing('apply', 'create or change the objects of manifests')
+    .requiredOption('-f, --filename <path...>', 'files and folders; - is standard input')
+    .action((options: FileOptions) =>
+      forEachFile(options, (store, text, file) => {
+        const { outcomes, problems } = store.apply(text, file, object => readIntent(object).problems)
+        return { lines: outcomes.map(({ object, outcome }) => `${objectName(object)} ${outcome}`), problems }
+      }),
+    )
+}
+
+export function deleteCommand(): Command {
+  return storing('delete', 'delete the objects of manifests')
+    .requiredOption('-f, --filename <path...>', 'files and folders; - is standard input')
+    .action((options: FileOptions) =>
+      forEachFile(options, (store, text, file) => {
+        const parsed = parseManifests(text, file)
+        const names = new Map(parsed.objects.map(object => [objectKey(object), objectName(object)]))
+        const { outcomes, problems } = store.delete(names.keys())
+        const lines = outcomes.map(({ key, outcome }) => `${names.get(key)} ${outcome}`)
+        return { lines, problems: [...parsed.problems, ...problems] }
+      }),
+    )
+}
+
+export function getCommand(): Command {
+  return storing('get', 'list the objects of a sandbox, or print one')
+    .argument('[kind]', 'such as pod, networkpolicy')
+    .argument('[name]', 'name of the object')
+    .option('-n, --namespace <name>', 'only this namespace')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
+    .action((kind: string | undefined, name: string | undefined, options: GetOptions) => {
+      const found = storeOf(options)
+        .get()
+        .filter(({ object }) => isAsked(object, kind, name, options.namespace))
+      if (found.length === 0 && name)
+        throw new ManifestError(`there is no ${kind} ${name} in ${options.objects ?? `sandbox ${options.sandbox}`}`)
+      printObjects(found, options.output)
+    })
+}
+
+type GetOptions = StoreOptions & { readonly namespace?: string; readonly output: OutputFormat }
+
+function isAsked(object: ManifestObject, kind?: string, name?: string, namespace?: string): boolean {
+  const wanted = kind?.toLowerCase()
+  const own = object.kind.toLowerCase()
+  if (wanted && ![own, `${own}s`, own.replace(/y$/, 'ies')].includes(wanted)) return false
+  if (name && object.metadata.name !== name) return false
+  return !namespace || namespaceOf(object) === namespace
+}
+
+function printObjects(found: readonly StoredObject[], output: OutputFormat): void {
+  const objects = found.map(({ object }) => object)
+  if (output === 'json')
+    console.log(
+      JSON.stringify(
+        objects.map(object => object.content),
+        undefined,
+        2,
+      ),
+    )
+  else if (output === 'yaml') console.log(found.map(({ text }) => text.trimEnd()).join('\n---\n'))
+  else
+    console.log(
+      tableText(
+        ['KIND', 'NAMESPACE', 'NAME', 'ORIGIN'],
+        objects.map(object => [
+          object.kind,
+          namespaceOf(object),
+          object.metadata.name,
+          `${object.origin.file}:${object.origin.line}`,
+        ]),
+      ),
+    )
+}
+
+type FileAction = (
+  store: ObjectStore,
+  text: string,
+  file: string,
+) => { readonly lines: readonly string[]; readonly problems: readonly Problem[] }
+
+/** Does it for each file, tells what became of each object, and ends with 1 when any was refused. */
+function forEachFile(options: FileOptions, action: FileAction): void {
+  const store = storeOf(options)
+  for (const file of options.filename.flatMap(manifestFiles)) {
+    const { lines, problems } = action(store, readManifestText(file), file === '-' ? '(standard input)' : file)
+    for (const problem of problems) {
+      const isError = problem.severity === 'error'
+      console.error(isError ? pc.red(formatProblem(problem)) : pc.yellow(formatProblem(problem)))
+      if (isError) process.exitCode = 1
+    }
+    for (const line of lines) console.log(line)
+  }
+}
+
+function storeOf(options: StoreOptions): ObjectStore {
+  const folder = options.objects ?? objectsFolder(options)
+  if (!fs.existsSync(folder))
+    throw new ManifestError(
+      options.objects
+        ? `there is no folder ${folder}`
+        : `sandbox ${options.sandbox} is not up: start it with \`axoneme sandbox up --name ${options.sandbox}\``,
+    )
+  return new ObjectStore(folder)
+}
