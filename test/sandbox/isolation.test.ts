@@ -21,7 +21,7 @@ import {
   writeSysctls,
 } from '../../src/net/index.ts'
 import * as cgroup from '../../src/sandbox/cgroup.ts'
-import { down, sandboxPaths } from '../../src/sandbox/index.ts'
+import { defaultConfiguration, down, sandboxPaths } from '../../src/sandbox/index.ts'
 import { PROGRAMS } from '../../src/sandbox/paths.ts'
 import { describeSandbox, finish, NEEDS_ROOT, podManifest, runInPod, STUB_AGENT } from './support.ts'
 
@@ -89,72 +89,76 @@ async function tryFrom(namespace: string, addresses: readonly string[]): Promise
 
 const settled = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 200))
 
-suite('no packet leaves', { skip: NEEDS_ROOT }, () => {
-  test('a sandbox has no path to the machine that it runs on', async context => {
-    const machine = createMachine(context)
-    context.after(() => down(NAME))
-    const linksBefore = linksOf(machine)
+const AGENTS = { 'a stub agent': STUB_AGENT, 'the agent': defaultConfiguration().agentCommand }
 
-    const program = [process.execPath, UP_PROGRAM, NAME, JSON.stringify(STUB_AGENT)]
-    const started = await finish(spawn(PROGRAMS.podInit, ['enter', '--netns', fileOf(machine), '--', ...program]))
-    assert.equal(started.code, 0, started.stderr)
-    const sandbox = describeSandbox(NAME)
-    sandbox.apply('pods', podManifest('x/a'), podManifest('x/b'))
-    await sandbox.untilReady('x/a', 'x/b')
+for (const [agentName, agentCommand] of Object.entries(AGENTS)) {
+  suite(`no packet leaves, with ${agentName}`, { skip: NEEDS_ROOT }, () => {
+    test('a sandbox has no path to the machine that it runs on', async context => {
+      const machine = createMachine(context)
+      context.after(() => down(NAME))
+      const linksBefore = linksOf(machine)
 
-    // No process of it is in the machine's namespace, and no device of it is there.
-    const group = path.join(cgroup.cgroupRoot(), sandboxPaths(NAME).cgroupName)
-    const namespaces = cgroup.processes(group).map(pid => fs.readlinkSync(`/proc/${pid}/ns/net`))
-    assert.ok(new Set(namespaces).size >= 4, 'switch, node and two pods')
-    const outside = [`net:[${machine.inode}]`, fs.readlinkSync('/proc/self/ns/net')]
-    assert.deepEqual(
-      namespaces.filter(namespace => outside.includes(namespace)),
-      [],
-    )
-    assert.deepEqual(linksOf(machine), linksBefore)
+      const program = [process.execPath, UP_PROGRAM, NAME, JSON.stringify(agentCommand)]
+      const started = await finish(spawn(PROGRAMS.podInit, ['enter', '--netns', fileOf(machine), '--', ...program]))
+      assert.equal(started.code, 0, started.stderr)
+      const sandbox = describeSandbox(NAME)
+      sandbox.apply('pods', podManifest('x/a'), podManifest('x/b'))
+      await sandbox.untilReady('x/a', 'x/b')
 
-    await settled()
-    const before = packetsOut(machine)
-    const everywhere = [...WORLD, ...MACHINE, '8.8.8.8', '2001:4860:4860::8888', '172.30.0.1']
-    const agent = (await sandbox.client.status()).nodes[0]?.agent
-    assert.ok(agent?.state === 'ready')
-    const inNode = `/proc/${agent.pid}/ns/net`
-    const inPod = `/proc/${(await sandbox.client.pod('x', 'a')).pid}/ns/net`
-    for (const namespace of [inNode, inPod]) {
-      for (const outcome of await tryFrom(namespace, everywhere)) assert.match(outcome, /^(?:unreachable|silent)$/)
-    }
-    const connect = await runInPod(sandbox, 'x/a', ['agnhost', 'connect', `${WORLD[0]}:80`, '--timeout', '1s'])
-    assert.notEqual(connect.code, 0)
-    await settled()
-    assert.equal(packetsOut(machine) - before, 0)
+      // No process of it is in the machine's namespace, and no device of it is there.
+      const group = path.join(cgroup.cgroupRoot(), sandboxPaths(NAME).cgroupName)
+      const namespaces = cgroup.processes(group).map(pid => fs.readlinkSync(`/proc/${pid}/ns/net`))
+      assert.ok(new Set(namespaces).size >= 4, 'switch, node and two pods')
+      const outside = [`net:[${machine.inode}]`, fs.readlinkSync('/proc/self/ns/net')]
+      assert.deepEqual(
+        namespaces.filter(namespace => outside.includes(namespace)),
+        [],
+      )
+      assert.deepEqual(linksOf(machine), linksBefore)
 
-    // The same counter does count what the machine itself sends.
-    await tryFrom(fileOf(machine), WORLD)
-    assert.ok(packetsOut(machine) > before)
+      await settled()
+      const before = packetsOut(machine)
+      const everywhere = [...WORLD, ...MACHINE, '8.8.8.8', '2001:4860:4860::8888', '172.30.0.1']
+      const agent = (await sandbox.client.status()).nodes[0]?.agent
+      assert.ok(agent?.state === 'ready')
+      const inNode = `/proc/${agent.pid}/ns/net`
+      const inPod = `/proc/${(await sandbox.client.pod('x', 'a')).pid}/ns/net`
+      for (const namespace of [inNode, inPod]) {
+        for (const outcome of await tryFrom(namespace, everywhere)) assert.match(outcome, /^(?:unreachable|silent)$/)
+      }
+      const connect = await runInPod(sandbox, 'x/a', ['agnhost', 'connect', `${WORLD[0]}:80`, '--timeout', '1s'])
+      assert.notEqual(connect.code, 0)
+      await settled()
+      assert.equal(packetsOut(machine) - before, 0)
+
+      // The same counter does count what the machine itself sends.
+      await tryFrom(fileOf(machine), WORLD)
+      assert.ok(packetsOut(machine) > before)
+    })
+
+    test('a node has routes to its own pods and the underlay only', async context => {
+      const sandbox = describeSandbox(NAME)
+      context.after(() => down(NAME))
+      const program = [UP_PROGRAM, NAME, JSON.stringify(agentCommand)]
+      const started = await finish(spawn(process.execPath, program))
+      assert.equal(started.code, 0, started.stderr)
+      const agent = (await sandbox.client.status()).nodes[0]?.agent
+      assert.ok(agent?.state === 'ready')
+      const node = fs.openSync(`/proc/${agent.pid}/ns/net`, 'r')
+      using socket = NetlinkSocket.open({ namespace: { fd: node } })
+      fs.closeSync(node)
+      for (const address of ['8.8.8.8', '192.0.2.1', '2001:db8::1'])
+        assert.equal(reachable(socket, address), false, address)
+      for (const address of ['172.30.0.9', 'fd00:172:30::9']) assert.equal(reachable(socket, address), true, address)
+      // The switch has no addresses at all, so nothing can be sent to it or through it.
+      const daemon = fs.openSync(`/proc/${(await sandbox.client.status()).pid}/ns/net`, 'r')
+      using underlay = NetlinkSocket.open({ namespace: { fd: daemon } })
+      fs.closeSync(daemon)
+      assert.equal(reachable(underlay, '172.30.0.2'), false)
+      assert.equal(reachable(underlay, 'fd00:172:30::2'), false)
+    })
   })
-
-  test('a node has routes to its own pods and the underlay only', async context => {
-    const sandbox = describeSandbox(NAME)
-    context.after(() => down(NAME))
-    const program = [UP_PROGRAM, NAME, JSON.stringify(STUB_AGENT)]
-    const started = await finish(spawn(process.execPath, program))
-    assert.equal(started.code, 0, started.stderr)
-    const agent = (await sandbox.client.status()).nodes[0]?.agent
-    assert.ok(agent?.state === 'ready')
-    const node = fs.openSync(`/proc/${agent.pid}/ns/net`, 'r')
-    using socket = NetlinkSocket.open({ namespace: { fd: node } })
-    fs.closeSync(node)
-    for (const address of ['8.8.8.8', '192.0.2.1', '2001:db8::1'])
-      assert.equal(reachable(socket, address), false, address)
-    for (const address of ['172.30.0.9', 'fd00:172:30::9']) assert.equal(reachable(socket, address), true, address)
-    // The switch has no addresses at all, so nothing can be sent to it or through it.
-    const daemon = fs.openSync(`/proc/${(await sandbox.client.status()).pid}/ns/net`, 'r')
-    using underlay = NetlinkSocket.open({ namespace: { fd: daemon } })
-    fs.closeSync(daemon)
-    assert.equal(reachable(underlay, '172.30.0.2'), false)
-    assert.equal(reachable(underlay, 'fd00:172:30::2'), false)
-  })
-})
+}
 
 function linksOf(namespace: Namespace): string[] {
   using socket = NetlinkSocket.open({ namespace })
