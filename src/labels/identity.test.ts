@@ -1,3 +1,6 @@
+// Reserved identities, names for people, and the allocator: one number for equal labels,
+// and no number given away while something may still carry it.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

@@ -1,3 +1,6 @@
+// Labels and label sets: texts that read back as what they were made from, and are
+// equal only for equal labels.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

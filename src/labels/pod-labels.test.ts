@@ -1,3 +1,5 @@
+// What a pod's and an address's labels are, and that a pod can forge none of them.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cidr, ip, PrefixTrie } from '../ip/index.ts'

@@ -1,3 +1,6 @@
+// Selectors as Kubernetes defines them, their canonical keys, and both indexes against
+// a plain scan.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

@@ -1,3 +1,6 @@
+// Who may reach whom in small clusters written as manifests: blocks, nodes, the world,
+// dual stack, named ports, forged labels, and what is refused.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatIp, ip } from '../ip/index.ts'

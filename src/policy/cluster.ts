@@ -3,7 +3,7 @@
 // takes the way that an agent takes, from labels through identities and the repository
 // to map entries and the look-up of the kernel, and knows no shorter one.
 
-import type { IpAddress } from '../ip/index.ts'
+import { formatIp, type IpAddress } from '../ip/index.ts'
 import {
   addressLabels,
   type LabelSet,
@@ -53,6 +53,7 @@ export class Cluster {
   readonly repository = new PolicyRepository()
   readonly #identities = new LocalIdentityAllocator({ now: () => 0 })
   readonly #ends = new Map<string, End>()
+  readonly #endsOf = new Map<ClusterPod, readonly End[]>()
   readonly #numbers = new Map<string, number>()
   readonly #baseLabels = new Map<ClusterPod, LabelSet>()
 
@@ -63,9 +64,13 @@ export class Cluster {
     for (const { number, labels } of reservedIdentities()) this.repository.setIdentity(number, labels)
     for (const node of content.nodes)
       for (const address of node.addresses) this.#settle({ kind: 'node', node: node.name, address })
-    for (const pod of content.pods)
-      for (const address of pod.addresses)
-        this.#settle(pod.hostNetwork ? { kind: 'node', node: pod.node, address } : { kind: 'pod', pod, address })
+    for (const pod of content.pods) {
+      const ends = pod.addresses.map((address): End => {
+        return pod.hostNetwork ? { kind: 'node', node: pod.node, address } : { kind: 'pod', pod, address }
+      })
+      this.#endsOf.set(pod, ends)
+      for (const end of ends) this.#settle(end)
+    }
   }
 
   /** Who stands at an address: a pod, a node, or the world. */
@@ -73,33 +78,31 @@ export class Cluster {
     return this.#ends.get(addressKey(address)) ?? { kind: 'world', address }
   }
 
-  /** A pod at its first address, or its first of a family; undefined when it has none. */
+  /** A pod at its first address, or its first of a family; undefined when it has none. The same object every time. */
   endOf(pod: ClusterPod, family?: 4 | 6): End | undefined {
-    const address = pod.addresses.find(({ family: of }) => family === undefined || of === family)
-    if (!address) return undefined
-    return pod.hostNetwork ? { kind: 'node', node: pod.node, address } : { kind: 'pod', pod, address }
+    return this.#endsOf.get(pod)?.find(({ address }) => family === undefined || address.family === family)
   }
 
   /** Whether `from` may open a connection to a port of `to`, and what decides it on either side. For ICMP the port is the type. */
   verdict(from: End, to: End, protocol: number, port: number): ConnectionVerdict {
-    const [sender, receiver] = this.parties(from, to)
-    return verdict(sender, receiver, protocol, port)
-  }
-
-  /** Both ends as the policies of the other see them. */
-  parties(from: End, to: End): readonly [Party, Party] {
     // A new address of the world may bring a new identity, so both are settled before either policy is resolved.
-    const identities = [this.#identityOf(from, nodeOf(to)), this.#identityOf(to, nodeOf(from))] as const
-    const isOwnNode = from.kind === 'node' && from.node === nodeOf(to)
-    return [
-      { identity: identities[0], policy: this.#policyOf(from), isOwnNode },
-      { identity: identities[1], policy: this.#policyOf(to) },
-    ]
+    for (const [end, other] of [
+      [from, to],
+      [to, from],
+    ] as const)
+      this.#identityOf(end, nodeOf(other))
+    return verdict(this.party(from, to), this.party(to, from), protocol, port)
   }
 
-  #policyOf(end: End): ResolvedPolicy | undefined {
-    if (end.kind !== 'pod') return undefined
-    return this.repository.resolve({ labels: this.#baseLabelsOf(end.pod), namedPorts: end.pod.namedPorts })
+  /** An end as the policy of the other one sees it; without another, as another node does. */
+  party(end: End, other?: End): Party {
+    const identity = this.#identityOf(end, other && nodeOf(other))
+    const policy = end.kind === 'pod' ? this.#policyOf(end.pod) : undefined
+    return { identity, policy, isOwnNode: other !== undefined && isOwnNode(end, other) }
+  }
+
+  #policyOf(pod: ClusterPod): ResolvedPolicy {
+    return this.repository.resolve({ labels: this.#baseLabelsOf(pod), namedPorts: pod.namedPorts })
   }
 
   #settle(end: End): void {
@@ -142,10 +145,15 @@ export class Cluster {
   }
 }
 
+/** Whether an end is the node that the other one runs on. */
+export function isOwnNode(end: End, other: End): boolean {
+  return end.kind === 'node' && end.node === nodeOf(other)
+}
+
 /** Name of the node that an end is on; undefined for the world. */
 function nodeOf(end: End): string | undefined {
   if (end.kind === 'pod') return end.pod.node
   return end.kind === 'node' ? end.node : undefined
 }
 
-const addressKey = ({ bytes }: IpAddress): string => bytes.join('.')
+const addressKey = ({ bytes }: IpAddress): string => formatIp(bytes)

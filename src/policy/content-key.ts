@@ -14,9 +14,13 @@ export function contentKey(entries: readonly PolicyEntry[]): string {
   const rows = new DataView(new ArrayBuffer(entries.length * ENTRY_BYTES))
   for (const [i, entry] of entries.entries()) {
     const at = i * ENTRY_BYTES
-    const outcome = `${entry.rule}\0${entry.treatment ? treatmentKey(entry.treatment) : ''}`
-    const number = outcomes.get(outcome) ?? outcomes.size
-    outcomes.set(outcome, number)
+    // A rule's key has no control characters, so the two can be told apart.
+    const outcome = entry.treatment ? `${entry.rule}\0${treatmentKey(entry.treatment)}` : entry.rule
+    let number = outcomes.get(outcome)
+    if (number === undefined) {
+      number = outcomes.size
+      outcomes.set(outcome, number)
+    }
     rows.setUint8(at, entry.direction === 'ingress' ? 0 : 1)
     rows.setUint8(at + 1, entry.verdict === 'allow' ? 1 : 0)
     rows.setUint8(at + 2, entry.protocol)

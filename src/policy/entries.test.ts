@@ -1,3 +1,7 @@
+// The entries of a subject against the rule model, for every action, tier and
+// priority: what the kernel's two look-ups find must be what the model says, and no
+// entry may be one too many.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

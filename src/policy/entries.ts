@@ -72,14 +72,10 @@ export class EntryCompiler {
   /** The entries of a peer. */
   entries(identity: number, prefixes: readonly PortPrefix[]): PolicyEntry[] {
     const direction = this.#direction
-    return prefixes.map(({ protocol, port, portPrefixLength, decision }) => ({
-      direction,
-      identity,
-      protocol,
-      port,
-      portPrefixLength,
-      ...decision,
-    }))
+    return prefixes.map(({ protocol, port, portPrefixLength, decision: { verdict, precedence, rule, treatment } }) => {
+      const entry = { direction, identity, protocol, port, portPrefixLength, verdict, precedence, rule }
+      return treatment ? { ...entry, treatment } : entry
+    })
   }
 }
 

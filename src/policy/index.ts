@@ -4,8 +4,11 @@
 //
 //   const { objects } = parseManifests(yamlText, 'policies.yaml')
 //   const { cluster, problems } = readCluster(objects)
-//   for (const row of reach(cluster, [{ protocol: 6, port: 80 }])) …
+//   for (const row of reach(cluster, [{ protocol: PROTOCOLS.TCP, port: 80 }])) …
+//
+// docs/policy-engine.md describes it.
 
+export { type NamedPort, PROTOCOLS } from '../labels/index.ts'
 export { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
 export * from './cluster.ts'
 export * from './cluster-manifests.ts'

@@ -1,3 +1,6 @@
+// NetworkPolicy v1: each behaviour that users rely on, each field that is refused, each
+// warning, and arbitrary content that must never make the reader throw.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

@@ -1,3 +1,5 @@
+// Prefixes against exhaustive search in a space small enough to try every set of them.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

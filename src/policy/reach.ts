@@ -2,7 +2,7 @@
 // measures by real connections.
 
 import { PROTOCOLS, protocolName, protocolNumber } from '../labels/index.ts'
-import type { Cluster, ClusterPod, End } from './cluster.ts'
+import { type Cluster, type ClusterPod, type End, isOwnNode } from './cluster.ts'
 
 /** A port to ask for: a number, or a name that each destination pod has its own number for. */
 export type ReachPort = { readonly protocol: number; readonly port: number | string }
@@ -29,17 +29,19 @@ export type ReachOptions = {
  * destination does not have makes no row; two pods without a common address family cannot reach each other.
  */
 export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: ReachOptions = {}): Generator<ReachRow> {
-  const pods = cluster.content.pods.toSorted((a, b) => (podName(a) < podName(b) ? -1 : 1))
-  const judge = memoized(cluster)
+  const pods = cluster.content.pods.map(pod => ({ pod, name: podName(pod) })).sort((a, b) => (a.name < b.name ? -1 : 1))
+  const asked = ports.map(port => ({ ...port, protocolName: protocolName(port.protocol) }))
+  const judge = new Judge(cluster)
   for (const from of pods)
     for (const to of pods) {
       if (from === to && !options.includeSelf) continue
-      const ends = endsBetween(cluster, from, to, options.family)
-      for (const { protocol, port: asked } of ports) {
-        const port = typeof asked === 'number' ? asked : namedPort(to, protocol, asked)
+      const ends = endsBetween(cluster, from.pod, to.pod, options.family)
+      const verdicts = ends && judge.between(ends.from, ends.to)
+      for (const { protocol, port: numberOrName, protocolName } of asked) {
+        const port = typeof numberOrName === 'number' ? numberOrName : namedPort(to.pod, protocol, numberOrName)
         if (port === undefined) continue
-        const verdict = ends ? judge(ends.from, ends.to, protocol, port) : 'denied'
-        yield { from: podName(from), to: podName(to), port, protocol: protocolName(protocol), verdict }
+        const verdict = verdicts?.(protocol, port) ?? 'denied'
+        yield { from: from.name, to: to.name, port, protocol: protocolName, verdict }
       }
     }
 }
@@ -86,17 +88,46 @@ function namedPort({ namedPorts }: ClusterPod, protocol: number, name: string): 
   return namedPorts.find(port => port.name === name && port.protocol === protocol)?.port
 }
 
-/** Verdicts of a cluster that does not change meanwhile. Pods with equal identities and policies are judged once. */
-function memoized(cluster: Cluster): (from: End, to: End, protocol: number, port: number) => ReachRow['verdict'] {
-  const verdicts = new Map<string, ReachRow['verdict']>()
-  return (from, to, protocol, port) => {
-    const [sender, receiver] = cluster.parties(from, to)
-    const sides = [sender, receiver].map(({ identity, policy }) => `${identity} ${policy?.key ?? ''}`)
-    const key = `${sides.join(' ')} ${sender.isOwnNode ?? false} ${protocol} ${port}`
-    const known = verdicts.get(key)
-    if (known) return known
-    const { verdict } = cluster.verdict(from, to, protocol, port)
-    verdicts.set(key, verdict)
-    return verdict
+type Verdict = ReachRow['verdict']
+
+/**
+ * Verdicts of a cluster that does not change meanwhile. Ends with equal identity and policy are alike, so each pair of
+ * kinds of ends is judged once a port.
+ */
+class Judge {
+  readonly #cluster: Cluster
+  readonly #kinds = new Map<string, number>()
+  readonly #kindOf = new Map<End, number>()
+  readonly #verdicts = new Map<string, Map<number, Verdict>>()
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  between(from: End, to: End): (protocol: number, port: number) => Verdict {
+    const ownNode = isOwnNode(from, to) ? 'from' : isOwnNode(to, from) ? 'to' : ''
+    const key = `${this.#kind(from)} ${this.#kind(to)} ${ownNode}`
+    const verdicts = this.#verdicts.get(key) ?? new Map<number, Verdict>()
+    this.#verdicts.set(key, verdicts)
+    return (protocol, port) => {
+      const portKey = protocol * 65536 + port
+      const known = verdicts.get(portKey)
+      if (known) return known
+      const { verdict } = this.#cluster.verdict(from, to, protocol, port)
+      verdicts.set(portKey, verdict)
+      return verdict
+    }
+  }
+
+  /** Small number for the identity, as another node sees it, and the policy. */
+  #kind(end: End): number {
+    const known = this.#kindOf.get(end)
+    if (known !== undefined) return known
+    const { identity, policy } = this.#cluster.party(end)
+    const key = `${identity} ${policy?.key ?? ''}`
+    const kind = this.#kinds.get(key) ?? this.#kinds.size
+    this.#kinds.set(key, kind)
+    this.#kindOf.set(end, kind)
+    return kind
   }
 }

@@ -1,3 +1,6 @@
+// The repository: what subjects get, what a change tells of, and that the way to a
+// state makes no difference.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

@@ -53,7 +53,7 @@ type Group = {
   resolved: ResolvedPolicy | undefined
 }
 
-type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy; readonly groups: Set<Group> }
+type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy }
 
 type Member = { readonly subject: Subject; readonly specs: Set<Spec>; group: Group | undefined }
 
@@ -64,11 +64,12 @@ export class PolicyRepository {
   readonly #rules = new Map<RuleKey, Rule>()
   readonly #references = new ReferenceCounts()
   readonly #peerSets = new PeerSets()
-  readonly #specUsers = new Map<PeerSet, Set<Spec>>()
   readonly #specs = new SelectorIndex<Spec>()
   readonly #members = new Map<string, Member>()
   readonly #memberIndex = new LabelIndex<Member>()
   readonly #groups = new Map<string, Group>()
+  /** Groups with a rule whose peers are in a set. */
+  readonly #groupsOf = new Map<PeerSet, Set<Group>>()
   readonly #shared = new Map<string, Shared>()
   readonly #dirty = new Set<Member>()
   #nextSerial = 0
@@ -160,17 +161,8 @@ export class PolicyRepository {
   }
 
   #bind(policy: Policy, spec: PolicySpec): Spec {
-    const bound: Spec = {
-      spec,
-      policy,
-      rules: spec.rules.map(rule => this.#bindRule(rule)),
-      serial: this.#nextSerial++,
-      groups: new Set(),
-    }
-    for (const set of peerSetsOf(bound)) {
-      const users = this.#specUsers.get(set) ?? new Set()
-      this.#specUsers.set(set, users.add(bound))
-    }
+    const rules = spec.rules.map(rule => this.#bindRule(rule))
+    const bound: Spec = { spec, policy, rules, serial: this.#nextSerial++ }
     this.#specs.set(bound, spec.subject)
     return bound
   }
@@ -192,10 +184,6 @@ export class PolicyRepository {
       this.#specs.delete(spec)
       for (const member of this.#memberIndex.select(spec.spec.subject))
         if (member.specs.delete(spec)) touched.add(member)
-      for (const set of peerSetsOf(spec)) {
-        this.#specUsers.get(set)?.delete(spec)
-        if (this.#specUsers.get(set)?.size === 0) this.#specUsers.delete(set)
-      }
       for (const set of spec.rules.flatMap(boundSets)) this.#peerSets.release(set)
     }
     for (const { rules } of policy.specs) for (const rule of rules) this.#rules.delete(rule.key)
@@ -204,11 +192,10 @@ export class PolicyRepository {
   }
 
   #invalidate(set: PeerSet): void {
-    for (const spec of this.#specUsers.get(set) ?? [])
-      for (const group of spec.groups) {
-        this.#drop(group)
-        for (const member of group.members) this.#dirty.add(member)
-      }
+    for (const group of this.#groupsOf.get(set) ?? []) {
+      this.#drop(group)
+      for (const member of group.members) this.#dirty.add(member)
+    }
   }
 
   /** Puts a member whose specs have changed into its group. */
@@ -237,7 +224,10 @@ export class PolicyRepository {
       resolved: undefined,
     }
     this.#groups.set(key, group)
-    for (const spec of specs) spec.groups.add(group)
+    for (const set of peerSetsOf(specs)) {
+      const groups = this.#groupsOf.get(set) ?? new Set()
+      this.#groupsOf.set(set, groups.add(group))
+    }
     return group
   }
 
@@ -249,7 +239,10 @@ export class PolicyRepository {
     if (group.members.size > 0) return
     this.#drop(group)
     this.#groups.delete(group.key)
-    for (const spec of group.specs) spec.groups.delete(group)
+    for (const set of peerSetsOf(group.specs)) {
+      this.#groupsOf.get(set)?.delete(group)
+      if (this.#groupsOf.get(set)?.size === 0) this.#groupsOf.delete(set)
+    }
   }
 
   #resolveGroup(group: Group): ResolvedPolicy {
@@ -280,7 +273,8 @@ const boundSets = ({ peers, portPeers }: BoundRule): PeerSet[] => [
   ...portPeers.values(),
 ]
 
-const peerSetsOf = (spec: BoundSpec): Set<PeerSet> => new Set(spec.rules.flatMap(boundSets))
+const peerSetsOf = (specs: readonly BoundSpec[]): Set<PeerSet> =>
+  new Set(specs.flatMap(({ rules }) => rules.flatMap(boundSets)))
 
 function isolatingPolicies(specs: readonly Spec[]): ResolvedPolicy['isolatedBy'] {
   const [ingress, egress] = DIRECTIONS.map(direction => {

@@ -1,3 +1,5 @@
+// The digest against the platform's own.
+
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'

@@ -48,6 +48,8 @@ type PeerClass = {
   prefixes: readonly PortPrefix[] | undefined
 }
 
+type MadeEntries = { readonly peerClass: PeerClass; readonly entries: readonly PolicyEntry[] }
+
 /** Classes outlive the identities they were made for; past this many they are made anew. */
 const MAX_KEPT_CLASSES = 50_000
 
@@ -60,8 +62,11 @@ class DirectionPlan {
   /** Egress rules with named ports, by the set of peers on which they resolve. */
   readonly #named = new Map<PeerSet, NamedUse[]>()
   readonly #resolved = new Map<NamedUse, Map<number, RuleSpans>>()
+  readonly #forAny: readonly PolicyEntry[]
   #root = emptyClass()
   #classCount = 0
+  /** Entries made last time, to be used again where an identity's class is the same. */
+  #made: ReadonlyMap<number, MadeEntries> = new Map()
 
   constructor(
     direction: Direction,
@@ -81,6 +86,7 @@ class DirectionPlan {
     }
     const isIsolated = specs.some(({ spec }) => spec.isolates[direction])
     this.#compiler = new EntryCompiler(direction, new Decider(isIsolated), forAny)
+    this.#forAny = this.#compiler.entriesForAny()
   }
 
   #addNamed({ rule, peers, portPeers }: BoundRule): void {
@@ -95,13 +101,22 @@ class DirectionPlan {
   entries(): PolicyEntry[] {
     const classes = this.#classes()
     const identities = Uint32Array.from(classes.keys()).sort()
-    const entries = this.#compiler.entriesForAny()
+    const entries = [...this.#forAny]
+    const made = new Map<number, MadeEntries>()
     for (const identity of identities) {
       const peerClass = classes.get(identity) as PeerClass
-      peerClass.prefixes ??= this.#compiler.prefixesFor(peerClass.rules)
-      for (const entry of this.#compiler.entries(identity, peerClass.prefixes)) entries.push(entry)
+      const known = this.#made.get(identity)
+      const mine = known?.peerClass === peerClass ? known : this.#make(identity, peerClass)
+      made.set(identity, mine)
+      for (const entry of mine.entries) entries.push(entry)
     }
+    this.#made = made
     return entries
+  }
+
+  #make(identity: number, peerClass: PeerClass): MadeEntries {
+    peerClass.prefixes ??= this.#compiler.prefixesFor(peerClass.rules)
+    return { peerClass, entries: this.#compiler.entries(identity, peerClass.prefixes) }
   }
 
   #classes(): Map<number, PeerClass> {
