@@ -102,15 +102,20 @@ async function endOf(child: ChildProcess): Promise<string> {
   }
 }
 
-/** pod-init says `pid N` when the first process is there, and `ready` when its file system is as it should be. */
+/**
+ * pod-init says `pid N` when the first process is there, which itself says `ready` when its file system is as it should
+ * be: two processes, so on a busy machine the second line may come first.
+ */
 async function readPid(child: ChildProcess, ended: Promise<string>): Promise<number> {
   const lines = readline.createInterface({ input: child.stdio[DAEMON_FD] as Readable })
   const said = Promise.withResolvers<number>()
   let pid: number | undefined
+  let isReady = false
   lines.on('line', line => {
     const [word, number] = line.split(' ')
     if (word === 'pid') pid = Number(number)
-    else if (word === 'ready' && pid !== undefined) said.resolve(pid)
+    if (word === 'ready') isReady = true
+    if (isReady && pid !== undefined) said.resolve(pid)
   })
   return await Promise.race([
     said.promise,
