@@ -1,0 +1,48 @@
+// What every measurement is given, and what it gives back.
+
+import type { Section } from '../harness/result.ts'
+import type { Testbed } from '../testbed/testbed.ts'
+
+export type Effort = {
+  /** Interleaved rounds of what is compared with a yardstick. */
+  readonly rounds: number
+  /** Of one load run. */
+  readonly loadSeconds: number
+  readonly policyChanges: number
+  readonly endpoints: number
+  /** Restarts of the agent, of each kind. */
+  readonly restarts: number
+  readonly events: number
+}
+
+export const FULL: Effort = {
+  rounds: 15,
+  loadSeconds: 0.4,
+  policyChanges: 200,
+  endpoints: 60,
+  restarts: 4,
+  events: 4_000_000,
+}
+export const QUICK: Effort = {
+  rounds: 5,
+  loadSeconds: 0.2,
+  policyChanges: 60,
+  endpoints: 20,
+  restarts: 1,
+  events: 1_000_000,
+}
+
+export type Context = {
+  readonly effort: Effort
+  readonly signal: AbortSignal
+  /** Shows what is being done. */
+  readonly say: (step: string) => void
+}
+
+/** Measures with 50 pods in the sandbox. */
+export type TestbedMeasurement = (testbed: Testbed, context: Context) => Promise<Section>
+
+/** Brings its own surroundings. */
+export type OwnMeasurement = (context: Context) => Promise<Section>
+
+export const PODS = 50

@@ -1,0 +1,128 @@
+// The sandbox that is measured, named `bench`: made before the measurements that need it, removed after them, whatever
+// happens. Its pods sleep; load runs in their network namespaces as children of the benchmark.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AgentClient } from '../../src/api/client.ts'
+import { Namespace } from '../../src/net/index.ts'
+import { defaultConfiguration, down, nodePaths, SandboxClient, sandboxPaths, up } from '../../src/sandbox/index.ts'
+import { NAMESPACE, podManifest, podName } from './manifests.ts'
+
+const SANDBOX = 'bench'
+const NODE = 'node1'
+const PODS_TIMEOUT_MS = 120_000
+const PATIENCE_MS = 30_000
+const POLL_MS = 20
+
+export type TestbedOptions = {
+  /** Pods `pod-1` … of the namespace `bench`, each with labels of its own. */
+  readonly pods: number
+  readonly flowEvents: boolean
+  readonly signal: AbortSignal
+  readonly say: (step: string) => void
+}
+
+/** A pod of the sandbox, as load and yardsticks need to know it. */
+export type TestPod = {
+  readonly name: string
+  readonly namespace: Namespace
+  readonly addresses: Record<4 | 6, string>
+}
+
+export class Testbed implements AsyncDisposable {
+  readonly client = new SandboxClient(SANDBOX)
+  readonly agent: AgentClient
+  readonly podCount: number
+  readonly #paths = sandboxPaths(SANDBOX)
+  readonly #namespaces = new Map<string, Namespace>()
+
+  private constructor(podCount: number) {
+    this.podCount = podCount
+    this.agent = new AgentClient(nodePaths(this.#paths, NODE).agentSocket)
+  }
+
+  static async start({ pods, flowEvents, signal, say }: TestbedOptions): Promise<Testbed> {
+    const { removed } = await down(SANDBOX)
+    if (removed.length > 0) say('removed what was left of an earlier run')
+    const standard = defaultConfiguration(SANDBOX)
+    const agentCommand = [...standard.agentCommand, ...(flowEvents ? [] : ['--no-flow-events'])]
+    const testbed = new Testbed(pods)
+    try {
+      say('starting a sandbox')
+      await up({ ...standard, agentCommand }, { signal })
+      say(`starting ${pods} pods`)
+      testbed.apply('pods', ...Array.from({ length: pods }, (_, i) => podManifest(i + 1)))
+      const options = { timeoutMs: PODS_TIMEOUT_MS, signal }
+      await testbed.client.waitForPods(all => all.filter(pod => pod.ready).length === pods, options)
+    } catch (error) {
+      await testbed[Symbol.asyncDispose]()
+      throw error
+    }
+    return testbed
+  }
+
+  /** Puts objects into the sandbox's folder as one file, in one step. */
+  apply(file: string, ...objects: readonly object[]): void {
+    this.prepare(file, ...objects)()
+  }
+
+  /** Writes a file beside its place. @returns what puts it there, which is one rename */
+  prepare(file: string, ...objects: readonly object[]): () => void {
+    const target = path.join(this.#paths.objects, `${file}.yaml`)
+    const fresh = path.join(this.#paths.objects, `.${file}.new`)
+    // JSON is YAML, and --- parts documents.
+    fs.writeFileSync(fresh, objects.map(object => `${JSON.stringify(object)}\n`).join('---\n'))
+    return () => fs.renameSync(fresh, target)
+  }
+
+  remove(file: string): void {
+    fs.rmSync(path.join(this.#paths.objects, `${file}.yaml`), { force: true })
+  }
+
+  async pod(index: number): Promise<TestPod> {
+    const name = podName(index)
+    const { pid, addresses } = await this.client.pod(NAMESPACE, name)
+    const namespace = this.#namespaces.get(name) ?? Namespace.ofProcess(pid)
+    this.#namespaces.set(name, namespace)
+    const [ipv4] = addresses.filter(address => !address.includes(':'))
+    const [ipv6] = addresses.filter(address => address.includes(':'))
+    if (!ipv4 || !ipv6) throw new Error(`pod ${name} has no address of each family: ${addresses.join(', ')}`)
+    return { name, namespace, addresses: { 4: ipv4, 6: ipv6 } }
+  }
+
+  /** The process of the node's agent as it is now. @throws Error when it is not running */
+  async agentProcess(): Promise<{ readonly pid: number; readonly isReady: boolean }> {
+    const [node] = (await this.client.status()).nodes
+    if (!node || !('pid' in node.agent)) throw new Error(`the agent is not running: ${node?.agent.state}`)
+    return { pid: node.agent.pid, isReady: node.agent.state === 'ready' }
+  }
+
+  /** The node's network namespace, which the caller closes. */
+  async nodeNamespace(): Promise<Namespace> {
+    return Namespace.ofProcess((await this.agentProcess()).pid)
+  }
+
+  /** Until what the agent's tables say is as asked. @throws Error after a time */
+  async until(what: string, isSo: (testbed: Testbed) => Promise<boolean>, signal: AbortSignal): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS
+    while (!(await isSo(this))) {
+      if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS / 1000} s in vain for this: ${what}`)
+      await sleep(POLL_MS, undefined, { signal })
+    }
+  }
+
+  /** Until every reconciler has done all that was wanted, for a moment on end. */
+  async untilSettled(signal: AbortSignal): Promise<void> {
+    const isSettled = async () =>
+      (await this.agent.status()).reconcilers.every(({ pending, failed }) => pending === 0 && failed.length === 0)
+    const isSettledTwice = async () =>
+      (await isSettled()) && (await sleep(200, true, { signal })) && (await isSettled())
+    await this.until('everything that is wanted is in the kernel', isSettledTwice, signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const namespace of this.#namespaces.values()) namespace.close()
+    await down(SANDBOX)
+  }
+}
