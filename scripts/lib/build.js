@@ -3,11 +3,11 @@
 // changed, by content. Results are renamed into place and their stamps written last.
 
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { MULTIARCH_INCLUDE } from './debian-packages.js'
 import { SetUpError } from './errors.js'
-import { readIfThere } from './files.js'
+import { listFiles, readIfThere } from './files.js'
 import { run } from './programs.js'
 
 // -mcpu=v3 is what every supported kernel's verifier knows; the default depends on the compiler's version. libbpf's headers and the
@@ -48,7 +48,6 @@ export const SOURCE_FOLDERS = [
  */
 export function listTargets(root, sourceFolders = SOURCE_FOLDERS) {
   return sourceFolders.flatMap(({ folder, makes, output, flags }) => {
-    if (!existsSync(path.join(root, folder))) return []
     const files = listFiles(path.join(root, folder)).map(file => path.join(folder, file))
     const headers = files.filter(file => file.endsWith('.h'))
     const ending = makes === 'objects' ? '.bpf.c' : '.c'
@@ -159,18 +158,4 @@ function hash(root, files, commands) {
   const sum = createHash('sha256').update(commands)
   for (const file of files) sum.update(`\n${file}\n`).update(readFileSync(path.join(root, file)))
   return sum.digest('hex')
-}
-
-/**
- * @param {string} folder
- * @param {string} [prefix]
- * @returns {string[]} every file below, relative to it, sorted
- */
-function listFiles(folder, prefix = '') {
-  return readdirSync(folder, { withFileTypes: true })
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap(entry => {
-      const name = prefix + entry.name
-      return entry.isDirectory() ? listFiles(path.join(folder, entry.name), `${name}/`) : [name]
-    })
 }

@@ -23,28 +23,51 @@ const INTERRUPTED_STATUS = 130
  */
 
 /** @type {Omit<import('./set-up.js').Purpose, 'name'>} */
-const EVERYTHING = { kernel: true, root: true, debianPackages: ['build', 'run'], npmPackages: true, build: 'always' }
+const EVERYTHING = {
+  kernel: true,
+  root: true,
+  debianPackages: ['build', 'run'],
+  npmPackages: true,
+  build: 'always',
+  dist: true,
+}
 
 /** @type {Readonly<Record<string, Command>>} */
 export const COMMANDS = {
   demo: {
     summary: 'plays a short story in a sandbox; as root',
     purpose: { name: 'run the demo', ...EVERYTHING },
-    nodeArguments: args => ['src/cli/main.ts', 'demo', ...args],
+    nodeArguments: args => ['dist/cli/main.js', 'demo', ...args],
   },
   test: {
     summary: 'runs every check and every test; as root',
-    purpose: { name: 'run the tests', ...EVERYTHING },
+    purpose: { name: 'run the tests', ...EVERYTHING, dist: false },
     nodeArguments: testArguments,
   },
   check: {
     summary: 'types, lint, format, import rules and unit tests',
-    purpose: { name: 'check', kernel: false, root: false, debianPackages: [], npmPackages: true, build: 'if possible' },
+    purpose: {
+      name: 'check',
+      kernel: false,
+      root: false,
+      debianPackages: [],
+      npmPackages: true,
+      build: 'if possible',
+      dist: false,
+    },
     nodeArguments: args => ['scripts/check.ts', ...args],
   },
   format: {
     summary: 'lays out every file in the style of the house',
-    purpose: { name: 'format', kernel: false, root: false, debianPackages: [], npmPackages: true, build: 'no' },
+    purpose: {
+      name: 'format',
+      kernel: false,
+      root: false,
+      debianPackages: [],
+      npmPackages: true,
+      build: 'no',
+      dist: false,
+    },
     nodeArguments: args => ['scripts/format.ts', ...args],
   },
   bench: {
@@ -112,6 +135,7 @@ export function runSetup(args) {
               debianPackages: ['build'],
               npmPackages: false,
               build: 'always',
+              dist: true,
             }
           : { name: 'set up', ...EVERYTHING, root: false },
         { root: ROOT, progress: createProgress(), say },

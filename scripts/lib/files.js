@@ -1,7 +1,7 @@
-// Makes files whole or not at all: they are written beside their place and renamed into it, so an interrupted run leaves what was
-// there before.
+// Reading and writing files. They are made whole or not at all: written beside their place and renamed into it, so an interrupted
+// run leaves what was there before.
 
-import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 /**
@@ -32,4 +32,19 @@ export function readIfThere(file) {
   } catch {
     return undefined
   }
+}
+
+/**
+ * @param {string} folder
+ * @param {string} [prefix]
+ * @returns {string[]} every file below, relative to it, sorted; none when there is no such folder
+ */
+export function listFiles(folder, prefix = '') {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(entry => {
+      const name = prefix + entry.name
+      return entry.isDirectory() ? listFiles(path.join(folder, entry.name), `${name}/`) : [name]
+    })
 }

@@ -2,7 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -10,15 +19,16 @@ import { ROOT } from './root.js'
 
 const NODE_PACKAGE = `node-linux-${process.arch}`
 
-/** A folder with bin/axoneme and files; those named node tell their version, or their place and arguments. */
+/** A folder with bin/axoneme and files, each newer than the one before; node tells its version, or its place and arguments. */
 function install(context: TestContext, files: readonly string[], { systemVersion = 'v18.0.0' } = {}) {
   const top = mkdtempSync(path.join(os.tmpdir(), 'axoneme-launcher-'))
   context.after(() => rmSync(top, { recursive: true }))
   const script = `#!/bin/sh\n[ "$1" = --version ] && echo ${systemVersion} || echo "$0" "$@"\n`
-  for (const file of ['package/bin/axoneme', 'system/node', ...files]) {
+  for (const [seconds, file] of ['package/bin/axoneme', 'system/node', ...files].entries()) {
     mkdirSync(path.join(top, path.dirname(file)), { recursive: true })
     writeFileSync(path.join(top, file), script)
     chmodSync(path.join(top, file), 0o755)
+    utimesSync(path.join(top, file), seconds, seconds)
   }
   copyFileSync(path.join(ROOT, 'bin/axoneme'), path.join(top, 'package/bin/axoneme'))
   symlinkSync(path.join(top, 'package/bin/axoneme'), path.join(top, 'axoneme'))
@@ -34,6 +44,18 @@ test('a checkout runs its TypeScript on the Node of its packages', context => {
   const { status, stdout } = install(context, [node, 'package/src/cli/main.ts'])
   assert.equal(stdout, `${node} package/src/cli/main.ts get two words\n`)
   assert.equal(status, 0)
+})
+
+test('a checkout that is compiled runs its JavaScript', context => {
+  const node = `package/node_modules/${NODE_PACKAGE}/bin/node`
+  const files = [node, 'package/src/cli/main.ts', 'package/src/cli/main.test.ts', 'package/dist/.built']
+  assert.equal(install(context, files).stdout, `${node} package/dist/cli/main.js get two words\n`)
+})
+
+test('a checkout with a source that is newer than what is compiled runs its TypeScript', context => {
+  const node = `package/node_modules/${NODE_PACKAGE}/bin/node`
+  const files = [node, 'package/dist/.built', 'package/src/cli/main.ts']
+  assert.equal(install(context, files).stdout, `${node} package/src/cli/main.ts get two words\n`)
 })
 
 test('a package runs its JavaScript on the Node beside it', context => {

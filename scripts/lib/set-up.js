@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { build, findOutdated } from './build.js'
+import { compileSources, isCompiled } from './compiled.js'
 import { DEBIAN_PACKAGES, findMissing, installDebianPackages } from './debian-packages.js'
 import { SetUpError } from './errors.js'
 import { withLock } from './lock.js'
@@ -18,7 +19,8 @@ import { cleanSearchPath, run } from './programs.js'
  * @property {boolean} root
  * @property {readonly import('./debian-packages.js').DebianPackage['for'][]} debianPackages which of them to install
  * @property {boolean} npmPackages
- * @property {'always' | 'if possible' | 'no'} build if possible: only when the compiler and headers are there already
+ * @property {'always' | 'if possible' | 'no'} build of the C; if possible: only when the compiler and headers are there already
+ * @property {boolean} dist whether dist/ must be what src/ says, because it is what will run
  */
 
 /**
@@ -67,7 +69,8 @@ export async function setUp(purpose, { root, progress, say, searchPath = cleanSe
         build(outdated, { root, searchPath, note }),
       )
     }
-    await giveToOwner(root, ['node_modules', 'build'])
+    if (work.dist) await progress.step('compile: dist', () => compileSources(root))
+    await giveToOwner(root, ['node_modules', 'build', 'dist'])
   })
 }
 
@@ -83,14 +86,15 @@ function findWork(purpose, root, searchPath) {
     debianPackages: missing.filter(debianPackage => purpose.debianPackages.includes(debianPackage.for)),
     npmPackages: purpose.npmPackages && !npmPackagesAreCurrent(root),
     outdated,
+    dist: purpose.dist && !isCompiled(root),
     skippedBuild:
       purpose.build === 'if possible' && outdated.length > 0 && missing.some(({ for: use }) => use === 'build'),
   }
 }
 
 /** @param {ReturnType<typeof findWork>} work */
-function isNothing({ debianPackages, npmPackages, outdated, skippedBuild }) {
-  return debianPackages.length === 0 && !npmPackages && (outdated.length === 0 || skippedBuild)
+function isNothing({ debianPackages, npmPackages, outdated, dist, skippedBuild }) {
+  return debianPackages.length === 0 && !npmPackages && !dist && (outdated.length === 0 || skippedBuild)
 }
 
 /** @param {string} searchPath */

@@ -65,7 +65,15 @@ test('a check without the compiler says that it leaves the build out', async con
   cpSync(path.join(import.meta.dirname, '../../bpf'), path.join(root, 'bpf'), { recursive: true })
   const said: string[] = []
   await setUp(
-    { name: 'check', kernel: false, root: false, debianPackages: [], npmPackages: false, build: 'if possible' },
+    {
+      name: 'check',
+      kernel: false,
+      root: false,
+      debianPackages: [],
+      npmPackages: false,
+      build: 'if possible',
+      dist: false,
+    },
     {
       root,
       progress: NO_PROGRESS,
