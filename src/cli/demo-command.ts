@@ -101,10 +101,7 @@ async function showDenials(attempts: readonly Attempt[]): Promise<void> {
 }
 
 async function axoneme(args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('main.ts', import.meta.url)), ...args], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  })
+  const child = spawn('bin/axoneme', args, { cwd: ROOT, stdio: 'inherit' })
   const [code] = (await once(child, 'exit')) as [number | null]
   if (code !== 0) throw new Error(`axoneme ${args.join(' ')} ended with ${code}`)
 }

@@ -39,7 +39,7 @@ export function defaultConfiguration(name = DEFAULT_SANDBOX): SandboxConfigurati
     name: validName(name),
     nodes: [DEFAULT_NODE],
     folders: [],
-    agentCommand: [process.execPath, PROGRAMS.cli, 'agent'],
+    agentCommand: [PROGRAMS.axoneme, 'agent'],
   }
 }
 

@@ -19,8 +19,8 @@ export const PROGRAMS = {
   /** The application of pods, a TypeScript or JavaScript module. */
   app: path.join(OWN_FOLDER, `app${OWN_EXTENSION}`),
   daemon: path.join(OWN_FOLDER, `daemon${OWN_EXTENSION}`),
-  /** The command line, whose `agent` command is a node's agent. */
-  cli: path.join(PACKAGE_FOLDER, path.basename(path.dirname(OWN_FOLDER)), `cli/main${OWN_EXTENSION}`),
+  /** Starts the command line, whose `agent` command is a node's agent, as it is to be started: compiled, if it is. */
+  axoneme: path.join(PACKAGE_FOLDER, 'bin/axoneme'),
 } as const
 
 /** Where pods find the programs of the sandbox. Nothing else of the sandbox is visible to them. */
