@@ -34,22 +34,21 @@ static __always_inline __u32 identity_of(const struct address *address,
 }
 
 /*
- * Who opened it. This node's address on a packet that the node did not send is
+ * Who sent a packet. This node's address on a packet that the node did not send is
  * a translation of somebody outside: it counts as the outside world.
  */
-static __always_inline __u32 opener_identity(const struct connection *connection,
-					     const struct endpoint *endpoint)
+static __always_inline __u32 sender_identity(const struct address *address,
+					     const struct endpoint *endpoint, bool from_host)
 {
 	struct ipcache_entry *entry;
 
 	if (endpoint)
 		return endpoint->identity;
-	entry = ipcache_lookup(&connection->tuple.source);
+	entry = ipcache_lookup(address);
 	if (!entry)
 		return IDENTITY_UNKNOWN;
-	if ((entry->flags & IPCACHE_HOST) && !connection->from_host)
-		return address_is_mapped(&connection->tuple.source) ? IDENTITY_WORLD_IPV4
-								    : IDENTITY_WORLD_IPV6;
+	if ((entry->flags & IPCACHE_HOST) && !from_host)
+		return address_is_mapped(address) ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
 	return entry->identity;
 }
 
@@ -65,7 +64,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 	};
 	struct policy_answer answer = {};
 
-	outcome->identity[0] = opener_identity(connection, opener);
+	outcome->identity[0] = sender_identity(&tuple->source, opener, connection->from_host);
 	outcome->identity[1] = identity_of(&tuple->destination, responder);
 	outcome->endpoint[0] = opener ? opener->id : 0;
 	outcome->endpoint[1] = responder ? responder->id : 0;

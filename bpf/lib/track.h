@@ -15,6 +15,7 @@ struct tracked {
 	struct tuple quoted; /* of an ICMP error: the packet it is about, as that one was sent */
 	__u64 now;
 	__u32 revision;
+	enum flow_direction direction; /* of the packet, or of the one it quotes */
 	bool source_is_high;
 	bool related;
 	bool from_host;
@@ -53,7 +54,7 @@ static __always_inline void describe_connection(struct connection *connection,
 	const struct tuple *tuple = tracked->related ? &tracked->quoted : &packet->tuple;
 
 	connection->tuple = *tuple;
-	if (outcome->flow_direction == FLOW_REPLY) {
+	if (tracked->direction == FLOW_REPLY) {
 		connection->tuple.source = tuple->destination;
 		connection->tuple.destination = tuple->source;
 		connection->tuple.source_port = tuple->destination_port;
@@ -173,9 +174,41 @@ static __always_inline void find_flow(struct __sk_buff *skb, const struct packet
 	direction = flow_direction(flow, tracked->source_is_high);
 	if (is_of_another(packet, flow, direction))
 		return;
+	tracked->direction = direction;
 	tracked->related = packet->icmp_kind == KIND_ERROR;
-	outcome->flow_direction = direction;
+	/* An error goes back to where the packet came from that it quotes. */
+	outcome->flow_direction = tracked->related ? !direction : direction;
 	outcome->flow = flow;
+}
+
+/* The sender of an ICMP error may be a router, and neither end of the connection. */
+static __always_inline void name_sender(const struct packet *packet, const struct tracked *tracked,
+					struct outcome *outcome)
+{
+	__u32 identity;
+
+	if (address_equal(&tracked->quoted.destination, &packet->tuple.source))
+		return;
+	identity = sender_identity(&packet->tuple.source, 0, tracked->from_host);
+	if (outcome->flow_direction == FLOW_REPLY) {
+		outcome->identity[1] = identity;
+		outcome->endpoint[1] = 0;
+	} else {
+		outcome->identity[0] = identity;
+		outcome->endpoint[0] = 0;
+	}
+}
+
+/* What an allowing judgement leaves behind. One that denies leaves what is known as it is. */
+static __always_inline void remember(const struct packet *packet, const struct tracked *tracked,
+				     struct outcome *outcome)
+{
+	if (outcome->flow)
+		flow_stamp(outcome->flow, outcome, tracked->revision);
+	else if (!is_stateless(packet))
+		flow_open(packet, tracked, outcome);
+	else
+		outcome->report = EVENT_NEW;
 }
 
 static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool from_host,
@@ -201,18 +234,13 @@ static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool f
 	} else {
 		describe_connection(&connection, packet, &tracked, outcome);
 		judge(&connection, outcome);
-		if (outcome->reason != DROP_NONE)
-			return 0;
-		if (flow)
-			flow_stamp(flow, outcome, tracked.revision);
-		else if (!is_stateless(packet))
-			flow_open(packet, &tracked, outcome);
-		else
-			outcome->report = EVENT_NEW;
+		if (outcome->reason == DROP_NONE)
+			remember(packet, &tracked, outcome);
 	}
 	if (tracked.related) {
+		name_sender(packet, &tracked, outcome);
 		outcome->report = EVENT_RELATED;
-	} else if (flow) {
+	} else if (flow && outcome->reason == DROP_NONE) {
 		flow_touch(flow, packet, outcome->flow_direction, tracked.now);
 		outcome->report = flow_report(flow, tracked.now);
 	}

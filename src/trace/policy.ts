@@ -29,7 +29,7 @@ export type Judgement = {
 export function judge(world: World, { tuple, port, fromHost }: Connection, steps: Step[]): Judgement {
   const opener = endpointAt(world, tuple.source)
   const responder = endpointAt(world, tuple.destination)
-  const from = opener?.identity ?? openerIdentity(world, tuple.source, fromHost)
+  const from = opener?.identity ?? outsiderIdentity(world, tuple.source, fromHost)
   const to = responder?.identity ?? entryOf(world, tuple.destination)?.identity ?? 0
   const judgement: Judgement = {
     reason: 'NONE',
@@ -74,7 +74,7 @@ export function isHostAddress(world: World, address: Uint8Array): boolean {
 }
 
 /** The node's address on a packet that the node did not make stands for somebody outside, translated. */
-function openerIdentity(world: World, address: Uint8Array, fromHost: boolean): number {
+export function outsiderIdentity(world: World, address: Uint8Array, fromHost: boolean): number {
   const { WORLD_IPV4, WORLD_IPV6 } = world.schema.reservedIdentity.number
   if (!fromHost && isHostAddress(world, address)) return isMapped(address) ? WORLD_IPV4 : WORLD_IPV6
   return entryOf(world, address)?.identity ?? 0

@@ -7,7 +7,7 @@ import type { DropReason, FragmentKey, FragmentPorts } from '../maps/index.ts'
 import { type Found, findFlow, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
-import { addressOf, endpointAt, isHostAddress, type Judgement, judge } from './policy.ts'
+import { addressOf, endpointAt, isHostAddress, type Judgement, judge, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
 import { forwarded } from './rewrite.ts'
 import type { Question, Step, World } from './world.ts'
@@ -28,7 +28,6 @@ export function predict(world: World, question: Question): Prediction {
     direction: question.hook === 'from_pod' ? 'EGRESS' : 'INGRESS',
     receiver: undefined,
     frame: question.frame,
-    report: undefined,
     isReply: false,
     identity: [0, 0],
     endpoint: [0, 0],
@@ -40,7 +39,7 @@ export function predict(world: World, question: Question): Prediction {
     verdict: dropped ? 'dropped' : to === 'nowhere' ? 'absorbed' : 'forwarded',
     reason,
     to: dropped ? 'nowhere' : to,
-    ...(dropped ? { report: 'DROP' as const } : {}),
+    report: !world.constants.flow_events ? undefined : dropped ? 'DROP' : outcome.report,
     steps,
   }
 }
@@ -125,14 +124,20 @@ function track(world: World, question: Question, given: Packet, fromHost: boolea
 
   const found = findFlow(world, question, packet)
   if (!found) return { ...remembered, ...openOrPass(world, question, packet, fromHost, steps) }
-  const isReply = found.direction === 'reply'
+  // An error goes back to where the packet came from that it quotes.
+  const isReply = (found.direction === 'reply') !== (found.quoted !== undefined)
   const current = found.flow.revision === revisionOf(world)
   steps.push({
     at: 'connection',
     found: `${found.quoted ? 'an error about' : isReply ? 'a reply of' : 'part of'} a known connection${current ? '' : ', judged by an older policy'}`,
   })
   const judgement = current ? judgementOf(found) : judge(world, connectionOf(world, found, packet), steps)
-  const about = { ...remembered, ...spread(judgement, question), isReply }
+  const about = {
+    ...remembered,
+    ...spread(judgement, question),
+    isReply,
+    ...senderOf(world, found, packet, judgement, fromHost),
+  }
   if (judgement.reason !== 'NONE') return about
   const flow = current ? found.flow : stamp(world, found.flow, judgement)
   if (found.quoted) return { ...about, report: 'RELATED', flow: { key: found.key, flow } }
@@ -154,6 +159,17 @@ function openOrPass(world: World, question: Question, packet: Packet, fromHost: 
 function spread({ direction, reason, ...rest }: Judgement, { hook }: Question): Outcome {
   const own = hook === 'from_pod' ? 'EGRESS' : 'INGRESS'
   return { ...rest, direction: direction ?? own, ...(reason === 'NONE' ? {} : { reason }) }
+}
+
+/** The sender of an error may be a router, and neither end of the connection. */
+function senderOf(world: World, { quoted, direction }: Found, packet: Packet, judgement: Judgement, fromHost: boolean) {
+  if (!quoted || equal(quoted.destination, packet.source)) return {}
+  const identity = outsiderIdentity(world, packet.source, fromHost)
+  const [opener, responder] = judgement.identity
+  const [openerId, responderId] = judgement.endpoint
+  return direction === 'original'
+    ? { identity: [opener, identity] as const, endpoint: [openerId, 0] as const }
+    : { identity: [identity, responder] as const, endpoint: [0, responderId] as const }
 }
 
 function judgementOf({ flow }: Found): Judgement {

@@ -1,0 +1,93 @@
+// Every reason for which the datapath drops a packet, by a packet that it drops for
+// it: the reasons seen here are the reasons there are.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import type { MapSpec, ObjectSpec } from '../../src/bpf/index.ts'
+import { ip } from '../../src/ip/index.ts'
+import { type DropReason, readDatapathObject } from '../../src/maps/index.ts'
+import { between, type Family, type Packet, sentOf, udp } from './cases.ts'
+import { bytes } from './frames.ts'
+import { A, B, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Sent, TestNode } from './node.ts'
+
+const node = nodeForTests()
+const seen = new Set<DropReason>()
+const sent = between(A, B, 1, 2)
+const plain = (packet: Packet, family: Family = 4): Sent => sentOf(packet, family)
+const retyped = (type: number): Sent => {
+  const whole = plain(udp(sent))
+  return { ...whole, frame: bytes(whole.frame.subarray(0, 12), type >> 8, type & 0xff, whole.frame.subarray(14)) }
+}
+
+const offences: {
+  reason: Exclude<DropReason, 'NONE' | 'CT_INSERT_FAILED'>
+  first?: (node: TestNode) => void
+  send: Sent
+}[] = [
+  { reason: 'INVALID_SOURCE_MAC', send: plain(udp(sent, { ethernet: { source: B.mac } })) },
+  { reason: 'INVALID_DESTINATION_MAC', send: plain(udp(sent, { ethernet: { destination: B.mac } })) },
+  { reason: 'INVALID_SOURCE_IP', send: plain(udp(sent, { at: B.ifindex })) },
+  { reason: 'POLICY_DENIED', first: node => node.setPolicy(B, []), send: plain(udp(sent)) },
+  {
+    reason: 'POLICY_DENY',
+    first: node => node.setPolicy(B, [{ direction: 'ingress', verdict: 'deny', rule: 1 }]),
+    send: plain(udp(sent)),
+  },
+  { reason: 'POLICY_MISSING', first: node => node.removePolicy(B.policy), send: plain(udp(sent)) },
+  { reason: 'INVALID_PACKET', send: plain(udp(sent, { ip: { length: 20 } })) },
+  { reason: 'UNKNOWN_L4', send: plain({ ...udp(sent), protocol: 58 }) },
+  { reason: 'UNSUPPORTED_L3', send: retyped(0x88b5) },
+  { reason: 'VLAN_FILTERED', send: retyped(0x8100) },
+  { reason: 'STALE_IP', first: node => node.removeEndpoint(A), send: plain(udp(between(OUTSIDE, A, 1, 2))) },
+  { reason: 'FRAGMENT_NOT_FOUND', send: plain(udp(sent, { ip: { fragment: { id: 1, offset: 8, more: false } } })) },
+  {
+    reason: 'IPV4_MAPPED_ADDRESS',
+    send: plain(udp(between(A, { ...B, 6: ip('10.244.0.11').bytes }, 1, 2)), 6),
+  },
+]
+for (const { reason, first, send } of offences)
+  test(`dropped: ${reason}`, { skip: needsRoot }, () => {
+    node().reset()
+    first?.(node())
+    observe(node(), send, reason)
+  })
+
+/** The connection table as one that does not make room by itself. */
+function withoutEviction(): ObjectSpec {
+  const { spec } = readDatapathObject(OBJECT)
+  const flows = spec.maps.get('flows') ?? assert.fail('no map flows')
+  return { ...spec, maps: new Map<string, MapSpec>([...spec.maps, ['flows', { ...flows, type: 'hash' }]]) }
+}
+
+test('dropped: CT_INSERT_FAILED', { skip: needsRoot }, () => {
+  using full = new TestNode({ object: withoutEviction(), sizes: { flows: 1 } })
+  const { from_pod } = full.datapath.programs
+  const run = (port: number) => {
+    const { frame, ifindex } = plain(udp(between(A, B, port, 53)))
+    return full.inside(() => from_pod.testRun({ packet: frame, context: { ifindex, ingress_ifindex: ifindex } }))
+      .returnValue
+  }
+  assert.equal(run(1), 7)
+  full.drainEvents()
+  assert.equal(run(2), 2, 'a connection that cannot be remembered does not pass')
+  const [event] = full.drainEvents()
+  assert.equal(event && full.world.schema.dropReason.name(event.drop_reason), 'CT_INSERT_FAILED')
+  assert.equal(event && full.world.schema.eventKind.name(event.kind), 'DROP')
+  assert.equal(run(1), 7, 'the one that is known goes on')
+  seen.add('CT_INSERT_FAILED')
+})
+
+function observe(node: TestNode, send: Sent, want: DropReason): void {
+  const { action, event } = node.send(send)
+  assert.equal(action, 'drop')
+  const reason = event && node.world.schema.dropReason.name(event.drop_reason)
+  assert.equal(reason, want)
+  if (reason) seen.add(reason)
+}
+
+after(() => {
+  if (needsRoot) return
+  const { schema } = readDatapathObject(OBJECT)
+  const missing = schema.dropReason.names.filter(name => name !== 'NONE' && !seen.has(name))
+  assert.deepEqual(missing, [], 'reasons that no packet of this file is dropped for')
+})
