@@ -1,3 +1,5 @@
+// Tests of address-pool.ts: every address once, the last freed last, exhaustion named.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AddressPool, PoolExhaustedError } from './address-pool.ts'
@@ -17,7 +19,10 @@ test('a freed address comes back last', () => {
   pool.take()
   pool.take()
   pool.release('10.0.0.2')
-  assert.deepEqual([pool.take(), pool.take(), pool.take(), pool.take()], ['10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.2'])
+  assert.deepEqual(
+    [pool.take(), pool.take(), pool.take(), pool.take()],
+    ['10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.2'],
+  )
 })
 
 test('a claimed address is not given out, nor claimed twice', () => {

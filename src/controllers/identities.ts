@@ -4,13 +4,7 @@
 // never on the order in which they came.
 
 import { type Cidr, cidr, parseIp } from '../ip/index.ts'
-import {
-  addressLabels,
-  type IdentityAllocator,
-  type LabelSet,
-  podLabels,
-  reservedLabels,
-} from '../labels/index.ts'
+import { addressLabels, type IdentityAllocator, type LabelSet, podLabels, reservedLabels } from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
 import { type Address, type Endpoint, type Node, objectKey, type Pod, type Tables } from '../tables/index.ts'
 
@@ -67,8 +61,7 @@ export function planAddresses(facts: AddressFacts, references: References): Addr
     claimAddress(address, reservedLabels('host'), `node ${facts.ownNode.name}`, { isHost: true })
   for (const node of facts.nodes)
     if (node.name !== facts.ownNode.name)
-      for (const address of node.addresses)
-        claimAddress(address, reservedLabels('remote-node'), `node ${node.name}`)
+      for (const address of node.addresses) claimAddress(address, reservedLabels('remote-node'), `node ${node.name}`)
   for (const { pod, addresses } of podsWithAddresses(facts))
     for (const address of addresses)
       claimAddress(address, baseLabels(pod, facts, references), `pod ${objectKey(pod)}`, { pod })

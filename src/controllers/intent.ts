@@ -6,9 +6,9 @@ import { protocolNumber } from '../labels/index.ts'
 import {
   apiGroup,
   type ManifestObject,
+  type Problem as ManifestProblem,
   namespaceOf,
   objectName,
-  type Problem as ManifestProblem,
   problemOf,
   readNamespace,
   readNode,
@@ -17,7 +17,15 @@ import {
 } from '../manifests/index.ts'
 import { readPolicy } from '../policy/index.ts'
 import type { Transaction } from '../state/index.ts'
-import { type Namespace, type Node, objectKey, type Pod, type Policy, type Problem, type Tables } from '../tables/index.ts'
+import {
+  type Namespace,
+  type Node,
+  objectKey,
+  type Pod,
+  type Policy,
+  type Problem,
+  type Tables,
+} from '../tables/index.ts'
 
 /** A row for one of the intent tables. */
 type IntentRow =

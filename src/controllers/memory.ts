@@ -34,7 +34,7 @@ const FIXED_RULE_NUMBERS: ReadonlyMap<RuleKey, number> = new Map([
 const FIRST_RULE_NUMBER = 16
 const LAST_NUMBER = 2 ** 32 - 1
 
-/** Gives a number to each key, the same one for ever. */
+/** Gives a number to each key, the same one until it is forgotten, and none twice. */
 export class StableNumbers {
   readonly #kind: string
   readonly #memory: Memory
@@ -51,6 +51,8 @@ export class StableNumbers {
       this.#numbers.set(key, number)
       this.#next = Math.max(this.#next, number + 1)
     }
+    const highest = memory.entries(HIGHEST).get(kind)
+    if (typeof highest === 'number') this.#next = Math.max(this.#next, highest + 1)
   }
 
   of(key: string): number {
@@ -62,9 +64,19 @@ export class StableNumbers {
     this.#numbers.set(key, number)
     return number
   }
+
+  /** Lets go of a key; its number is not given again. */
+  forget(key: string | undefined): void {
+    if (key === undefined || !this.#numbers.delete(key)) return
+    this.#memory.set(HIGHEST, this.#kind, this.#next - 1)
+    this.#memory.delete(this.#kind, key)
+  }
 }
 
-export function ruleNumbers(memory: Memory): { of(key: RuleKey): number } {
+/** Kind of the fact that tells the highest number ever given, by kind. */
+const HIGHEST = 'highest-number'
+
+export function ruleNumbers(memory: Memory): Pick<StableNumbers, 'of' | 'forget'> {
   const numbers = new StableNumbers('rule', memory, FIRST_RULE_NUMBER)
-  return { of: key => FIXED_RULE_NUMBERS.get(key) ?? numbers.of(key) }
+  return { of: key => FIXED_RULE_NUMBERS.get(key) ?? numbers.of(key), forget: key => numbers.forget(key) }
 }

@@ -16,7 +16,7 @@ import {
   type Rule,
   type RuleKey,
 } from '../policy/index.ts'
-import { waitForAny } from '../state/index.ts'
+import { type Clock, systemClock, waitForAny } from '../state/index.ts'
 import {
   type Endpoint,
   type EndpointEntry,
@@ -28,6 +28,7 @@ import {
   type Tables,
 } from '../tables/index.ts'
 import { type AddressFacts, addressFacts, baseLabels, IdentityHolder, planAddresses } from './identities.ts'
+import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
 
 export type PolicyControllerOptions = {
@@ -36,8 +37,7 @@ export type PolicyControllerOptions = {
   readonly allocator: IdentityAllocator
   readonly memory: Memory
   readonly ownNode: AddressFacts['ownNode']
-  /** How long a policy map that no endpoint uses any more is kept, so that it is not taken from under a packet. */
-  readonly lingerMs?: number
+  readonly clock?: Clock
   /** Called once, after the first result was written. */
   readonly onFirstResult?: () => void
 }
@@ -46,6 +46,15 @@ export type PolicyControllerOptions = {
 type Subject = { readonly key: string; readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
 
 const FIRST_POLICY_ID = 1
+
+/**
+ * How long an identity and a policy map that nobody has any more stay known. Policy maps are written before the entries
+ * that lead to them, so at a change packets meet new policies with old identities for a moment.
+ */
+const LINGER_MS = 5_000
+
+/** How long the text of a rule that no map has any more is kept: longer than a tracked connection can carry its number. */
+const RULE_LINGER_MS = 3 * 60 * 60_000
 
 export class PolicyController {
   readonly #options: PolicyControllerOptions
@@ -58,13 +67,22 @@ export class PolicyController {
   #identityLabels: ReadonlyMap<number, LabelSet> = new Map()
   /** Entries with numbers, by content. */
   readonly #numbered = new Map<string, readonly NumberedEntry[]>()
-  /** When a policy map was last used, by id. */
-  readonly #lastUsedMs = new Map<number, number>()
+  readonly #clock: Clock
+  readonly #identityLinger: Linger<number>
+  readonly #mapLinger: Linger<number>
+  readonly #ruleLinger: Linger<number>
+  /** Whether something will have to be taken away when its time has ended. */
+  #isLingering = false
   /** Labels and ports of pods that are gone from the API while their containers still run. */
   readonly #lastSubject = new Map<string, Subject>()
 
   constructor(options: PolicyControllerOptions) {
     this.#options = options
+    this.#clock = options.clock ?? systemClock
+    const now = () => this.#clock.nowMs()
+    this.#identityLinger = new Linger(LINGER_MS, now)
+    this.#mapLinger = new Linger(LINGER_MS, now)
+    this.#ruleLinger = new Linger(RULE_LINGER_MS, now)
     this.#identities = new IdentityHolder(options.allocator)
     this.#rules = ruleNumbers(options.memory)
     this.#policyIds = new StableNumbers('policy-map', options.memory, FIRST_POLICY_ID)
@@ -74,8 +92,8 @@ export class PolicyController {
     const { pods, namespaces, nodes, policies, endpoints, ...desired } = this.#options.tables
     const inputs = [pods, namespaces, nodes, policies, endpoints]
     for (const table of inputs) if (!(await table.whenInitialized(signal))) return
-    const initialized = [desired.identities, desired.addresses, desired.policyMaps, desired.endpointEntries].map(table =>
-      table.registerInitializer('policy controller'),
+    const initialized = [desired.identities, desired.addresses, desired.policyMaps, desired.endpointEntries].map(
+      table => table.registerInitializer('policy controller'),
     )
     const watchers = inputs.map(table => table.watch())
     try {
@@ -116,7 +134,7 @@ export class PolicyController {
       tx.replace(tables.addresses, addresses)
       tx.replace(tables.policyMaps, maps)
       tx.replace(tables.endpointEntries, entries)
-      for (const rule of this.#ruleRows(maps)) tx.put(tables.rules, rule)
+      tx.replace(tables.rules, this.#ruleRows(maps))
       tx.replace(tables.problems, plan.conflicts.map(conflictProblem), { index: 'file', key: CONFLICT_FILE })
     })
     release()
@@ -143,8 +161,14 @@ export class PolicyController {
     const { repository } = this.#options
     for (const [number, labels] of identities)
       if (this.#identityLabels.get(number)?.key !== labels.key) repository.setIdentity(number, labels)
-    for (const number of this.#identityLabels.keys()) if (!identities.has(number)) repository.deleteIdentity(number)
-    this.#identityLabels = identities
+    const { lingering, ended } = this.#identityLinger.update(identities.keys())
+    for (const number of ended) repository.deleteIdentity(number)
+    this.#isLingering = lingering.length > 0
+    const kept = lingering.flatMap(number => {
+      const labels = this.#identityLabels.get(number)
+      return labels ? [[number, labels] as const] : []
+    })
+    this.#identityLabels = new Map([...identities, ...kept])
   }
 
   /** Subject of each endpoint, by container id. An endpoint whose pod was never seen has none, and gets no packet. */
@@ -168,20 +192,19 @@ export class PolicyController {
 
   /** Maps of all subjects in use, and of those that were until a moment ago. */
   #policyMaps(subjects: Iterable<Subject>): PolicyMap[] {
-    const { tables, repository, lingerMs = 5000 } = this.#options
+    const { tables, repository } = this.#options
     const maps = new Map<number, PolicyMap>()
-    const nowMs = performance.now()
     for (const subject of subjects) {
       const id = this.#policyIds.of(subject.key)
-      if (maps.has(id)) continue
-      maps.set(id, this.#policyMap(id, subject, repository.resolve(subject)))
-      this.#lastUsedMs.set(id, nowMs)
+      if (!maps.has(id)) maps.set(id, this.#policyMap(id, subject, repository.resolve(subject)))
     }
-    for (const map of tables.policyMaps.all()) {
-      if (maps.has(map.id)) continue
-      if (nowMs - (this.#lastUsedMs.get(map.id) ?? 0) < lingerMs) maps.set(map.id, map)
-      else this.#lastUsedMs.delete(map.id)
+    const { lingering, ended } = this.#mapLinger.update(maps.keys())
+    for (const id of lingering) {
+      const map = tables.policyMaps.get(String(id))
+      if (map) maps.set(id, map)
     }
+    for (const id of ended) this.#policyIds.forget(tables.policyMaps.get(String(id))?.subject)
+    this.#isLingering ||= lingering.length > 0
     this.#forgetUnused(maps.values())
     return [...maps.values()]
   }
@@ -200,18 +223,28 @@ export class PolicyController {
     for (const key of this.#numbered.keys()) if (!used.has(key)) this.#numbered.delete(key)
   }
 
-  /** Rules that today's maps carry. Rows of earlier ones stay: events may still carry their numbers. */
-  *#ruleRows(maps: readonly PolicyMap[]): Generator<NumberedRule> {
-    const { repository } = this.#options
-    const keys = new Set<RuleKey>(maps.flatMap(map => map.entries.map(entry => entry.key)))
-    for (const key of keys) yield { number: this.#rules.of(key), key, text: ruleText(key, repository.rule(key)) }
+  /** Rules that today's maps carry, and those that events may still carry. */
+  #ruleRows(maps: readonly PolicyMap[]): NumberedRule[] {
+    const { repository, tables } = this.#options
+    const rows = new Map<number, NumberedRule>()
+    for (const entry of maps.flatMap(map => map.entries)) {
+      if (rows.has(entry.rule)) continue
+      const old = tables.rules.get(String(entry.rule))
+      const text = ruleText(entry.key, repository.rule(entry.key)) ?? old?.text ?? entry.key
+      rows.set(entry.rule, { number: entry.rule, key: entry.key, text })
+    }
+    const { lingering, ended } = this.#ruleLinger.update(rows.keys())
+    for (const number of ended) this.#rules.forget(tables.rules.get(String(number))?.key)
+    const kept = lingering.flatMap(number => tables.rules.get(String(number)) ?? [])
+    return [...rows.values(), ...kept]
   }
 
+  /** Until an input changes or, where something lingers, its time may have ended. */
   async #waitForWork(watchers: Parameters<typeof waitForAny>[0], signal: AbortSignal): Promise<boolean> {
-    const { tables, lingerMs = 5000 } = this.#options
-    const lingering = tables.policyMaps.size > tables.endpoints.size
-    if (!lingering) return waitForAny(watchers, signal)
-    await waitForAny(watchers, AbortSignal.any([signal, AbortSignal.timeout(lingerMs)]))
+    const ended = new AbortController()
+    const cancel = this.#isLingering ? this.#clock.setTimer(LINGER_MS, () => ended.abort()) : () => undefined
+    await waitForAny(watchers, AbortSignal.any([signal, ended.signal]))
+    cancel()
     return !signal.aborted
   }
 }
@@ -221,11 +254,7 @@ function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject 
   return { key: [labelTexts(labels).join(' '), ...ports].join(' '), labels, namedPorts }
 }
 
-function endpointEntries(
-  endpoint: Endpoint,
-  policy: number,
-  identityOf: ReadonlyMap<string, number>,
-): EndpointEntry[] {
+function endpointEntries(endpoint: Endpoint, policy: number, identityOf: ReadonlyMap<string, number>): EndpointEntry[] {
   const { id, ifindex, mac, containerId } = endpoint
   return endpoint.addresses.flatMap(address => {
     const identity = identityOf.get(`${address}/${address.includes(':') ? 128 : 32}`)
@@ -233,10 +262,10 @@ function endpointEntries(
   })
 }
 
-function ruleText(key: RuleKey, rule: Rule | undefined): string {
+function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
   if (key === DEFAULT_DENY) return 'default deny'
-  if (!rule) return key
+  if (!rule) return undefined
   const { policy, path, origin } = rule
   const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
   const place = origin.file ? ` (${origin.file}:${origin.line})` : ''
