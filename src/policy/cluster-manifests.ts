@@ -126,7 +126,10 @@ class Reading {
       specs.some(({ rules }) => rules.some(({ peers }) => peers !== 'any' && peers.some(peer => peer.kind === 'cidr'))),
     )
     if (!first || !namesBlocks) return
-    const others = assumed.length === 1 ? '' : ` (like ${assumed.length - 1} more pods)`
+    const others =
+      assumed.length === 1
+        ? ''
+        : ` (nor ${assumed.length === 2 ? 'has one more pod' : `have ${assumed.length - 1} more pods`})`
     const pools = ASSUMED_POOLS.map(({ text }) => text).join(' and ')
     const message = `has no address in its status${others}; one of ${pools} is assumed, and policies with ipBlock judge by it`
     this.#problems.push(problemOf(first.object, 'warning', ['status', 'podIP'], message))

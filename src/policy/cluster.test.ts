@@ -284,7 +284,7 @@ test("pods without an address are given one of the sandbox's pools; it is told w
   const { problems } = read(yaml + policy('p', '{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}'))
   assert.match(
     problems.map(formatProblem).join('\n'),
-    /^cluster\.yaml:7:\d+: warning: Pod shop\/a: status\.podIP: has no address in its status \(like 1 more pods\)/,
+    /^cluster\.yaml:7:\d+: warning: Pod shop\/a: status\.podIP: has no address in its status \(nor has one more pod\)/,
   )
 })
 
