@@ -14,6 +14,7 @@ import readline from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const ECHO_TIMEOUT_MS = 10_000
+const LISTEN_TIMEOUT_MS = 20_000
 const PAUSE_MS = 2
 
 const [home, mode, address = '', port = '', number = ''] = process.argv.slice(2)
@@ -36,10 +37,19 @@ async function hold(count: number): Promise<void> {
   }
 }
 
+/** A pod runs a moment before its program listens: until then a connection is refused. */
 async function open(): Promise<net.Socket> {
-  const socket = net.connect(Number(port), address).setEncoding('utf8')
-  await once(socket, 'connect')
-  return socket
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS
+  for (;;) {
+    const socket = net.connect(Number(port), address).setEncoding('utf8')
+    try {
+      await once(socket, 'connect')
+      return socket
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED' || performance.now() > deadline) throw error
+      await sleep(PAUSE_MS)
+    }
+  }
 }
 
 async function echo(socket: net.Socket, line: string): Promise<void> {
