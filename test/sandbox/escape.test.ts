@@ -75,6 +75,7 @@ suite('no way out of a pod', { skip: NEEDS_ROOT }, () => {
     const sandbox = await startWithPod(context)
     const see = async (script: string) => (await runInPod(sandbox, 'x/a', ['sh', '-c', script])).stdout.trim()
     assert.match(await see('ls /proc | grep -c "^[0-9]"'), /^[1-9]$/)
+    assert.equal(await see('tr "\\0" " " < /proc/1/cmdline | xargs'), 'pause')
     assert.equal(await see('ls /run'), 'sandbox')
     assert.equal(await see('ls -A /tmp'), '')
     assert.equal(await see('ls /sys/fs/cgroup /sys/fs/bpf | grep -v ":$"'), '')

@@ -32,11 +32,12 @@ static const struct {
 } network_settings[] = {
 	/* ping without CAP_NET_RAW, as container runtimes allow it */
 	{ "/proc/sys/net/ipv4/ping_group_range", "0 2147483647" },
-	/* A closed UDP port answers every datagram: a probe of many ports must not run into the rate limit. */
-	{ "/proc/sys/net/ipv4/icmp_ratelimit", "0" },
-	{ "/proc/sys/net/ipv4/icmp_msgs_per_sec", "1000000" },
-	{ "/proc/sys/net/ipv4/icmp_msgs_burst", "1000000" },
-	{ "/proc/sys/net/ipv6/icmp/ratelimit", "0" },
+	/*
+	 * A closed UDP port answers every datagram: a probe of many ports must not run into the limits
+	 * on ICMP errors, of which one is for the whole machine. "Port unreachable" is exempt from both.
+	 */
+	{ "/proc/sys/net/ipv4/icmp_ratemask", "0" },
+	{ "/proc/sys/net/ipv6/icmp/ratemask", "3-127" },
 	/* Addresses come from the agent only. */
 	{ "/proc/sys/net/ipv6/conf/all/accept_ra", "0" },
 	{ "/proc/sys/net/ipv6/conf/default/accept_ra", "0" },
@@ -49,9 +50,7 @@ static void set_network(void)
 		int fd = open(network_settings[i].path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		/* icmp_msgs_* belong to the whole machine before Linux 6.14 and cannot be written from here: fine. */
-		if (write(fd, network_settings[i].value, strlen(network_settings[i].value)) < 0 &&
-		    errno != EPERM && errno != EINVAL)
+		if (write(fd, network_settings[i].value, strlen(network_settings[i].value)) < 0)
 			fail("set %s: %s", network_settings[i].path, strerror(errno));
 		close(fd);
 	}
@@ -66,8 +65,19 @@ static void close_standard_streams(void)
 	close_range(3, ~0U, 0);
 }
 
+/* What ps(1) shows in the pod: nothing of the host's paths. The program's own name stands before the sub-command's. */
+static void hide_arguments(char **argv)
+{
+	char *begin = argv[-1], *end = begin;
+
+	for (char **argument = argv; *argument; argument++)
+		end = *argument + strlen(*argument);
+	memset(begin, 0, (size_t)(end - begin));
+	strncpy(begin, "pause", (size_t)(end - begin));
+}
+
 /* Process 1 of the pod: adopts and buries orphans until it is killed. */
-static void be_first_process(const struct pod_root *root)
+static void be_first_process(const struct pod_root *root, char **argv)
 {
 	sigset_t children;
 	int signal_number;
@@ -77,6 +87,7 @@ static void be_first_process(const struct pod_root *root)
 	setsid();
 	set_network();
 	prepare_root(root);
+	hide_arguments(argv);
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &children, NULL);
@@ -91,7 +102,7 @@ static void be_first_process(const struct pod_root *root)
 	}
 }
 
-static pid_t start_first_process(const struct pod_root *root)
+static pid_t start_first_process(const struct pod_root *root, char **argv)
 {
 	struct clone_args arguments = {
 		.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
@@ -103,7 +114,7 @@ static pid_t start_first_process(const struct pod_root *root)
 	if (pid < 0)
 		fail("make the pod's namespaces: %s", strerror(errno));
 	if (pid == 0)
-		be_first_process(root);
+		be_first_process(root, argv);
 	return pid;
 }
 
@@ -130,9 +141,10 @@ static int guard(pid_t first)
 	}
 }
 
-static void add_bind(struct pod_root *root, char *text)
+static void add_bind(struct pod_root *root, const char *argument)
 {
-	char *separator = strchr(text, ':');
+	char *text = strdup(argument);
+	char *separator = text ? strchr(text, ':') : NULL;
 
 	if (!separator || root->bind_count == BINDS_MAX)
 		fail("pause: --bind takes SOURCE:TARGET, at most %d times", BINDS_MAX);
@@ -168,7 +180,7 @@ int pause_pod(int argc, char **argv)
 		}
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pid_t first = start_first_process(&root);
+	pid_t first = start_first_process(&root, argv);
 	dprintf(DAEMON_FD, "pid %d\n", first);
 	return guard(first);
 }
