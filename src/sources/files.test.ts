@@ -131,6 +131,8 @@ test('new sub-folders, however deep, folders that go and folders that move are f
     await until('d in the replaced folder', () => sink.objects.has('Pod/default/d'))
     await until('no conflict', () => sink.problems.length === 0)
     assert.deepEqual(Object.keys(sink.state()).sort(), ['Pod/default/a', 'Pod/default/d'])
+    write('x/e.yaml', pod('e', '1'))
+    await until('e in the replaced folder', () => sink.objects.has('Pod/default/e'))
   })
 })
 
@@ -166,6 +168,11 @@ test('the same object in two files: the first stays, the problem names both, and
     const [problem] = sink.problems
     assert.equal(problem?.file, path.join(folder, 'a.yaml'))
     assert.match(problem.message, /declared at .*\/b\.yaml:1 already/)
+    write('c.yaml', pod('x', 'another'))
+    await until('two problems', () => sink.problems.length === 2)
+    fs.rmSync(path.join(folder, 'c.yaml'))
+    await until('one problem', () => sink.problems.length === 1)
+    assert.deepEqual(sink.log.filter(line => line === '+ Pod/default/x').length, 1)
     write('b.yaml', pod('x', 'third'))
     await until('the first file changed', () => sink.state()['Pod/default/x'] === 'third')
     fs.rmSync(path.join(folder, 'b.yaml'))

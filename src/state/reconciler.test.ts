@@ -52,6 +52,46 @@ test('only the row that failed is tried again, later each time, with what is des
   await world.end()
 })
 
+test('a row that changes while its retry comes due is written once, as it is now', async () => {
+  const world = setUp()
+  world.kernel.fault = (_operation, prefix) => (prefix === 'a' ? 'EBUSY' : undefined)
+  world.set({ a: 'old' })
+  world.deliver()
+  world.start()
+  await world.clock.advance(0)
+  const gate = Promise.withResolvers<void>()
+  world.kernel.gate = gate.promise
+  world.set({ a: 'old', b: 'x' })
+  await world.clock.advance(500)
+  world.set({ a: 'new', b: 'x' })
+  world.kernel.fault = () => undefined
+  world.kernel.calls.length = 0
+  gate.resolve()
+  await settle(world)
+  assert.deepEqual(world.kernel.calls, ['update a'])
+  assert.equal(world.kernel.routes.get('a'), 'new')
+  await world.end()
+})
+
+test('a row that changes during a full compare is no drift', async () => {
+  const world = setUp({ readable: true })
+  world.set({ a: 'x', b: 'x' })
+  world.deliver()
+  world.start()
+  await settle(world)
+  world.kernel.callFault = operation => {
+    if (operation === 'current') world.set({ a: 'y', b: 'x' })
+    return undefined
+  }
+  world.kernel.calls.length = 0
+  world.reconciler.refresh()
+  await settle(world)
+  assert.deepEqual(world.kernel.calls, ['current', 'prune a b', 'update a'])
+  assert.equal(world.reconciler.metrics.drifted, 0)
+  assert.equal(world.kernel.routes.get('a'), 'y')
+  await world.end()
+})
+
 test('back-off starts anew after a success, and jitter takes up to half of it', async () => {
   const world = setUp()
   let broken = true
