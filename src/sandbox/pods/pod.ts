@@ -12,6 +12,7 @@ import { PodSandbox } from './pod-sandbox.ts'
 
 const AGENT_BACKOFF = { firstMs: 50, maxMs: 2_000 } as const
 const RESTART_BACKOFF = { firstMs: 500, maxMs: 30_000, resetAfterMs: 60_000 } as const
+const AGENT_ADD_TIMEOUT_MS = 30_000
 const AGENT_DELETE_TIMEOUT_MS = 5_000
 
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Terminating'
@@ -152,7 +153,7 @@ export class Pod {
     let sandbox: PodSandbox | undefined
     try {
       sandbox = await PodSandbox.start({ pod, hostname, containerId, podsCgroup, podFiles })
-      const network = await this.#connect(sandbox, signal)
+      const network = await this.#connect(sandbox, signal, admitted)
       admitted()
       return network === undefined ? signal.aborted : await this.#runContainers(sandbox, network, signal)
     } finally {
@@ -163,7 +164,7 @@ export class Pod {
   }
 
   /** Asks the agent for the pod's network until it is there. @returns undefined when it is no longer wanted */
-  async #connect(sandbox: PodSandbox, signal: AbortSignal): Promise<Network | undefined> {
+  async #connect(sandbox: PodSandbox, signal: AbortSignal, onWait: () => void): Promise<Network | undefined> {
     const { namespace, name } = this.#manifest
     const backoff = new Backoff(AGENT_BACKOFF)
     const gone = new AbortController()
@@ -177,10 +178,13 @@ export class Pod {
     }
     do {
       try {
-        const { addresses } = await this.#host.agent.addEndpoint(request, either)
+        const answered = AbortSignal.any([either, AbortSignal.timeout(AGENT_ADD_TIMEOUT_MS)])
+        const { addresses } = await this.#host.agent.addEndpoint(request, answered)
         return { addresses }
       } catch (error) {
         if (!either.aborted) this.#waiting = { reason: 'NetworkNotReady', message: messageOf(error) }
+        // One that cannot be helped now must not hold up the others.
+        onWait()
       }
     } while (await pause(backoff.fail(), either))
     return undefined
