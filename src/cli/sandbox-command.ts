@@ -2,19 +2,21 @@
 
 import { Command, Option } from 'commander'
 import {
+  type Streams,
   sandboxDown,
   sandboxExec,
   sandboxLogs,
   sandboxProbe,
   sandboxStatus,
   sandboxUp,
-  type Streams,
 } from '../sandbox/commands.ts'
 import { type OutputFormat, outputOption, wholeNumber } from './output.ts'
 
 type Named = { readonly name: string }
 
 const streams: Streams = { stdout: process.stdout, stderr: process.stderr }
+
+const collect = (value: string, all: readonly string[]): string[] => [...all, value]
 
 /** A sub-command that works on one sandbox. */
 const on = (name: string, description: string): Command =>
@@ -26,9 +28,11 @@ export function sandboxCommand(): Command {
   return new Command('sandbox')
     .description('a cluster of network namespaces on this machine')
     .addCommand(
-      on('up', 'start it').action(async ({ name }: Named) => {
-        process.exitCode = await sandboxUp({ name }, streams)
-      }),
+      on('up', 'start it')
+        .option('--folder <path>', 'folder with manifests to follow too; may be given several times', collect, [])
+        .action(async ({ name, folder }: Named & { readonly folder: readonly string[] }) => {
+          process.exitCode = await sandboxUp({ name, folders: folder }, streams)
+        }),
     )
     .addCommand(
       on('down', 'remove it, and whatever is left of it').action(async ({ name }: Named) => {
@@ -71,10 +75,7 @@ export function sandboxCommand(): Command {
         .action(async (options: ProbeOptions) => {
           const { name, ports, output, timeout, tries } = options
           const family = options.family === '6' ? 6 : 4
-          process.exitCode = await sandboxProbe(
-            { name, ports, output, family, timeoutMs: timeout, tries },
-            streams,
-          )
+          process.exitCode = await sandboxProbe({ name, ports, output, family, timeoutMs: timeout, tries }, streams)
         }),
     )
 }
