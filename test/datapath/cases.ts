@@ -127,7 +127,7 @@ export function frameOf({ from, to, protocol, payload, ip, ethernet }: Packet, f
       destination: ethernet?.destination ?? (isPod(from) ? HOST_MAC : to.mac),
       type: family === 4 ? frames.ETHERTYPE.ipv4 : frames.ETHERTYPE.ipv6,
     },
-    frames.ip(ends, number, payload(ends, family)),
+    frames.ip(family, ends, number, payload(ends, family)),
   )
 }
 

@@ -56,11 +56,9 @@ export const padding = (kind: number, units = 1): Extension => ({
   body: bytes(units - 1, 1, units * 8 - 4, new Uint8Array(units * 8 - 4)),
 })
 
-/** IPv4 or IPv6, by the addresses: 16 bytes, IPv4 mapped. */
-export function ip(fields: IpFields, protocol: number, payload: Uint8Array): Uint8Array {
-  return isMapped(fields.source) && fields.version !== 6
-    ? ipv4(fields, protocol, payload)
-    : ipv6(fields, protocol, payload)
+/** Addresses are 16 bytes, IPv4 mapped. */
+export function ip(family: 4 | 6, fields: IpFields, protocol: number, payload: Uint8Array): Uint8Array {
+  return family === 4 ? ipv4(fields, protocol, payload) : ipv6(fields, protocol, payload)
 }
 
 function ipv4(fields: IpFields, protocol: number, payload: Uint8Array): Uint8Array {

@@ -142,6 +142,7 @@ function discovery(message: Message): Uint8Array {
       type: ETHERTYPE.ipv6,
     },
     ipPacket(
+      6,
       { ...ends, timeToLive: 255, ...message.ip },
       PROTOCOL.icmpv6,
       icmp(ends, message.type, message.code ?? 0, body),
@@ -327,7 +328,7 @@ test('IPv6 discovery: the answer, byte by byte', { skip: needsRoot }, () => {
     const body = bytes(0x60, 0, 0, 0, ends.source, 2, 1, HOST_MAC)
     const want = ethernet(
       { source: HOST_MAC, destination: A.mac, type: ETHERTYPE.ipv6 },
-      ipPacket({ ...ends, timeToLive: 255 }, PROTOCOL.icmpv6, icmp(ends, TYPE.advertisement, 0, body)),
+      ipPacket(6, { ...ends, timeToLive: 255 }, PROTOCOL.icmpv6, icmp(ends, TYPE.advertisement, 0, body)),
     )
     assert.deepEqual([...frame], [...want])
   }

@@ -1,0 +1,60 @@
+// The program in the kernel against the predictor, on random policies and random
+// sequences of packets: verdict, reason, rules, event, the frame that leaves and the
+// connection's entry must agree. Another seed for every run; AXONEME_SEED repeats one,
+// AXONEME_PACKETS sets how many packets are sent.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { DropReason } from '../../src/maps/index.ts'
+import { needsRoot, PODS, TestNode } from './node.ts'
+import { type Exchange, nextPacket, Random, randomPolicy, randomSent } from './random.ts'
+
+const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 48))
+const wanted = Number(process.env['AXONEME_PACKETS'] ?? 120_000)
+/** Packets under one set of policies, before the maps are emptied. */
+const ROUND = 400
+
+test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { skip: needsRoot }, t => {
+  const random = new Random(seed)
+  using node = new TestNode()
+  const reasons = new Map<DropReason, number>()
+  const reports = new Map<string, number>()
+  const count = <Key>(map: Map<Key, number>, key: Key): void => void map.set(key, (map.get(key) ?? 0) + 1)
+  let sent = 0
+  try {
+    node.inside(() => {
+      while (sent < wanted) {
+        startRound(node, random)
+        const recent: Exchange[] = []
+        for (let index = 0; index < ROUND; index++, sent++) {
+          if (random.oneIn(60)) node.raiseRevision()
+          const { packet, family } = nextPacket(random, recent)
+          const { prediction } = node.send(randomSent(random, packet, family))
+          count(reasons, prediction.reason)
+          count(reports, prediction.report ?? 'none')
+        }
+      }
+    })
+  } catch (error) {
+    if (error instanceof Error) error.message = `packet ${sent} of seed ${seed}: ${error.message}`
+    throw error
+  }
+  t.diagnostic(`seed ${seed}: ${sent} packets; ${summary(reasons)}; events: ${summary(reports)}`)
+  // Random input that is all dropped at the door would prove nothing.
+  assert.ok((reasons.get('NONE') ?? 0) > sent / 5, 'at least a fifth of the packets passes')
+  for (const reason of ['POLICY_DENIED', 'POLICY_DENY', 'INVALID_PACKET', 'FRAGMENT_NOT_FOUND'] as const)
+    assert.ok((reasons.get(reason) ?? 0) > 0, `some are dropped for ${reason}`)
+})
+
+function startRound(node: TestNode, random: Random): void {
+  node.reset(Object.fromEntries(PODS.filter(() => !random.oneIn(3)).map(pod => [pod.name, randomPolicy(random)])))
+  if (random.oneIn(2)) node.setIpcache('198.51.100.0/24', 2000)
+  if (random.oneIn(2)) node.setIpcache('2001:db8::/64', 2001)
+  if (random.oneIn(20)) node.removePolicy(random.pick(PODS).policy)
+}
+
+const summary = (counts: ReadonlyMap<string, number>): string =>
+  [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, number]) => `${name} ${number}`)
+    .join(', ')
