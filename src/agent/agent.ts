@@ -65,7 +65,12 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   // Reconcilers: the only writers of the kernel. Each change of what packets are judged by raises the revision.
   const onChanged = revisionRaiser(datapath)
   const common = { database: tables.database, onFailure: (failure: ReconcileFailure) => logFailure(log, failure) }
-  using network = new PodNetwork({ node, hostMac: HOST_MAC, mtu: configuration.mtu, nodeAddresses: configuration.nodeAddresses })
+  using network = new PodNetwork({
+    node,
+    hostMac: HOST_MAC,
+    mtu: configuration.mtu,
+    nodeAddresses: configuration.nodeAddresses,
+  })
   const attacher = attacherFor(datapath, node)
   const policyMaps = new Reconciler({
     ...common,
@@ -85,11 +90,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       ...common,
       name: 'addresses',
       table: tables.addresses,
-      operations: ipcacheOperations(
-        datapath.maps.ipcache,
-        datapath.schema.ipcacheFlags.number.HOST,
-        afterPolicyMaps,
-      ),
+      operations: ipcacheOperations(datapath.maps.ipcache, datapath.schema.ipcacheFlags.number.HOST, afterPolicyMaps),
     }),
     'endpoint-entries': new Reconciler({
       ...common,
@@ -115,7 +116,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     ownNode: { name: configuration.node, addresses: configuration.nodeAddresses },
     onFirstResult: () => allocator.releaseUnclaimed(),
   })
-  const intent = new IntentController(tables, 'files')
+  const intent = new IntentController(tables, 'files', journal)
   const endpoints = new Endpoints({
     tables,
     memory: journal,
@@ -145,16 +146,19 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     }),
   )
 
+  async function becomeReady(): Promise<void> {
+    if (!(await tables.endpointEntries.whenInitialized(signal))) return
+    await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
+    readyAfterMs = Date.now() - startedAtMs
+    log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')
+  }
+
   const tasks = [
     new FileSource(configuration.objects).run(intent, signal),
     policies.run(signal),
     ...Object.values(reconcilers).map(reconciler => reconciler.run(signal)),
     observer.run(signal),
-    tables.endpointEntries.whenInitialized(signal).then(async () => {
-      await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
-      readyAfterMs = Date.now() - startedAtMs
-      log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')
-    }),
+    becomeReady(),
   ]
   try {
     await Promise.all(tasks)

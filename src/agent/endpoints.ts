@@ -62,7 +62,11 @@ export class Endpoints {
     if (inode === undefined)
       throw new ApiError(400, 'NO_NAMESPACE', `${request.netns} is not a network namespace that can be opened`)
     if (existing && existing.networkNamespaceInode !== inode)
-      throw new ApiError(409, 'CONTAINER_EXISTS', `container ${request.containerId} has an endpoint in another namespace`)
+      throw new ApiError(
+        409,
+        'CONTAINER_EXISTS',
+        `container ${request.containerId} has an endpoint in another namespace`,
+      )
 
     const pod = await this.#whenPod(request, signal)
     const endpoint = existing ?? this.#create(request, pod, inode)

@@ -1,13 +1,8 @@
 // Identity numbers that mean the same after a restart: every new number is written to
 // the journal before anybody sees it.
 
-import {
-  type IdentityAllocator,
-  type LabelSet,
-  LocalIdentityAllocator,
-  parseLabelSet,
-} from '../labels/index.ts'
 import type { Memory } from '../controllers/index.ts'
+import { type IdentityAllocator, type LabelSet, LocalIdentityAllocator, parseLabelSet } from '../labels/index.ts'
 
 const JOURNAL_KIND = 'identity'
 

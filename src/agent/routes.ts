@@ -2,12 +2,20 @@
 // go to endpoints.ts. Nothing here changes state by itself.
 
 import os from 'node:os'
-import { ApiError, type AgentStatus, type DropCount, endpointRequest, type MapInfo, type ProgramInfo, type ReconcilerState, type Route } from '../api/index.ts'
-import type { Datapath } from '../maps/index.ts'
+import {
+  type AgentStatus,
+  ApiError,
+  type DropCount,
+  endpointRequest,
+  type MapInfo,
+  type ProgramInfo,
+  type ReconcilerState,
+  type Route,
+} from '../api/index.ts'
+import type { Datapath, FlowEvent } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
-import type { FlowObserver } from '../observe/observer.ts'
 import type { Flow } from '../observe/flow.ts'
-import type { FlowEvent } from '../maps/index.ts'
+import type { FlowObserver } from '../observe/observer.ts'
 import type { Reconciler } from '../state/index.ts'
 import type { Tables } from '../tables/index.ts'
 import type { Endpoints } from './endpoints.ts'
@@ -44,8 +52,7 @@ export function agentRoutes(options: RoutesOptions): Route[] {
     {
       method: 'GET',
       path: /\/v1\/tables/,
-      answer: () =>
-        tables.database.tables().map(({ name, size, initialized }) => ({ name, rows: size, initialized })),
+      answer: () => tables.database.tables().map(({ name, size, initialized }) => ({ name, rows: size, initialized })),
     },
     {
       method: 'GET',
@@ -123,9 +130,9 @@ function agentStatus(options: RoutesOptions): AgentStatus {
 }
 
 function reconcilerState(name: string, { status }: AnyReconciler): ReconcilerState {
-  const failed = status.by('kind', 'failed').flatMap(row =>
-    row.kind === 'failed' ? [{ key: row.key, error: row.error.message, attempts: row.attempts }] : [],
-  )
+  const failed = status
+    .by('kind', 'failed')
+    .flatMap(row => (row.kind === 'failed' ? [{ key: row.key, error: row.error.message, attempts: row.attempts }] : []))
   return { name, done: status.by('kind', 'done').length, pending: status.by('kind', 'pending').length, failed }
 }
 

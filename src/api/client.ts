@@ -77,7 +77,7 @@ export class AgentClient {
 
   /** Flows as the agent formats them; ends when the agent or the signal does. */
   async *flows<Flow>(query: Readonly<Record<string, string>>, signal?: AbortSignal): AsyncGenerator<Flow> {
-    const response = await this.#open('GET', `/v1/flows?${new URLSearchParams(query)}`, undefined, signal)
+    const response = await this.#open('GET', `/v1/flows?${new URLSearchParams(query).toString()}`, undefined, signal)
     if (response.statusCode !== 200) await failed(response)
     try {
       for await (const line of readline.createInterface({ input: response, crlfDelay: Infinity }))

@@ -4,7 +4,7 @@
 import { Command } from 'commander'
 import { pino } from 'pino'
 import { runAgent } from '../agent/agent.ts'
-import { agentConfiguration, type AgentOptions } from '../agent/configuration.ts'
+import { type AgentOptions, agentConfiguration } from '../agent/configuration.ts'
 import { wholeNumber } from './output.ts'
 import { VERSION } from './version.ts'
 

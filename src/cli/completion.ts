@@ -44,7 +44,9 @@ export function candidates(program: Command, words: readonly string[]): string[]
     if (next) command = next
     option = word.startsWith('-') ? word : undefined
   }
-  const choices = command.options.find(({ long, short }) => option !== undefined && [long, short].includes(option))?.argChoices
+  const choices = command.options.find(
+    ({ long, short }) => option !== undefined && [long, short].includes(option),
+  )?.argChoices
   const names = choices ?? [
     ...command.commands.map(candidate => candidate.name()).filter(name => !name.startsWith('__')),
     ...command.registeredArguments.flatMap(argument => argument.argChoices ?? []),

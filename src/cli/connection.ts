@@ -9,7 +9,9 @@ export type ConnectionOptions = { readonly socket?: string; readonly sandbox: st
 export function withConnection(command: Command): Command {
   return command
     .addOption(new Option('--socket <path>', "the agent's unix socket").env('AXONEME_SOCKET'))
-    .addOption(new Option('--sandbox <name>', 'the sandbox whose agent is meant').env('AXONEME_SANDBOX').default('default'))
+    .addOption(
+      new Option('--sandbox <name>', 'the sandbox whose agent is meant').env('AXONEME_SANDBOX').default('default'),
+    )
     .addOption(new Option('--node <name>', 'the node whose agent is meant').default('node1'))
 }
 

@@ -67,7 +67,10 @@ async function play(step: Step, signal: AbortSignal): Promise<number> {
 
   const { results } = await client.probe({ ports: STORY_PORTS, ...PROBE }, signal)
   const measured = new Map(results.map(cell => [`${cell.from} ${cell.to}:${cell.port}`, cell.verdict]))
-  const rows = step.attempts.map(attempt => ({ attempt, got: measured.get(`${attempt.from} ${attempt.to}`) ?? 'not measured' }))
+  const rows = step.attempts.map(attempt => ({
+    attempt,
+    got: measured.get(`${attempt.from} ${attempt.to}`) ?? 'not measured',
+  }))
   console.log(
     tableText(
       ['  TRIED', 'EXPECTED', 'HAPPENED', ''],
@@ -88,7 +91,9 @@ async function play(step: Step, signal: AbortSignal): Promise<number> {
 
 /** One line of the flow log for each denied attempt. */
 async function showDenials(attempts: readonly Attempt[]): Promise<void> {
-  const denied = new Map(attempts.filter(({ want }) => want === 'denied').map(({ from, to }) => [`${from} ${to}`, false]))
+  const denied = new Map(
+    attempts.filter(({ want }) => want === 'denied').map(({ from, to }) => [`${from} ${to}`, false]),
+  )
   const agent = new AgentClient(nodePaths(sandboxPaths(NAME), 'node1').agentSocket)
   for await (const flow of agent.flows<Flow>({ last: '4096' })) {
     const { source, destination } = flow

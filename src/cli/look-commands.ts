@@ -74,7 +74,9 @@ export async function printTable(name: string, options: LookOptions): Promise<vo
 }
 
 const tableObjects = ({ columns, rows }: PrintedTable): Record<string, string>[] =>
-  rows.map(row => Object.fromEntries(columns.map((column, i) => [column.toLowerCase().replaceAll(' ', '_'), row[i] ?? ''])))
+  rows.map(row =>
+    Object.fromEntries(columns.map((column, i) => [column.toLowerCase().replaceAll(' ', '_'), row[i] ?? ''])),
+  )
 
 export function bpfCommand(): Command {
   const command = new Command('bpf').description('what the agent has in the kernel')

@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import pc from 'picocolors'
-import { formatProblem, type ManifestObject, parseManifests, type Problem } from '../manifests/index.ts'
+import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
 
 export class ManifestError extends Error {
   override readonly name = 'ManifestError'
@@ -36,7 +36,8 @@ export function reportProblems(problems: readonly Problem[]): void {
   for (const problem of problems)
     console.error(problem.severity === 'error' ? pc.red(formatProblem(problem)) : pc.yellow(formatProblem(problem)))
   const errors = problems.filter(problem => problem.severity === 'error').length
-  if (errors > 0) throw new ManifestError(`${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was done`)
+  if (errors > 0)
+    throw new ManifestError(`${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was done`)
 }
 
 /** Manifest files of a folder and those below it, sorted; a file itself. */

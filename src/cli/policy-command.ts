@@ -2,11 +2,11 @@
 // whom by manifests alone.
 
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { parsePorts, type ReachPort, reach, readCluster } from '../policy/index.ts'
 import { withConnection } from './connection.ts'
 import { printTable } from './look-commands.ts'
 import { readManifests } from './manifest-files.ts'
-import { outputOption, print, type OutputFormat, tableText } from './output.ts'
-import { parsePorts, reach, readCluster, type ReachPort } from '../policy/index.ts'
+import { type OutputFormat, outputOption, print, tableText } from './output.ts'
 
 export function policyCommand(): Command {
   return new Command('policy')

@@ -26,6 +26,8 @@ import {
   type Problem,
   type Tables,
 } from '../tables/index.ts'
+import { LastGoodPolicies } from './last-good.ts'
+import type { Memory } from './memory.ts'
 
 /** A row for one of the intent tables. */
 type IntentRow =
@@ -92,10 +94,15 @@ export class IntentController {
   readonly #tables: Tables
   readonly #source: string
   readonly #markInitialized: (() => void)[]
+  readonly #lastGood: LastGoodPolicies
+  /** Keys of policies in force as they were before a restart, because they cannot be read now. */
+  readonly #restored = new Set<string>()
 
-  constructor(tables: Tables, source: string) {
+  /** @param memory keeps the last good version of each policy */
+  constructor(tables: Tables, source: string, memory: Memory) {
     this.#tables = tables
     this.#source = source
+    this.#lastGood = new LastGoodPolicies(memory)
     const { pods, namespaces, nodes, policies } = tables
     this.#markInitialized = [pods, namespaces, nodes, policies].map(table => table.registerInitializer(source))
   }
@@ -115,14 +122,44 @@ export class IntentController {
       for (const old of this.#tables.problems.all())
         if (old.id.startsWith(`${this.#source} `)) tx.delete(this.#tables.problems, old.id)
       for (const row of rows) tx.put(this.#tables.problems, row)
+      for (const key of this.#restored) this.#reviewRestored(tx, key)
     })
   }
 
   /** The source has delivered all that it had at its start. */
   initialized(): void {
-    this.#tables.database.write(() => {
+    this.#tables.database.write(tx => {
+      for (const [key, object] of this.#lastGood.entries()) {
+        if (this.#tables.policies.get(key)) continue
+        if (this.#isFaulty(object)) this.#restore(tx, key, object)
+        else this.#lastGood.drop(key)
+      }
       for (const mark of this.#markInitialized) mark()
     })
+  }
+
+  /** Whether the object, or the text that held it, has errors now: then it is not known to be gone. */
+  #isFaulty(object: ManifestObject): boolean {
+    const { problems } = this.#tables
+    const about = [...problems.by('object', objectName(object)), ...problems.by('file', object.origin.file)]
+    return about.some(problem => problem.severity === 'error')
+  }
+
+  #restore(tx: Transaction, key: string, object: ManifestObject): void {
+    const { value } = readIntent(object)
+    if (value?.table !== 'policies') return
+    tx.put(this.#tables.policies, value.row)
+    this.#restored.add(key)
+  }
+
+  /** A restored policy goes when its text can be read again and does not hold it. */
+  #reviewRestored(tx: Transaction, key: string): void {
+    const row = this.#tables.policies.get(key)
+    const kept = this.#lastGood.entries().find(([known]) => known === key)?.[1]
+    if (row && kept && this.#isFaulty(kept)) return
+    tx.delete(this.#tables.policies, key)
+    this.#restored.delete(key)
+    this.#lastGood.drop(key)
   }
 
   #put(tx: Transaction, object: ManifestObject): void {
@@ -141,9 +178,13 @@ export class IntentController {
       case 'nodes':
         tx.put(this.#tables.nodes, value.row)
         break
-      case 'policies':
+      case 'policies': {
         tx.put(this.#tables.policies, value.row)
+        const key = this.#tables.policies.spec.key(value.row)
+        this.#lastGood.keep(key, object)
+        this.#restored.delete(key)
         break
+      }
     }
   }
 
@@ -157,7 +198,11 @@ export class IntentController {
     if (kind === '/Pod') tx.delete(pods, objectKey({ namespace, name: own }))
     else if (kind === '/Namespace') tx.delete(namespaces, own)
     else if (kind === '/Node') tx.delete(nodes, own)
-    else tx.delete(policies, `${object.kind}/${objectKey({ namespace, name: own })}`)
+    else {
+      const key = `${object.kind}/${objectKey({ namespace, name: own })}`
+      tx.delete(policies, key)
+      this.#lastGood.drop(key)
+    }
   }
 }
 

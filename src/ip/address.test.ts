@@ -1,3 +1,5 @@
+// Tests of address.ts: what is an address, what is refused, and that text and bytes agree.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

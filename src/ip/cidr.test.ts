@@ -1,3 +1,5 @@
+// Tests of cidr.ts: prefixes, ranges, containment, and what is refused.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

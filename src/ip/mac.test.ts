@@ -1,3 +1,5 @@
+// Tests of mac.ts: text to bytes and back, and what is refused.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatMac, mac, parseMac } from './mac.ts'

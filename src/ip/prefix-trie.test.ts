@@ -1,3 +1,5 @@
+// Tests of prefix-trie.ts: the trie agrees with a plain list of prefixes.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

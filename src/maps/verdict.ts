@@ -50,11 +50,6 @@ type CounterEnums = {
 
 const DIRECTIONS = 4
 
-/** Index into `packet_counts`. */
-export function counterIndex(enums: CounterEnums, reason: DropReason, direction: TrafficDirection): number {
-  return enums.dropReason.number[reason] * DIRECTIONS + enums.trafficDirection.number[direction]
-}
-
 /** All counters that are not zero, summed over the CPUs. */
 export function readPacketCounters(
   enums: CounterEnums,

@@ -10,7 +10,6 @@ import type { Query, Request } from './netlink-socket.ts'
 import { attributes, type Codec, ipAddress, message, u8, u16, u32 } from './wire.ts'
 
 export const MAIN_TABLE = 254
-export const LOCAL_TABLE = 255
 
 const ROUTE_TYPE = { unicast: 1, local: 2, blackhole: 6, unreachable: 7, prohibit: 8, throw: 9 } as const
 export type RouteType = keyof typeof ROUTE_TYPE

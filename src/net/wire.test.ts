@@ -1,3 +1,5 @@
+// Tests of wire.ts: attributes and headers, both ways, and damaged messages.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

@@ -40,11 +40,6 @@ export function decode(bytes: Uint8Array): Decoded {
   return parse(bytes, ETHERNET)
 }
 
-/** Reads a packet without a link header: IPv4 or IPv6, by its version. */
-export function decodePacket(bytes: Uint8Array): Decoded {
-  return parse(bytes, (bytes[0] ?? 0) >> 4 === 6 ? IPV6 : IPV4)
-}
-
 /** The outermost layer of a kind, such as `layerOf(decoded, 'tcp')?.flags`. */
 export function layerOf<K extends DecodedLayer['kind']>(
   { layers }: Pick<Decoded, 'layers'>,

@@ -9,10 +9,9 @@ export {
   type DecodedHeader,
   type DecodedLayer,
   decode,
-  decodePacket,
   layerOf,
 } from './decode.ts'
-export { type Arp, arp, ETHER_TYPE, type Ethernet, ethernet, type Vlan, vlan } from './ethernet.ts'
+export { type Arp, arp, type Ethernet, ethernet, type Vlan, vlan } from './ethernet.ts'
 export { fragment } from './fragment.ts'
 export {
   frame,
@@ -25,8 +24,8 @@ export {
   payload,
   type Unparsed,
 } from './frame.ts'
-export { ICMPV4_TYPE, type Icmpv4, icmpv4 } from './icmpv4.ts'
-export { ICMPV6_TYPE, type Icmpv6, icmpv6 } from './icmpv6.ts'
+export { type Icmpv4, icmpv4 } from './icmpv4.ts'
+export { type Icmpv6, icmpv6 } from './icmpv6.ts'
 export { type Ipv4, ipv4 } from './ipv4.ts'
 export {
   type Ipv6,

@@ -1,3 +1,5 @@
+// Tests of frames: known bytes for each protocol, both ways.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

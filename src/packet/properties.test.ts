@@ -1,3 +1,5 @@
+// Properties of frames: what is built is read back; damage is never more than a typed error.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

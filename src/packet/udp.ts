@@ -1,4 +1,4 @@
-// UDP headers (RFC 768).
+// UDP datagrams (RFC 768): header and checksum, both ways.
 
 import { pack, Reader, u16, with16 } from './bytes.ts'
 import { type Addresses, transportChecksum } from './checksum.ts'

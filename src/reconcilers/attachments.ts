@@ -3,14 +3,7 @@
 // a program atomically, so that an upgrade loses no packet.
 
 import { attachTcx, DeviceGoneError, type Link, type PinDirectory, type Program } from '../bpf/index.ts'
-import {
-  addClsact,
-  deleteClsact,
-  type Namespace,
-  NetlinkSocket,
-  replaceFilter,
-  withNamespace,
-} from '../net/index.ts'
+import { addClsact, deleteClsact, type Namespace, NetlinkSocket, replaceFilter, withNamespace } from '../net/index.ts'
 
 export type Programs = { readonly fromPod: Program; readonly toPod: Program }
 

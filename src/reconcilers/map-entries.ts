@@ -4,7 +4,7 @@
 
 import type { BpfMap } from '../bpf/index.ts'
 import { cidr, formatIp, ip, mac } from '../ip/index.ts'
-import { type Endpoint as EndpointValue, type EndpointKey } from '../maps/endpoint.ts'
+import { type EndpointKey, type Endpoint as EndpointValue } from '../maps/endpoint.ts'
 import { type IpcacheEntry, type IpcacheKey, ipcacheKey } from '../maps/ipcache.ts'
 import type { Operations } from '../state/index.ts'
 import type { Address, EndpointEntry } from '../tables/index.ts'

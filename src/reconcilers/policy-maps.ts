@@ -42,19 +42,19 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
   /** Puts maps in force. They stay open until the kernel has let go of the old ones. */
   async function swap(batch: readonly Swap[]): Promise<void> {
     while (waiting.size >= MAX_WAITING) await Promise.race(waiting)
-    let settled = false
+    const progress = { settled: false }
     const call = target.outer
       .updateBatchAsync(batch.map(({ id, inner }) => [id, inner]))
       .then(() => undefined)
       .finally(() => {
-        settled = true
+        progress.settled = true
         waiting.delete(call)
         for (const { inner } of batch) inner.close()
       })
     waiting.add(call)
     const isInForce = ({ id, inner }: Swap) => target.outer.get(id) === inner.id
-    while (!settled && !batch.every(isInForce)) await nextTurn()
-    if (settled) await call
+    while (!progress.settled && !batch.every(isInForce)) await nextTurn()
+    if (progress.settled) await call
     else call.catch(() => undefined) // every element is in: what can still fail is nothing
   }
 

@@ -1,3 +1,5 @@
+// Links against the kernel: every verb, in namespaces of the test.
+
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,3 +1,5 @@
+// Network namespaces against the kernel: enter, return, create, delete.
+
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,3 +1,5 @@
+// Addresses, routes, rules and neighbours against the kernel.
+
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {

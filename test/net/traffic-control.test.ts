@@ -1,3 +1,5 @@
+// clsact and cls_bpf filters against the kernel.
+
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
