@@ -74,6 +74,17 @@ suite('pods', { skip: NEEDS_ROOT }, () => {
     sandbox.remove('early')
   })
 
+  test('pods that cannot get a network do not hold up the others', async () => {
+    const refused = Array.from({ length: 9 }, (_, index) => podManifest(`x/refused${index}`))
+    sandbox.apply('refused', ...refused)
+    await sandbox.until('x/refused0', pod => pod.reason === 'NetworkNotReady')
+    sandbox.apply('other', podManifest('x/other'))
+    await sandbox.untilReady('x/other')
+    sandbox.remove('refused')
+    sandbox.remove('other')
+    await sandbox.untilGone('x/refused8')
+  })
+
   test('a pod waits for an agent that is down', async () => {
     const agent = (await sandbox.client.status()).nodes[0]?.agent
     assert.ok(agent?.state === 'ready')

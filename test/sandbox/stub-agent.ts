@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import type { EndpointRequest } from '../../src/api/schema.ts'
 import { ApiError, serveApi } from '../../src/api/server.ts'
 import {
   addAddress,
@@ -39,12 +40,12 @@ const endpoints = new Map<string, Endpoint>(
 const socket = NetlinkSocket.open()
 const startedAt = new Date().toISOString()
 
-// A test makes this file to see what the sandbox does while an agent refuses every endpoint.
+// A pod whose name begins so never gets an endpoint. A test makes this file to see what the sandbox does while an agent refuses every endpoint.
 const refuses = (): boolean => fs.existsSync(path.join(path.dirname(values.socket), 'refuse'))
 
 function add(body: unknown): Endpoint {
-  const { containerId, netns, interface: name } = body as { containerId: string; netns: string; interface: string }
-  if (refuses()) throw new ApiError(503, 'NOT_READY', 'told to refuse')
+  const { containerId, netns, interface: name, pod: owner } = body as EndpointRequest
+  if (refuses() || owner.name.startsWith('refused')) throw new ApiError(503, 'NOT_READY', 'told to refuse')
   const id = Math.max(9, ...[...endpoints.values()].map(endpoint => endpoint.id)) + 1
   const index = FIRST_INDEX + id
   const addresses = [`10.244.0.${id}`, `fd00:10:244::${id.toString(16)}`]
