@@ -71,7 +71,8 @@ async function applyPods(cluster: TestCluster, pods: readonly Pod[], namespaces:
   )
   const keys = new Set(pods.map(pod => `${pod.ns}/${pod.name}`))
   await cluster.client.waitForPods(
-    running => running.length === keys.size && running.every(pod => keys.has(`${pod.namespace}/${pod.name}`) && pod.ready),
+    running =>
+      running.length === keys.size && running.every(pod => keys.has(`${pod.namespace}/${pod.name}`) && pod.ready),
     { timeoutMs: 30_000 },
   )
   await cluster.agent.settled()

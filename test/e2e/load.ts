@@ -49,7 +49,13 @@ export async function startLoad(t: TestContext, cluster: TestCluster, pod: strin
 }
 
 /** Connections that stay open. */
-export async function holdConnections(t: TestContext, cluster: TestCluster, from: string, to: readonly [string, number], count: number) {
+export async function holdConnections(
+  t: TestContext,
+  cluster: TestCluster,
+  from: string,
+  to: readonly [string, number],
+  count: number,
+) {
   const load = await startLoad(t, cluster, from, ['hold', to[0], String(to[1]), String(count)])
   const opened = await load.next()
   if (opened !== 'open') throw new Error(`connections from ${from}: ${opened}`)

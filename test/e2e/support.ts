@@ -2,11 +2,18 @@
 // files, and a way to wait until the agent has made them real, without guessing how
 // long that takes.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient } from '../../src/api/index.ts'
-import { nodePaths, type ProbeResult } from '../../src/sandbox/index.ts'
-import { defaultConfiguration, down, sandboxPaths, up } from '../../src/sandbox/index.ts'
+import {
+  defaultConfiguration,
+  down,
+  nodePaths,
+  type ProbeResult,
+  type SandboxConfiguration,
+  sandboxPaths,
+  up,
+} from '../../src/sandbox/index.ts'
 import { describeSandbox, type TestSandbox } from '../sandbox/support.ts'
 
 export const NEEDS_ROOT = process.getuid?.() === 0 ? false : 'makes namespaces and BPF programs: needs root'
@@ -20,11 +27,15 @@ export type TestCluster = TestSandbox & {
   readonly probe: (ports: string, family?: 4 | 6) => Promise<readonly ProbeResult[]>
 }
 
-/** A sandbox with an agent of this checkout, up until the test ends. */
-export async function startCluster(context: TestContext, name: string): Promise<TestCluster> {
+/** A sandbox with an agent of this checkout, up until the test ends. @param changes to the usual configuration */
+export async function startCluster(
+  context: TestContext,
+  name: string,
+  changes: Partial<SandboxConfiguration> = {},
+): Promise<TestCluster> {
   context.after(() => down(name))
   await down(name)
-  await up(defaultConfiguration(name))
+  await up({ ...defaultConfiguration(name), ...changes })
   return describeCluster(name)
 }
 
