@@ -159,6 +159,18 @@ const cases: Case[] = [
     ],
   },
   {
+    name: 'IPv6: one whose header does not fit into the packet',
+    families: [6],
+    policy,
+    steps: [
+      { send: first(udp(dns)), want: 'to pod' },
+      {
+        send: { ...later(udp(dns)), ip: { fragment: { id: 1, offset: 1000, more: false }, length: 7 } },
+        want: 'drop INVALID_PACKET',
+      },
+    ],
+  },
+  {
     name: 'a SYN in fragments is an attempt to open as any other',
     policy,
     steps: [

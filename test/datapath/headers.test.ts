@@ -51,6 +51,9 @@ const strictRoute = bytes(137, 7, 4, 198, 51, 100, 7, 0)
 /** Hides a source route's number inside another option. */
 const timestamp = bytes(68, 8, 5, 0, 131, 137, 131, 137)
 
+/** Fragment header of a whole packet. */
+const atomic: Extension = { kind: 44, body: bytes(0, 0, 0, 0, 0, 0, 9) }
+
 const options: Case[] = [
   { name: 'IPv4: router alert', families: [4], policy: webOnly, steps: readRight({ options: routerAlert }) },
   { name: 'IPv4: record route', families: [4], policy: webOnly, steps: readRight({ options: recordRoute }) },
@@ -120,6 +123,17 @@ const options: Case[] = [
     },
   },
   {
+    name: 'IP headers behind the end of the packet, where no transport header would miss them',
+    steps: family =>
+      (family === 4
+        ? [{ options: routerAlert, length: 23 }]
+        : [
+            { extensions: [padding(60)], length: 7 },
+            { extensions: [atomic], length: 7 },
+          ]
+      ).map(fields => ({ send: { ...udp(web, { ip: fields }), protocol: 253 }, want: 'drop INVALID_PACKET' as const })),
+  },
+  {
     name: 'ICMP of the other family',
     steps: family => [
       { send: { ...icmp(A, B, { 4: 8, 6: 128 }), protocol: family === 4 ? 58 : 1 }, want: 'drop UNKNOWN_L4' },
@@ -144,8 +158,6 @@ const routing = (type: number, segmentsLeft: number): Extension => ({
 const authentication: Extension = { kind: 51, body: bytes(4, new Uint8Array(22)) }
 const hopByHop = padding(0)
 const destination = padding(60, 3)
-/** Fragment header of a whole packet. */
-const atomic: Extension = { kind: 44, body: bytes(0, 0, 0, 0, 0, 0, 9) }
 const times = (count: number, header: Extension): Extension[] => Array.from({ length: count }, () => header)
 
 const extensions: Case[] = [

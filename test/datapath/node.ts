@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before } from 'node:test'
 import { type ObjectSpec, RingBuffer } from '../../src/bpf/index.ts'
-import { cidr, ip, mac } from '../../src/ip/index.ts'
+import { cidr, formatMac, ip, mac } from '../../src/ip/index.ts'
 import {
   type Datapath,
   type DatapathConstants,
@@ -86,6 +86,8 @@ export type NodeOptions = {
   readonly object?: ObjectSpec
   readonly constants?: DatapathConstants
   readonly sizes?: Partial<Readonly<Record<MapName, number>>>
+  /** Where the other end of a party's device is; beside it unless given. */
+  readonly peerNamespace?: (party: Party) => Namespace | undefined
 }
 
 const pod = (name: string, id: number): Pod => ({
@@ -116,7 +118,7 @@ export class TestNode implements Disposable {
   readonly datapath: Datapath
   readonly memory: MemoryDatapath
   readonly world: World
-  readonly #namespace: Namespace
+  readonly namespace: Namespace
   readonly #events: RingBuffer
   #inside = false
 
@@ -128,13 +130,18 @@ export class TestNode implements Disposable {
     this.world = worldOf(this.memory, HOST_MAC, constants)
     this.datapath = loadDatapath({ object, hostMac: HOST_MAC, constants, sizes })
     this.#events = RingBuffer.open(this.datapath.maps.events)
-    this.#namespace = createNamespace()
-    using netlink = NetlinkSocket.open({ namespace: this.#namespace })
-    for (const [name, index] of [
-      ['uplink', UPLINK] as const,
-      ...PODS.map(({ name, ifindex }) => [name, ifindex] as const),
-    ])
-      netlink.run(createLink({ kind: 'veth', name: `${name}-host`, index, peer: { name: `${name}-peer` } }))
+    this.namespace = createNamespace()
+    using netlink = NetlinkSocket.open({ namespace: this.namespace })
+    const ends = [{ party: OUTSIDE, index: UPLINK }, ...PODS.map(pod => ({ party: pod, index: pod.ifindex }))]
+    for (const { party, index } of ends) {
+      const namespace = options.peerNamespace?.(party)
+      const peer = {
+        name: namespace ? 'eth0' : `${party.name}-peer`,
+        mac: formatMac(party.mac),
+        ...(namespace ? { namespace } : {}),
+      }
+      netlink.run(createLink({ kind: 'veth', name: party.name, index, mac: formatMac(HOST_MAC), peer }))
+    }
     this.reset()
   }
 
@@ -216,7 +223,7 @@ export class TestNode implements Disposable {
     this.#inside = true
     let result: Result | undefined
     try {
-      withNamespace(this.#namespace, () => {
+      withNamespace(this.namespace, () => {
         result = run()
       })
       return result as Result
@@ -252,7 +259,7 @@ export class TestNode implements Disposable {
   [Symbol.dispose](): void {
     this.#events.close()
     this.datapath.close()
-    this.#namespace.close()
+    this.namespace.close()
   }
 }
 
