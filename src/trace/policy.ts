@@ -75,9 +75,10 @@ export function isHostAddress(world: World, address: Uint8Array): boolean {
 
 /** The node's address on a packet that the node did not make stands for somebody outside, translated. */
 export function outsiderIdentity(world: World, address: Uint8Array, fromHost: boolean): number {
-  const { WORLD_IPV4, WORLD_IPV6 } = world.schema.reservedIdentity.number
-  if (!fromHost && isHostAddress(world, address)) return isMapped(address) ? WORLD_IPV4 : WORLD_IPV6
-  return entryOf(world, address)?.identity ?? 0
+  if (fromHost || !isHostAddress(world, address)) return entryOf(world, address)?.identity ?? 0
+  // Whoever no more special prefix names: the world, under the number that it has today.
+  const everybody = { prefix_length: isMapped(address) ? 96 : 0, address }
+  return world.maps.ipcache.get(everybody)?.identity ?? 0
 }
 
 function decide(

@@ -1,7 +1,9 @@
-// Frames for the tests of the datapath, byte by byte, whole or broken on purpose:
-// every field that a test may want wrong can be given. What is not given is right.
+// Frames for the tests of the datapath, byte by byte, whole or broken on purpose.
+// src/packet builds packets by what they mean; here lengths, versions and headers may
+// be given that no meaning has. What is not given is right.
 
 import { isMapped } from '../../src/ip/index.ts'
+import { internetChecksum } from '../../src/packet/index.ts'
 
 export const PROTOCOL = { icmp: 1, igmp: 2, tcp: 6, udp: 17, gre: 47, icmpv6: 58, sctp: 132 } as const
 export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, qinq: 0x88a8, ipv6: 0x86dd } as const
@@ -16,15 +18,6 @@ export const bytes = (...parts: readonly (number | Uint8Array)[]): Uint8Array =>
 
 const u16 = (value: number): Uint8Array => Uint8Array.of((value >> 8) & 0xff, value & 0xff)
 const u32 = (value: number): Uint8Array => bytes(u16(value >>> 16), u16(value & 0xffff))
-
-/** The Internet checksum (RFC 1071). */
-export function checksum(...parts: readonly Uint8Array[]): number {
-  const all = bytes(...parts)
-  let sum = 0
-  for (let at = 0; at < all.length; at += 2) sum += ((all[at] ?? 0) << 8) | (all[at + 1] ?? 0)
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
-  return ~sum & 0xffff
-}
 
 export function ethernet(header: { source: Uint8Array; destination: Uint8Array; type: number }, payload: Uint8Array) {
   return bytes(header.destination, header.source, u16(header.type), payload)
@@ -79,7 +72,7 @@ function ipv4(fields: IpFields, protocol: number, payload: Uint8Array): Uint8Arr
       fields.destination.subarray(12),
       options,
     )
-  return bytes(head(checksum(head(0))), payload)
+  return bytes(head(internetChecksum(head(0))), payload)
 }
 
 function ipv6(fields: IpFields, protocol: number, payload: Uint8Array): Uint8Array {
@@ -113,7 +106,7 @@ type Ends = { readonly source: Uint8Array; readonly destination: Uint8Array }
 /** Over a transport header whose checksum field is zero. */
 function transportChecksum({ source, destination }: Ends, protocol: number, segment: Uint8Array): number {
   const pseudo = isMapped(source) ? [source.subarray(12), destination.subarray(12)] : [source, destination]
-  return checksum(bytes(...pseudo, u32(segment.length), u32(protocol)), segment)
+  return internetChecksum(bytes(...pseudo, u32(segment.length), u32(protocol)), segment)
 }
 
 function withChecksum(segment: Uint8Array, at: number, sum: number): Uint8Array {
@@ -152,7 +145,7 @@ export const sctp = (ports: Ports): Uint8Array =>
 export function icmp(ends: Ends, type: number, code: number, rest: Uint8Array): Uint8Array {
   const message = bytes(type, code, 0, 0, rest)
   const v4 = isMapped(ends.source)
-  return withChecksum(message, 2, v4 ? checksum(message) : transportChecksum(ends, PROTOCOL.icmpv6, message))
+  return withChecksum(message, 2, v4 ? internetChecksum(message) : transportChecksum(ends, PROTOCOL.icmpv6, message))
 }
 
 export const echoBody = (id: number, sequence = 1): Uint8Array => bytes(u16(id), u16(sequence), new Uint8Array(8))

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { ip, mac } from '../../src/ip/index.ts'
 import { between, type Case, frameOf, runStep, sentOf, tcp, testCases, udp } from './cases.ts'
 import { bytes, ETHERTYPE, SYN } from './frames.ts'
-import { A, B, HOST, HOST_MAC, needsRoot, nodeForTests, OUTSIDE, type Party, UPLINK } from './node.ts'
+import { A, B, HOST, HOST_MAC, needsRoot, nodeForTests, OUTSIDE, type Party, type Sent, UPLINK } from './node.ts'
 
 const node = nodeForTests()
 const sent = between(A, B, 40000, 80)
@@ -17,6 +17,8 @@ const GROUP: Party = {
   mac: mac('01:00:5e:00:00:fb'),
 }
 const ALL: Party = { ...GROUP, 4: ip('255.255.255.255').bytes, 6: ip('ff05::1').bytes, mac: mac('ff:ff:ff:ff:ff:ff') }
+/** What the world is when a policy names all of it. */
+const ALL_BLOCK = 0x0100_0001
 const as = (party: Party, address: Partial<Party>): Party => ({ ...party, ...address })
 
 const cases: Case[] = [
@@ -143,6 +145,21 @@ const cases: Case[] = [
       { send: udp(between(HOST, A, 1, 2)), want: 'to pod', report: 'NEW' },
     ],
   },
+  {
+    name: 'to a pod: the node’s address on what it did not make is the world, under the number that the world has',
+    policy: { a: [{ direction: 'ingress', identity: ALL_BLOCK, rule: 71 }] },
+    steps: [
+      { send: udp(between(HOST, A, 1, 2), { cameBy: UPLINK }), want: 'drop POLICY_DENIED' },
+      {
+        first: node => {
+          for (const everybody of ['0.0.0.0/0', '::/0']) node.setIpcache(everybody, ALL_BLOCK)
+        },
+        send: udp(between(HOST, A, 1, 2), { cameBy: UPLINK }),
+        want: 'to pod',
+        rules: [0, 71],
+      },
+    ],
+  },
 ]
 testCases(node, cases)
 
@@ -193,6 +210,22 @@ test('a packet between pods has the receiver’s MAC address, one hop less, and 
     const segment = frame.subarray(family === 4 ? 34 : 54)
     const addresses = header.subarray(family === 4 ? 12 : 8)
     assert.equal(onesComplement(Buffer.concat([addresses, Buffer.from([0, 17, 0, segment.length]), segment])), 0xffff)
+  }
+})
+
+test('a checksum that wraps around stays right', { skip: needsRoot }, () => {
+  node().reset()
+  const checksumOf = (frame: Uint8Array): number => Buffer.from(frame).readUInt16BE(24)
+  const withId = (id: number): Sent => sentOf(udp(sent, { ip: { fragment: { id, offset: 0, more: true } } }), 4)
+  // The time to live counts 256 in the sum: these are the ones before, at and behind the end of 16 bits.
+  for (const wanted of [0x0000, 0x00ff, 0xfefe, 0xfeff, 0xff00, 0xfffe]) {
+    const id = Array.from({ length: 0x10000 }, (_, index) => index).find(id => checksumOf(withId(id).frame) === wanted)
+    assert.notEqual(id, undefined, `some identification makes ${wanted}`)
+    // A receiver sums the header up; and what a router would have written is what the datapath writes.
+    const { frame } = node().send(withId(id ?? 0))
+    const whole = frameOf(udp(sent, { ip: { timeToLive: 63, fragment: { id: id ?? 0, offset: 0, more: true } } }), 4)
+    assert.equal(onesComplement(Buffer.from(frame.subarray(14, 34))), 0xffff)
+    assert.equal(checksumOf(frame), checksumOf(whole))
   }
 })
 
