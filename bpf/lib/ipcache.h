@@ -47,6 +47,17 @@ static __always_inline struct ipcache_entry *ipcache_lookup(const struct address
 	return bpf_map_lookup_elem(&ipcache, &key);
 }
 
+/* Whoever no more special prefix names: the world, under the number that it has today. */
+static __always_inline __u32 world_identity(const struct address *address)
+{
+	struct ipcache_key key = { .prefix_length = address_is_mapped(address) ? 96 : 0 };
+	struct ipcache_entry *entry;
+
+	__builtin_memcpy(key.address, address->bytes, sizeof(key.address));
+	entry = bpf_map_lookup_elem(&ipcache, &key);
+	return entry ? entry->identity : IDENTITY_UNKNOWN;
+}
+
 static __always_inline bool is_host_address(const struct address *address)
 {
 	struct ipcache_entry *entry = ipcache_lookup(address);

@@ -48,7 +48,7 @@ static __always_inline __u32 sender_identity(const struct address *address,
 	if (!entry)
 		return IDENTITY_UNKNOWN;
 	if ((entry->flags & IPCACHE_HOST) && !from_host)
-		return address_is_mapped(address) ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
+		return world_identity(address);
 	return entry->identity;
 }
 
