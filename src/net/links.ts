@@ -62,7 +62,8 @@ type NewLink = {
 export type LinkSpec = NewLink &
   (
     | { readonly kind: 'dummy' }
-    // The kernel cannot bring the peer up yet: it is made first, while it has no other end.
+    // The kernel cannot bring the peer up yet: it is made first, while it has no other end. It takes the peer's index only
+    // where the link's own is given too.
     | { readonly kind: 'veth'; readonly peer: Omit<NewLink, 'master' | 'up'> }
     | {
         readonly kind: 'bridge'
