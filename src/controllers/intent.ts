@@ -103,8 +103,10 @@ export class IntentController {
     this.#tables = tables
     this.#source = source
     this.#lastGood = new LastGoodPolicies(memory)
-    const { pods, namespaces, nodes, policies } = tables
-    this.#markInitialized = [pods, namespaces, nodes, policies].map(table => table.registerInitializer(source))
+    const { pods, namespaces, nodes, policies, problems } = tables
+    this.#markInitialized = [pods, namespaces, nodes, policies, problems].map(table =>
+      table.registerInitializer(source),
+    )
   }
 
   /** Objects that are new or changed, and what is gone. */

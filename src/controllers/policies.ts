@@ -92,8 +92,9 @@ export class PolicyController {
     const { pods, namespaces, nodes, policies, endpoints, ...desired } = this.#options.tables
     const inputs = [pods, namespaces, nodes, policies, endpoints]
     for (const table of inputs) if (!(await table.whenInitialized(signal))) return
-    const initialized = [desired.identities, desired.addresses, desired.policyMaps, desired.endpointEntries].map(
-      table => table.registerInitializer('policy controller'),
+    const { identities, addresses, policyMaps, endpointEntries, rules } = desired
+    const initialized = [identities, addresses, policyMaps, endpointEntries, rules].map(table =>
+      table.registerInitializer('policy controller'),
     )
     const watchers = inputs.map(table => table.watch())
     try {
