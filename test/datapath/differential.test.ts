@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { DropReason } from '../../src/maps/index.ts'
-import { needsRoot, PODS, TestNode } from './node.ts'
-import { type Exchange, nextPacket, Random, randomPolicy, randomSent } from './random.ts'
+import { needsRoot, PODS, type Sent, TestNode } from './node.ts'
+import { type Exchange, nextPacket, Random, randomPolicy, randomQuestion, randomSent } from './random.ts'
 
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 48))
 const wanted = Number(process.env['AXONEME_PACKETS'] ?? 120_000)
@@ -28,8 +28,7 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
         const recent: Exchange[] = []
         for (let index = 0; index < ROUND; index++, sent++) {
           if (random.oneIn(60)) node.raiseRevision()
-          const { packet, family } = nextPacket(random, recent)
-          const { prediction } = node.send(randomSent(random, packet, family))
+          const { prediction } = node.send(random.oneIn(40) ? randomQuestion(random) : nextSent(random, recent))
           count(reasons, prediction.reason)
           count(reports, prediction.report ?? 'none')
         }
@@ -46,10 +45,18 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
     assert.ok((reasons.get(reason) ?? 0) > 0, `some are dropped for ${reason}`)
 })
 
+function nextSent(random: Random, recent: Exchange[]): Sent {
+  const { packet, family } = nextPacket(random, recent)
+  return randomSent(random, packet, family)
+}
+
 function startRound(node: TestNode, random: Random): void {
   node.reset(Object.fromEntries(PODS.filter(() => !random.oneIn(3)).map(pod => [pod.name, randomPolicy(random)])))
   if (random.oneIn(2)) node.setIpcache('198.51.100.0/24', 2000)
   if (random.oneIn(2)) node.setIpcache('2001:db8::/64', 2001)
+  // Once a policy names everybody, the world has a number of this node's own.
+  if (random.oneIn(3)) node.setIpcache('0.0.0.0/0', 2002)
+  if (random.oneIn(3)) node.setIpcache('::/0', 2003)
   if (random.oneIn(20)) node.removePolicy(random.pick(PODS).policy)
 }
 

@@ -18,7 +18,18 @@ import {
   tcp,
   udp,
 } from './cases.ts'
-import { bytes, type Extension, type IpFields, PROTOCOL, padding } from './frames.ts'
+import {
+  arp,
+  ip as buildIp,
+  bytes,
+  ETHERTYPE,
+  type Extension,
+  ethernet,
+  type IpFields,
+  icmp as icmpMessage,
+  PROTOCOL,
+  padding,
+} from './frames.ts'
 import { A, B, C, HOST, HOST_MAC, OUTSIDE, type Party, PODS, ROUTER, type Rule, type Sent, UPLINK } from './node.ts'
 
 /** A small generator of good quality: sfc32. The same seed gives the same numbers on every machine. */
@@ -60,7 +71,7 @@ export class Random {
 }
 
 const PORTS = [53, 80, 81, 443, 8080, 40000, 40001, 0, 65535]
-const IDENTITIES = [0, 0, 1, 9, 10, A.identity, B.identity, C.identity, 2000, 2001]
+const IDENTITIES = [0, 0, 1, 9, 10, A.identity, B.identity, C.identity, 2000, 2001, 2002, 2003]
 const ICMP_TYPES = [0, 3, 8, 13, 128, 129, 1, 133, 136]
 const PROTOCOLS = [
   PROTOCOL.tcp,
@@ -233,18 +244,51 @@ const randomOptions = (random: Random): Uint8Array =>
     random.pick([0, 1, 1, 1, 2, 3, 7, 8, 131, 137, 148, 255]),
   )
 
-/**
- * The frame, with a byte changed or cut off now and then. An IP header stays whole: a test run takes no frame that has
- * less, and answers EINVAL.
- */
+/** What a pod asks about its neighbours, right or nearly so. */
+export function randomQuestion(random: Random): Sent {
+  const [pod, other, third] = [random.pick(PODS), random.pick(PARTIES), random.pick(PARTIES)]
+  const sender = random.oneIn(4) ? other : pod
+  const source = random.oneIn(6) ? other.mac : pod.mac
+  const target = random.oneIn(4) ? sender : third
+  const at = { hook: 'from_pod', ifindex: pod.ifindex, ingressIfindex: pod.ifindex } as const
+  if (random.oneIn(2)) {
+    const fields = {
+      operation: random.pick([1, 1, 1, 2, 3]),
+      senderMac: random.oneIn(6) ? other.mac : pod.mac,
+      senderIp: random.oneIn(8) ? new Uint8Array(4) : sender[4].subarray(12),
+      targetIp: target[4].subarray(12),
+    }
+    return damaged(
+      random,
+      { ...at, frame: ethernet({ source, destination: HOST_MAC, type: ETHERTYPE.arp }, arp(fields)) },
+      14,
+    )
+  }
+  const ends = {
+    source: random.oneIn(4) ? random.pick(ODD_ADDRESSES)[6] : sender[6],
+    destination: random.oneIn(2) ? random.pick(ODD_ADDRESSES)[6] : third[6],
+  }
+  const body = bytes(0, 0, 0, 0, target[6], random.oneIn(2) ? bytes(1, 1, pod.mac) : new Uint8Array(0))
+  const type = random.pick([135, 135, 135, 136, 133, 131, 132, 143, 130, 134, 137])
+  const message = icmpMessage(ends, type, random.oneIn(8) ? 1 : 0, body)
+  const fields = { ...ends, timeToLive: random.pick([255, 255, 255, 254, 1]) }
+  const destination = random.oneIn(3) ? Uint8Array.of(0x33, 0x33, 0, 0, 0, 1) : HOST_MAC
+  const frame = ethernet({ source, destination, type: ETHERTYPE.ipv6 }, buildIp(6, fields, PROTOCOL.icmpv6, message))
+  return damaged(random, { ...at, frame }, 54)
+}
+
 export function randomSent(random: Random, packet: Packet, family: Family): Sent {
   const sent = sentOf(random.oneIn(2) ? packet : withOddities(random, packet), family)
+  return damaged(random, sent, family === 4 ? 34 : 54)
+}
+
+/**
+ * A byte changed, or the end cut off, now and then. An IP header stays whole: a test run takes no frame that has less,
+ * and answers EINVAL.
+ */
+function damaged(random: Random, sent: Sent, least: number): Sent {
   const frame = sent.frame.slice()
-  const least = family === 4 ? 34 : 54
-  if (random.oneIn(25)) {
-    const at = 14 + random.below(frame.length - 14)
-    frame[at] = random.below(256)
-  }
+  if (random.oneIn(25)) frame[14 + random.below(frame.length - 14)] = random.below(256)
   const end = random.oneIn(30) ? least + random.below(Math.max(frame.length - least, 1)) : frame.length
   return { ...sent, frame: frame.subarray(0, end) }
 }
