@@ -51,6 +51,8 @@ export type LocalAllocatorOptions = {
   readonly ranges?: Readonly<Record<IdentityScope, { readonly first: number; readonly last: number }>>
   /** Identities of an earlier run. They are held until `releaseUnclaimed`, whether allocated anew or not. */
   readonly restored?: Iterable<Identity>
+  /** Told of each number whose rest has ended: from now on it may be given to other labels, and its labels get another. */
+  readonly onForgotten?: (number: number) => void
 }
 
 const DEFAULT_REST_MS = 10 * 60_000
@@ -62,6 +64,7 @@ export class LocalIdentityAllocator implements IdentityAllocator {
   readonly #now: () => number
   readonly #restMs: number
   readonly #ranges: NonNullable<LocalAllocatorOptions['ranges']>
+  readonly #onForgotten: (number: number) => void
   readonly #byNumber = new Map<number, Holding>()
   readonly #byLabels = new Map<string, Holding>()
   /** Resting numbers of a scope, the longest rested first. */
@@ -71,12 +74,14 @@ export class LocalIdentityAllocator implements IdentityAllocator {
   readonly #held: Record<IdentityScope, number> = { cluster: 0, local: 0 }
 
   /** @throws TypeError when restored identities contradict each other or lie outside their range */
-  constructor({ now, restMs = DEFAULT_REST_MS, ranges = IDENTITY_RANGES, restored = [] }: LocalAllocatorOptions) {
-    this.#now = now
-    this.#restMs = restMs
+  constructor(options: LocalAllocatorOptions) {
+    const { ranges = IDENTITY_RANGES } = options
+    this.#now = options.now
+    this.#restMs = options.restMs ?? DEFAULT_REST_MS
     this.#ranges = ranges
+    this.#onForgotten = options.onForgotten ?? (() => undefined)
     this.#cursor = { cluster: ranges.cluster.first, local: ranges.local.first }
-    for (const identity of restored) this.#restore(identity)
+    for (const identity of options.restored ?? []) this.#restore(identity)
   }
 
   allocate(labels: LabelSet): number {
@@ -155,6 +160,7 @@ export class LocalIdentityAllocator implements IdentityAllocator {
       this.#byNumber.delete(number)
       this.#byLabels.delete(holding.labels.key)
       this.#held[scope]--
+      this.#onForgotten(number)
     }
   }
 
