@@ -1,9 +1,10 @@
 // The lives of connections: who opened one, what counts as its reply, when it ends,
 // and what is not part of it although it looks so.
 
-import { back, between, type Case, echo, icmp, type Step, sctp, tcp, testCases, udp } from './cases.ts'
+import { test } from 'node:test'
+import { back, between, type Case, echo, icmp, runStep, type Step, sctp, tcp, testCases, udp } from './cases.ts'
 import { ACK, FIN, PROTOCOL, PSH, RST, SYN } from './frames.ts'
-import { A, B, HOST, nodeForTests, OUTSIDE, type Rule, type TestNode } from './node.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule, TestNode } from './node.ts'
 
 const node = nodeForTests()
 
@@ -292,3 +293,28 @@ const cases: Case[] = [
 ]
 
 testCases(node, cases)
+
+/** Lifetimes by the kernel's own clock: with one of 0 s, that state of a connection is over at once, and no other. */
+const short = { tcp_open_seconds: 0, tcp_established_seconds: 100, tcp_closing_seconds: 0, other_seconds: 0 }
+test('every state of a connection has its own lifetime', { skip: needsRoot }, () => {
+  using node = new TestNode({ constants: short })
+  const run = (steps: readonly Step[]): void => {
+    node.reset(isolated)
+    for (const [index, step] of steps.entries()) runStep(node, step, 4, `step ${index + 1}`)
+  }
+  // Not yet answered; no connection at all; closed.
+  run([
+    { send: tcp(web, SYN), want: 'to pod', report: 'NEW' },
+    { send: tcp(back(web), SYN | ACK), want: 'drop POLICY_DENIED' },
+  ])
+  run([
+    { send: udp(between(A, B, 40000, 53)), want: 'to pod', report: 'NEW' },
+    { send: udp(between(B, A, 53, 40000)), want: 'drop POLICY_DENIED' },
+  ])
+  run([
+    { send: tcp(web, ACK), want: 'to pod', report: 'NEW' },
+    { send: tcp(back(web), ACK), want: 'to pod', report: 'none' },
+    { send: tcp(web, RST), want: 'to pod', report: 'CLOSED' },
+    { send: tcp(back(web), ACK), want: 'drop POLICY_DENIED' },
+  ])
+})
