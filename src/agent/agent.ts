@@ -117,10 +117,13 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     onFirstResult: () => allocator.releaseUnclaimed(),
   })
   const intent = new IntentController(tables, 'files', journal)
+  const pools = configuration.podCidrs.map(range => new AddressPool(range))
+  // No pod may have an address of the node, not even one that its status claims.
+  for (const address of configuration.nodeAddresses) pools.find(pool => pool.contains(address))?.claim(address)
   const endpoints = new Endpoints({
     tables,
     memory: journal,
-    pools: configuration.podCidrs.map(range => new AddressPool(range)),
+    pools,
     devices: reconcilers['endpoint-devices'],
     entries: reconcilers['endpoint-entries'],
   })

@@ -2,7 +2,7 @@
 // for; a value that cannot be is refused here, with the option's name.
 
 import path from 'node:path'
-import { parseCidr, parseIp } from '../ip/index.ts'
+import { formatIp, parseCidr, parseIp } from '../ip/index.ts'
 
 export type AgentConfiguration = {
   /** Name of the node, as the Node object has it. */
@@ -17,7 +17,7 @@ export type AgentConfiguration = {
   readonly objects: readonly string[]
   /** At most one prefix of each family. */
   readonly podCidrs: readonly string[]
-  /** This node's addresses; the first of each family is what it calls pods from. */
+  /** This node's addresses, canonical; the first of each family is what it calls pods from. */
   readonly nodeAddresses: readonly string[]
   readonly mtu: number
   /** Report flows. Off, only counters remain. */
@@ -53,8 +53,11 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     return cidr.text
   })
   if (podCidrs.length === 0) throw new ConfigurationError('--pod-cidr is needed: the range of pod addresses')
-  for (const address of options.nodeAddress)
-    if (!parseIp(address)) throw new ConfigurationError(`--node-address ${address} is not an IP address`)
+  const nodeAddresses = options.nodeAddress.map(text => {
+    const address = parseIp(text)
+    if (!address) throw new ConfigurationError(`--node-address ${text} is not an IP address`)
+    return formatIp(address.bytes)
+  })
   const mtu = options.mtu ?? 1500
   if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65535)
     throw new ConfigurationError(`--mtu ${mtu} is not between 1280 and 65535`)
@@ -65,7 +68,7 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     state: path.resolve(options.state ?? path.dirname(options.socket)),
     objects: options.objects.map(folder => path.resolve(folder)),
     podCidrs,
-    nodeAddresses: options.nodeAddress,
+    nodeAddresses,
     mtu,
     flowEvents: options.flowEvents ?? true,
   }

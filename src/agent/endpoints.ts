@@ -56,19 +56,18 @@ export class Endpoints {
 
   /** Idempotent for the same container. @throws ApiError, with nothing left behind */
   async add(request: EndpointRequest, signal: AbortSignal): Promise<EndpointAnswer> {
-    const { tables } = this.#options
-    const existing = tables.endpoints.get(request.containerId)
     const inode = inodeOf(request.netns)
     if (inode === undefined)
       throw new ApiError(400, 'NO_NAMESPACE', `${request.netns} is not a network namespace that can be opened`)
+    const pod = await this.#whenPod(request, signal)
+    // Only now: the same request may have come again while this one waited.
+    const existing = this.#options.tables.endpoints.get(request.containerId)
     if (existing && existing.networkNamespaceInode !== inode)
       throw new ApiError(
         409,
         'CONTAINER_EXISTS',
         `container ${request.containerId} has an endpoint in another namespace`,
       )
-
-    const pod = await this.#whenPod(request, signal)
     const endpoint = existing ?? this.#create(request, pod, inode)
     try {
       await this.#whenReady(endpoint, AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]))
@@ -92,12 +91,20 @@ export class Endpoints {
       return tables.database.revision + 1
     })
     memory.delete(JOURNAL_KIND, containerId)
-    const signal = AbortSignal.timeout(READY_TIMEOUT_MS)
-    await Promise.all([
-      devices.waitFor(containerId, revision, signal),
-      ...endpoint.addresses.map(address => entries.waitFor(address, revision, signal)),
-    ])
-    for (const address of endpoint.addresses) pools.find(pool => pool.contains(address))?.release(address)
+    const whenGone = async (signal?: AbortSignal): Promise<void> => {
+      await Promise.all([
+        devices.waitFor(containerId, revision, signal),
+        ...endpoint.addresses.map(address => entries.waitFor(address, revision, signal)),
+      ])
+      for (const address of endpoint.addresses) pools.find(pool => pool.contains(address))?.release(address)
+    }
+    try {
+      await whenGone(AbortSignal.timeout(READY_TIMEOUT_MS))
+    } catch (error) {
+      // The caller is told; the reconcilers go on trying, and the addresses are free when they have succeeded.
+      whenGone().catch(() => undefined)
+      throw error
+    }
   }
 
   /** The pod may be asked for before the source has told of it. */
@@ -146,7 +153,11 @@ export class Endpoints {
       for (const pool of pools) {
         const wanted = pod.addresses.find(address => pool.contains(address))
         if (wanted !== undefined && !pool.claim(wanted))
-          throw new ApiError(409, 'ADDRESS_IN_USE', `address ${wanted} of pod ${objectKey(pod)} is another pod's`)
+          throw new ApiError(
+            409,
+            'ADDRESS_IN_USE',
+            `address ${wanted} of pod ${objectKey(pod)} is another pod's, or the node's`,
+          )
         taken.push([pool, wanted ?? takeUndeclared(pool, tables)])
       }
       return taken.map(([, address]) => address)
