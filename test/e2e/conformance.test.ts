@@ -8,8 +8,7 @@ import { test } from 'node:test'
 import { Program } from '../../src/bpf/index.ts'
 import { Namespace, withNamespace } from '../../src/net/index.ts'
 import { ethernet, frame, ipv4, sctp, sctpInit } from '../../src/packet/index.ts'
-import { podManifest } from '../sandbox/support.ts'
-import { NEEDS_ROOT, namespaceManifest, startCluster, type TestCluster } from './support.ts'
+import { NEEDS_ROOT, namespaceManifest, podAt, startCluster, type TestCluster } from './support.ts'
 
 type Labels = Readonly<Record<string, string>>
 type Pod = { readonly ns: string; readonly name: string; readonly labels: Labels; readonly ip: string }
@@ -87,7 +86,7 @@ function manifestOf({ ns, name, labels, ip }: Pod) {
       name: topology.portNames[`${port}/${protocol}`],
     })),
   )
-  return { ...podManifest(`${ns}/${name}`, { labels, ports }), status: { podIP: ip, podIPs: [{ ip }] } }
+  return podAt(`${ns}/${name}`, [ip], { labels, ports })
 }
 
 function expectedCells(step: Step, pods: readonly Pod[]): string[] {

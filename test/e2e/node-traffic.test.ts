@@ -48,7 +48,7 @@ test('the node and its pods', { skip: NEEDS_ROOT }, async t => {
     using netlink = NetlinkSocket.open({ namespace: inside })
     netlink.run(addAddress({ index: 1, address: UNDECLARED }))
     const server = await a.listen('TCP', ++nextPort)
-    const client = await node.connect('TCP', addresses[0] ?? '', nextPort, UNDECLARED)
+    const client = await node.connect('TCP', addresses[0] ?? '', nextPort, { from: UNDECLARED })
     assert.deepEqual(client.errors, [])
     server.close()
     netlink.run(deleteAddress({ index: 1, address: UNDECLARED }))

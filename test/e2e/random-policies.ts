@@ -2,9 +2,8 @@
 // with pods' addresses in and out of them, ports by number, name and range.
 
 import * as fc from 'fast-check'
-import { podManifest } from '../sandbox/support.ts'
 import { networkPolicy } from './policies.ts'
-import { namespaceManifest } from './support.ts'
+import { namespaceManifest, podAt } from './support.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -41,8 +40,7 @@ export function clusterManifests(): object[] {
           name: `${name}-${protocol.toLowerCase()}`,
         }))
       })
-      const podIPs = addressesOf(host).map(ip => ({ ip }))
-      return { ...podManifest(key, { labels, ports }), status: { podIP: podIPs[0]?.ip, podIPs } }
+      return podAt(key, addressesOf(host), { labels, ports })
     }),
   ]
 }

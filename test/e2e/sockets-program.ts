@@ -70,8 +70,9 @@ function listenTcp({ id, port }: Listen): Open {
   }
 }
 
-function connectTcp({ id, address, port, from }: Connect): Open {
-  const socket = net.connect({ host: address, port, ...(from && { localAddress: from }) })
+function connectTcp({ id, address, port, from, fromPort }: Connect): Open {
+  const own = { ...(from && { localAddress: from }), ...(fromPort && { localPort: fromPort }) }
+  const socket = net.connect({ host: address, port, ...own })
   socket.on('connect', () => tell({ id, kind: 'open', port: socket.localPort ?? 0 }))
   hear(id, socket)
   return { send: text => socket.write(text), close: () => socket.destroy() }
@@ -99,12 +100,11 @@ function listenUdp({ id, port }: Listen): Open {
 }
 
 /** Connected, so that the kernel tells it of ICMP errors. */
-function connectUdp({ id, address, port, from }: Connect): Open {
+function connectUdp({ id, address, port, from, fromPort }: Connect): Open {
   const socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4')
   socket.on('message', text => tell({ id, kind: 'data', text: text.toString() })).on('error', tellError(id))
   const connect = () => socket.connect(port, address, () => tell({ id, kind: 'open', port: socket.address().port }))
-  if (from) socket.bind(0, from, connect)
-  else connect()
+  socket.bind({ port: fromPort ?? 0, ...(from && { address: from }) }, connect)
   return {
     send: text =>
       socket.send(text, error => {

@@ -14,17 +14,18 @@ const PROGRAM = path.join(import.meta.dirname, 'sockets-program.ts')
 
 export type Transport = 'TCP' | 'UDP'
 
+/** Of the socket itself; the kernel's choice unless given. */
+type Own = { readonly from?: string; readonly fromPort?: number }
+
 /** What the process is told. */
 export type Command = { readonly id: number } & (
   | { readonly order: 'listen'; readonly protocol: Transport; readonly port: number }
-  | {
+  | ({
       readonly order: 'connect'
       readonly protocol: Transport
       readonly address: string
       readonly port: number
-      /** Own address; the kernel's choice unless given. */
-      readonly from?: string
-    }
+    } & Own)
   | { readonly order: 'send'; readonly text: string }
   | { readonly order: 'close' }
 )
@@ -113,15 +114,15 @@ export class SocketHost {
   }
 
   /** Resolves when it is connected, or refused. A connection that is denied does neither: see `begin`. */
-  async connect(protocol: Transport, address: string, port: number, from?: string): Promise<TestSocket> {
-    const socket = this.begin(protocol, address, port, from)
+  async connect(protocol: Transport, address: string, port: number, own: Own = {}): Promise<TestSocket> {
+    const socket = this.begin(protocol, address, port, own)
     await this.#untilOpen(socket, `a connection to ${address} port ${port}/${protocol}`)
     return socket
   }
 
   /** Starts to connect. */
-  begin(protocol: Transport, address: string, port: number, from?: string): TestSocket {
-    return this.#open(id => ({ id, order: 'connect', protocol, address, port, ...(from && { from }) }))
+  begin(protocol: Transport, address: string, port: number, own: Own = {}): TestSocket {
+    return this.#open(id => ({ id, order: 'connect', protocol, address, port, ...own }))
   }
 
   #open(command: (id: number) => Command): TestSocket {

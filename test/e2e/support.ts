@@ -14,7 +14,7 @@ import {
   sandboxPaths,
   up,
 } from '../../src/sandbox/index.ts'
-import { describeSandbox, type TestSandbox } from '../sandbox/support.ts'
+import { describeSandbox, podManifest, type TestSandbox } from '../sandbox/support.ts'
 
 export const NEEDS_ROOT = process.getuid?.() === 0 ? false : 'makes namespaces and BPF programs: needs root'
 
@@ -71,6 +71,12 @@ export async function until(what: string, isSo: () => Promise<boolean> | boolean
     if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}`)
     await sleep(5)
   }
+}
+
+/** A pod with addresses of its own choice. */
+export function podAt(key: string, addresses: readonly string[], options: Parameters<typeof podManifest>[1] = {}) {
+  const podIPs = addresses.map(ip => ({ ip }))
+  return { ...podManifest(key, options), status: { podIP: addresses[0], podIPs } }
 }
 
 export const namespaceManifest = (name: string, labels: Readonly<Record<string, string>> = {}) => ({
