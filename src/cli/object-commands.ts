@@ -58,19 +58,28 @@ export function getCommand(): Command {
   return storing('get', 'list the objects of a sandbox, or print one')
     .argument('[kind]', 'such as pod, networkpolicy')
     .argument('[name]', 'name of the object')
+    .option('-f, --filename <path...>', 'only the objects of these files and folders; - is standard input')
     .option('-n, --namespace <name>', 'only this namespace')
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
     .action((kind: string | undefined, name: string | undefined, options: GetOptions) => {
+      const named = options.filename && new Set(options.filename.flatMap(manifestFiles).flatMap(keysOf))
       const found = storeOf(options)
         .get()
         .filter(({ object }) => isAsked(object, kind, name, options.namespace))
+        .filter(({ object }) => !named || named.has(objectKey(object)))
       if (found.length === 0 && name)
         throw new ManifestError(`there is no ${kind} ${name} in ${options.objects ?? `sandbox ${options.sandbox}`}`)
       printObjects(found, options.output)
     })
 }
 
-type GetOptions = StoreOptions & { readonly namespace?: string; readonly output: OutputFormat }
+type GetOptions = StoreOptions & {
+  readonly filename?: readonly string[]
+  readonly namespace?: string
+  readonly output: OutputFormat
+}
+
+const keysOf = (file: string): string[] => parseManifests(readManifestText(file), file).objects.map(objectKey)
 
 function isAsked(object: ManifestObject, kind?: string, name?: string, namespace?: string): boolean {
   const wanted = kind?.toLowerCase()

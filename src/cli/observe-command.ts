@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander'
 import pc from 'picocolors'
+import { stringify } from 'yaml'
 import { type Flow, flowLine } from '../observe/index.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { wholeNumber } from './output.ts'
@@ -11,7 +12,7 @@ type ObserveOptions = ConnectionOptions & {
   readonly last?: number
   readonly pod?: string
   readonly verdict?: string
-  readonly output: 'compact' | 'json'
+  readonly output: 'compact' | 'json' | 'yaml'
 }
 
 export function observeCommand(): Command {
@@ -21,7 +22,9 @@ export function observeCommand(): Command {
     .option('--last <count>', 'begin with so many of the newest flows (default: 20, or 0 with --follow)', wholeNumber)
     .option('--pod <namespace/name>', 'only flows from or to this pod')
     .option('--verdict <verdict>', 'only flows with this verdict, such as DROPPED')
-    .addOption(new Option('-o, --output <format>', 'how to print').choices(['compact', 'json']).default('compact'))
+    .addOption(
+      new Option('-o, --output <format>', 'how to print').choices(['compact', 'json', 'yaml']).default('compact'),
+    )
     .action(async (options: ObserveOptions) => {
       const stop = new AbortController()
       process.once('SIGINT', () => stop.abort())
@@ -31,7 +34,7 @@ export function observeCommand(): Command {
       }
       for await (const item of agentOf(options).flows<Flow | { readonly missed: number }>(query, stop.signal)) {
         if ('missed' in item) console.error(pc.yellow(`${item.missed} flows were missed: the reader was too slow`))
-        else if (isWanted(item, options)) console.log(options.output === 'json' ? JSON.stringify(item) : coloured(item))
+        else if (isWanted(item, options)) console.log(formatted(item, options.output))
       }
     })
 }
@@ -41,6 +44,11 @@ function isWanted(flow: Flow, { pod, verdict }: ObserveOptions): boolean {
   if (!pod) return true
   const name = pod.includes('/') ? pod : `default/${pod}`
   return [flow.source, flow.destination].some(end => end.pod && `${end.pod.namespace}/${end.pod.name}` === name)
+}
+
+function formatted(flow: Flow, output: ObserveOptions['output']): string {
+  if (output === 'json') return JSON.stringify(flow)
+  return output === 'yaml' ? `---\n${stringify(flow).trimEnd()}` : coloured(flow)
 }
 
 function coloured(flow: Flow): string {
