@@ -17,6 +17,7 @@ export class Journal {
   readonly #facts = new Map<string, Map<string, unknown>>()
   #fd: number
   #lines = 0
+  #isCutShort = false
 
   /** Reads what an earlier run wrote. A last line that was cut short is ignored. */
   constructor(file: string) {
@@ -44,11 +45,16 @@ export class Journal {
   }
 
   #append(record: JournalRecord): void {
+    // A record that a full disk cut short must not take the next one with it.
+    const separator = this.#isCutShort ? '\n' : ''
+    this.#isCutShort = true
+    fs.writeFileSync(this.#fd, `${separator}${JSON.stringify(record)}\n`)
+    this.#isCutShort = false
     this.#apply(record)
-    fs.writeSync(this.#fd, `${JSON.stringify(record)}\n`)
     if (++this.#lines > COMPACT_AFTER_LINES + 2 * this.#size()) {
-      fs.closeSync(this.#fd)
+      const old = this.#fd
       this.#fd = this.#compact()
+      fs.closeSync(old)
     }
   }
 
@@ -90,7 +96,7 @@ function readLines(file: string): JournalRecord[] {
     try {
       return [JSON.parse(line) as JournalRecord]
     } catch {
-      return [] // a torn write that a later one was appended to
+      return [] // cut short; the next record is on a line of its own
     }
   })
 }
