@@ -6,7 +6,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { serveApi } from '../api/index.ts'
+import { requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer } from '../bpf/index.ts'
 import { AddressPool, IntentController, PolicyController } from '../controllers/index.ts'
 import { mac } from '../ip/index.ts'
@@ -55,6 +55,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const signal = AbortSignal.any([outer, stop.signal])
   let readyAfterMs: number | undefined
 
+  // Before anything is touched: a second agent would write over the first one's journal and maps.
+  await requireUnserved(configuration.socket)
   // What was there before: numbers and endpoints from the journal, packets judged by the pinned datapath.
   fs.mkdirSync(configuration.state, { recursive: true })
   const journal = new Journal(path.join(configuration.state, 'agent.journal'))
@@ -147,6 +149,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       readyAfterMs: () => readyAfterMs,
       describe: event => describeFlow(event, { node: configuration.node, tables, schema: datapath.schema, bootMicros }),
     }),
+    ({ method, url, error }) => log.error({ method, url, error: errorText(error) }, 'a request failed'),
   )
 
   async function becomeReady(): Promise<void> {
@@ -197,6 +200,8 @@ function revisionRaiser({ maps }: Datapath): () => void {
     maps.runtime.set(0, { revision })
   }
 }
+
+const errorText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 
 function logFailure(log: Log, { reconciler, operation, key, error, attempts, retryInMs }: ReconcileFailure): void {
   log.error({ reconciler, operation, key, attempts, retryInMs, error: error.message }, 'could not be made real')

@@ -1,6 +1,7 @@
 // A small HTTP server on a unix socket: JSON in, JSON out, streams as one object a
 // line. It knows routes, errors and limits; what an answer says is up to the routes.
 
+import { once } from 'node:events'
 import fs from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
@@ -44,18 +45,30 @@ export type Route = {
 
 export type ApiServer = { close(): Promise<void> }
 
+/** Told of each request that failed for a reason that is not its sender's, for the log. */
+export type RequestFailure = { readonly method: string; readonly url: string; readonly error: unknown }
+
+const toStandardError = ({ method, url, error }: RequestFailure): void => console.error(`${method} ${url}:`, error)
+
 /**
  * Listens on a unix socket that only root can use. A socket file that nobody listens on is taken over.
- * @throws Error when another process listens there
+ * @throws SocketInUseError
  */
-export async function serveApi(path: string, routes: readonly Route[]): Promise<ApiServer> {
-  await removeStaleSocket(path)
+export async function serveApi(
+  path: string,
+  routes: readonly Route[],
+  onFailure: (failure: RequestFailure) => void = toStandardError,
+): Promise<ApiServer> {
+  await requireUnserved(path)
+  fs.rmSync(path, { force: true })
   let streams = 0
   const server = http.createServer((request, response) => {
-    void handle(routes, request, response, change => {
+    const { method = 'GET', url = '/' } = request
+    const countStream = (change: number): number => {
       streams += change
       return streams
-    })
+    }
+    void handle(routes, request, response, countStream, error => onFailure({ method, url, error }))
   })
   server.keepAliveTimeout = 60_000
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -73,15 +86,26 @@ export async function serveApi(path: string, routes: readonly Route[]): Promise<
   }
 }
 
-async function removeStaleSocket(path: string): Promise<void> {
-  if (!fs.existsSync(path)) return
+/** Another process answers on the socket. */
+export class SocketInUseError extends Error {
+  override readonly name = 'SocketInUseError'
+  readonly code = 'SOCKET_IN_USE'
+
+  constructor(path: string) {
+    super(`another process serves ${path}: is an agent running there already?`)
+  }
+}
+
+const NOBODY_LISTENS: readonly (string | undefined)[] = ['ECONNREFUSED', 'ENOENT']
+
+/** For whoever would touch what the server of this socket owns. @throws SocketInUseError when there is one */
+export async function requireUnserved(path: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const probe = net.connect(path, () => resolve(true))
-  probe.on('error', () => resolve(false))
-  const alive = await promise
+  probe.on('error', (error: NodeJS.ErrnoException) => resolve(!NOBODY_LISTENS.includes(error.code)))
+  const isServed = await promise
   probe.destroy()
-  if (alive) throw new Error(`another process serves ${path}: is an agent running there already?`)
-  fs.unlinkSync(path)
+  if (isServed) throw new SocketInUseError(path)
 }
 
 async function handle(
@@ -89,6 +113,7 @@ async function handle(
   request: http.IncomingMessage,
   response: http.ServerResponse,
   countStream: (change: number) => number,
+  onFailure: (error: unknown) => void,
 ): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort())
@@ -114,6 +139,7 @@ async function handle(
       response.end()
     }
   } catch (error) {
+    if (!(error instanceof ApiError) && !gone.signal.aborted) onFailure(error)
     if (response.headersSent) response.destroy()
     else sendError(response, error)
   }
@@ -150,10 +176,7 @@ async function readBody(request: http.IncomingMessage): Promise<unknown> {
 
 async function writeLine(response: http.ServerResponse, item: unknown, signal: AbortSignal): Promise<void> {
   if (signal.aborted || response.write(`${JSON.stringify(item)}\n`)) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  response.once('drain', resolve)
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  await promise
+  await once(response, 'drain', { signal }).catch(() => undefined) // the client is gone: the stream learns it by the signal
 }
 
 function send(response: http.ServerResponse, status: number, body: unknown): void {
