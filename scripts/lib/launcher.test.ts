@@ -20,7 +20,11 @@ import { ROOT } from './root.js'
 const NODE_PACKAGE = `node-linux-${process.arch}`
 
 /** A folder with bin/axoneme and files, each newer than the one before; node tells its version, or its place and arguments. */
-function install(context: TestContext, files: readonly string[], { systemVersion = 'v18.0.0' } = {}) {
+function install(
+  context: TestContext,
+  files: readonly string[],
+  { systemVersion = 'v18.0.0', args = ['get', 'two words'] } = {},
+) {
   const top = mkdtempSync(path.join(os.tmpdir(), 'axoneme-launcher-'))
   context.after(() => rmSync(top, { recursive: true }))
   const script = `#!/bin/sh\n[ "$1" = --version ] && echo ${systemVersion} || echo "$0" "$@"\n`
@@ -32,7 +36,7 @@ function install(context: TestContext, files: readonly string[], { systemVersion
   }
   copyFileSync(path.join(ROOT, 'bin/axoneme'), path.join(top, 'package/bin/axoneme'))
   symlinkSync(path.join(top, 'package/bin/axoneme'), path.join(top, 'axoneme'))
-  const { status, stdout, stderr } = spawnSync(path.join(top, 'axoneme'), ['get', 'two words'], {
+  const { status, stdout, stderr } = spawnSync(path.join(top, 'axoneme'), args, {
     encoding: 'utf8',
     env: { PATH: `${top}/system:/usr/bin:/bin` },
   })
@@ -61,6 +65,14 @@ test('a checkout with a source that is newer than what is compiled runs its Type
 test('a package runs its JavaScript on the Node beside it', context => {
   const node = `${NODE_PACKAGE}/bin/node`
   assert.equal(install(context, [node]).stdout, `${node} package/dist/cli/main.js get two words\n`)
+})
+
+test('an agent runs with a small heap', context => {
+  const node = `${NODE_PACKAGE}/bin/node`
+  assert.equal(
+    install(context, [node], { args: ['agent', '--node', 'a b'] }).stdout,
+    `${node} --optimize-for-size --max-semi-space-size=4 package/dist/cli/main.js agent --node a b\n`,
+  )
 })
 
 test('the system’s Node will do when it is new enough', context => {
