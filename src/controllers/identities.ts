@@ -4,9 +4,10 @@
 // never on the order in which they came.
 
 import { type Cidr, cidr, parseIp } from '../ip/index.ts'
-import { addressLabels, type IdentityAllocator, type LabelSet, podLabels, reservedLabels } from '../labels/index.ts'
+import { addressLabels, type IdentityAllocator, type LabelSet, reservedLabels } from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
 import { type Address, type Endpoint, type Node, objectKey, type Pod, type Tables } from '../tables/index.ts'
+import type { PodLabels } from './pod-labels.ts'
 
 /** Who claims an address, with the labels that it would have. */
 type Claim = { readonly prefix: string; readonly labels: LabelSet; readonly owner: string; readonly isHost: boolean }
@@ -25,24 +26,14 @@ export type AddressFacts = {
   readonly nodes: readonly Node[]
   /** Name and addresses of the node that this agent runs on. */
   readonly ownNode: { readonly name: string; readonly addresses: readonly string[] }
+  /** The same object as long as the labels are the same. */
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
 }
 
-/** Identity labels of a pod, without those of its addresses. */
-export function baseLabels(pod: Pod, facts: Pick<AddressFacts, 'namespaceLabels'>, references: References): LabelSet {
-  return podLabels(
-    {
-      namespace: pod.namespace,
-      namespaceLabels: facts.namespaceLabels(pod.namespace),
-      labels: pod.labels,
-      serviceAccount: pod.serviceAccount,
-    },
-    references.labelKeys,
-  )
-}
+const NO_LABELS: Readonly<Record<string, string>> = {}
 
-/** Decides who has each address. Pure. */
-export function planAddresses(facts: AddressFacts, references: References): AddressPlan {
+/** Decides who has each address. What it says depends on facts and references alone. */
+export function planAddresses(facts: AddressFacts, references: References, podLabels: PodLabels): AddressPlan {
   const claims = new Map<string, Claim>()
   const conflicts: AddressConflict[] = []
   const claim = (prefix: string, labels: LabelSet, owner: string, isHost = false): void => {
@@ -50,21 +41,22 @@ export function planAddresses(facts: AddressFacts, references: References): Addr
     if (!first) claims.set(prefix, { prefix, labels, owner, isHost })
     else if (first.owner !== owner) conflicts.push({ prefix, owner: first.owner, other: owner })
   }
-  const claimAddress = (text: string, base: LabelSet, owner: string, rest: { isHost?: boolean; pod?: Pod } = {}) => {
+  const claimAddress = (text: string, base: LabelSet, owner: string, isHost = false) => {
     const address = parseIp(text)
     if (!address) return
-    const labels = addressLabels(base, address, references, rest.pod?.ports)
-    claim(`${text}/${address.family === 4 ? 32 : 128}`, labels, owner, rest.isHost)
+    claim(`${text}/${address.family === 4 ? 32 : 128}`, addressLabels(base, address, references), owner, isHost)
   }
 
   for (const address of facts.ownNode.addresses)
-    claimAddress(address, reservedLabels('host'), `node ${facts.ownNode.name}`, { isHost: true })
+    claimAddress(address, reservedLabels('host'), `node ${facts.ownNode.name}`, true)
   for (const node of facts.nodes)
     if (node.name !== facts.ownNode.name)
       for (const address of node.addresses) claimAddress(address, reservedLabels('remote-node'), `node ${node.name}`)
   for (const { pod, addresses } of podsWithAddresses(facts))
-    for (const address of addresses)
-      claimAddress(address, baseLabels(pod, facts, references), `pod ${objectKey(pod)}`, { pod })
+    for (const address of addresses) {
+      const identity = podLabels.address(address, pod, facts.namespaceLabels(pod.namespace), references)
+      if (identity) claim(identity.prefix, identity.labels, `pod ${objectKey(pod)}`)
+    }
 
   for (const { prefix, base } of WORLD) claim(prefix.text, addressLabels(base, prefix, references), 'world')
   for (const { prefix } of references.prefixes)
@@ -137,6 +129,6 @@ export function addressFacts(tables: Tables, ownNode: AddressFacts['ownNode']): 
     endpoints: tables.endpoints.all(),
     nodes: tables.nodes.all(),
     ownNode,
-    namespaceLabels: name => tables.namespaces.get(name)?.labels ?? {},
+    namespaceLabels: name => tables.namespaces.get(name)?.labels ?? NO_LABELS,
   }
 }

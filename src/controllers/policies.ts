@@ -4,7 +4,7 @@
 // written before every source has delivered: half a set of policies would open what
 // the whole set closes.
 
-import { type IdentityAllocator, type LabelSet, labelTexts, type NamedPort, namedPortKey } from '../labels/index.ts'
+import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
 import {
   DEFAULT_DENY,
   NOT_ISOLATED,
@@ -27,9 +27,10 @@ import {
   type Problem,
   type Tables,
 } from '../tables/index.ts'
-import { type AddressFacts, addressFacts, baseLabels, IdentityHolder, planAddresses } from './identities.ts'
+import { type AddressFacts, addressFacts, IdentityHolder, planAddresses } from './identities.ts'
 import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
+import { PodLabels, type Subject } from './pod-labels.ts'
 
 export type PolicyControllerOptions = {
   readonly tables: Tables
@@ -41,9 +42,6 @@ export type PolicyControllerOptions = {
   /** Called once, after the first result was written. */
   readonly onFirstResult?: () => void
 }
-
-/** What an endpoint's policy is resolved for. */
-type Subject = { readonly key: string; readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
 
 const FIRST_POLICY_ID = 1
 
@@ -59,6 +57,7 @@ const RULE_LINGER_MS = 3 * 60 * 60_000
 export class PolicyController {
   readonly #options: PolicyControllerOptions
   readonly #identities: IdentityHolder
+  readonly #podLabels = new PodLabels()
   readonly #rules: ReturnType<typeof ruleNumbers>
   readonly #policyIds: StableNumbers
   /** Policies in the repository, by key, as last set. */
@@ -116,7 +115,7 @@ export class PolicyController {
     this.#feedPolicies()
     const references = repository.references()
     const facts = addressFacts(tables, ownNode)
-    const plan = planAddresses(facts, references)
+    const plan = planAddresses(facts, references, this.#podLabels)
     const { addresses, identities, release } = this.#identities.assign(plan)
     this.#feedIdentities(identities)
 
@@ -179,7 +178,7 @@ export class PolicyController {
     for (const endpoint of endpoints.all()) {
       const pod = pods.get(objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName }))
       const subject = pod
-        ? subjectOf(baseLabels(pod, facts, references), pod.ports)
+        ? this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), references)
         : this.#lastSubject.get(endpoint.containerId)
       if (subject) subjects.set(endpoint.containerId, subject)
     }
@@ -248,11 +247,6 @@ export class PolicyController {
     cancel()
     return !signal.aborted
   }
-}
-
-function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject {
-  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).sort()
-  return { key: [labelTexts(labels).join(' '), ...ports].join(' '), labels, namedPorts }
 }
 
 function endpointEntries(endpoint: Endpoint, policy: number, identityOf: ReadonlyMap<string, number>): EndpointEntry[] {

@@ -1,0 +1,67 @@
+// The labels of pods and of their addresses, worked out once and kept for as long as
+// nothing has changed that they follow from: the pod, its namespace's labels and what
+// policies refer to. Every pass of a controller asks for those of every pod, and
+// between two passes next to nothing has changed.
+
+import { parseIp } from '../ip/index.ts'
+import { addressLabels, type LabelSet, labelTexts, type NamedPort, namedPortKey, podLabels } from '../labels/index.ts'
+import type { References } from '../policy/index.ts'
+import type { Pod } from '../tables/index.ts'
+
+/** What a pod's policy is resolved for. Pods with the same key have the same policy. */
+export type Subject = { readonly key: string; readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+
+/** An address of a pod as a prefix of full length, with the labels of its identity. */
+export type AddressIdentity = { readonly prefix: string; readonly labels: LabelSet }
+
+type WorkedOut = {
+  readonly namespaceLabels: Readonly<Record<string, string>>
+  readonly revision: number
+  readonly subject: Subject
+  /** By address. */
+  readonly addresses: Map<string, AddressIdentity | undefined>
+}
+
+export class PodLabels {
+  readonly #workedOut = new WeakMap<Pod, WorkedOut>()
+
+  /** @param namespaceLabels the same object as long as they are the same */
+  subject(pod: Pod, namespaceLabels: Readonly<Record<string, string>>, references: References): Subject {
+    return this.#of(pod, namespaceLabels, references).subject
+  }
+
+  /** Undefined for a text that is no address. */
+  address(
+    text: string,
+    pod: Pod,
+    namespaceLabels: Readonly<Record<string, string>>,
+    references: References,
+  ): AddressIdentity | undefined {
+    const { addresses, subject } = this.#of(pod, namespaceLabels, references)
+    if (!addresses.has(text)) addresses.set(text, addressIdentity(text, subject, references))
+    return addresses.get(text)
+  }
+
+  #of(pod: Pod, namespaceLabels: Readonly<Record<string, string>>, references: References): WorkedOut {
+    const known = this.#workedOut.get(pod)
+    if (known?.namespaceLabels === namespaceLabels && known.revision === references.revision) return known
+    const { namespace, labels, serviceAccount, ports } = pod
+    const base = podLabels({ namespace, namespaceLabels, labels, serviceAccount }, references.labelKeys)
+    const subject = subjectOf(base, ports)
+    const fresh = { namespaceLabels, revision: references.revision, subject, addresses: new Map() }
+    this.#workedOut.set(pod, fresh)
+    return fresh
+  }
+}
+
+function addressIdentity(text: string, subject: Subject, references: References): AddressIdentity | undefined {
+  const address = parseIp(text)
+  if (!address) return undefined
+  const labels = addressLabels(subject.labels, address, references, subject.namedPorts)
+  return { prefix: `${text}/${address.family === 4 ? 32 : 128}`, labels }
+}
+
+function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject {
+  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).sort()
+  return { key: [labelTexts(labels).join(' '), ...ports].join(' '), labels, namedPorts }
+}
