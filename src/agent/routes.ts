@@ -14,7 +14,7 @@ import {
 } from '../api/index.ts'
 import type { Datapath, FlowEvent } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
-import type { Flow } from '../observe/flow.ts'
+import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
 import type { FlowObserver } from '../observe/observer.ts'
 import type { Reconciler } from '../state/index.ts'
 import type { Tables } from '../tables/index.ts'
@@ -87,21 +87,41 @@ export function agentRoutes(options: RoutesOptions): Route[] {
       path: /\/v1\/flows/,
       stream: async ({ query, signal }, send) => {
         const last = Number(query.get('last') ?? (query.has('follow') ? 0 : 20))
-        // From here on, so that no flow is lost between the old ones and the new.
-        const following = query.has('follow') ? options.observer.watch(signal) : undefined
+        const filter = filterOf(query)
         options.observer.poll()
-        for (const event of last > 0 ? options.observer.recent(last) : []) await send(options.describe(event))
+        // Both at one moment, so that no flow between the old ones and the new is lost or told twice.
+        const following = query.has('follow') ? options.observer.watch(signal) : undefined
+        for (const flow of newestFlows(options, last, filter)) await send(flow)
         for await (const item of following ?? [])
-          await send('event' in item ? options.describe(item.event) : { missed: item.missed })
+          if ('missed' in item) await send({ missed: item.missed })
+          else {
+            const flow = options.describe(item.event)
+            if (isWanted(flow, filter)) await send(flow)
+          }
       },
     },
   ]
 }
 
+function filterOf(query: URLSearchParams): FlowFilter {
+  const [pod, verdict] = [query.get('pod'), query.get('verdict')]
+  return { ...(pod !== null && { pod }), ...(verdict !== null && { verdict }) }
+}
+
+/** So many of the newest flows that are wanted, the oldest of them first. */
+function newestFlows({ observer, describe }: RoutesOptions, last: number, filter: FlowFilter): Flow[] {
+  if (!(last > 0)) return []
+  const wanted = observer
+    .newestFirst()
+    .map(describe)
+    .filter(flow => isWanted(flow, filter))
+  return wanted.take(last).toArray().reverse()
+}
+
 function agentStatus(options: RoutesOptions): AgentStatus {
   const { tables, datapath } = options
   const readyAfterMs = options.readyAfterMs()
-  const [counts = []] = [datapath.maps.event_counts.get(0)]
+  const counts = datapath.maps.event_counts.get(0) ?? []
   return {
     node: options.node,
     version: options.version,

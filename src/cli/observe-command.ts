@@ -31,19 +31,14 @@ export function observeCommand(): Command {
       const query = {
         ...(options.follow && { follow: '1' }),
         ...(options.last !== undefined && { last: String(options.last) }),
+        ...(options.pod && { pod: options.pod.includes('/') ? options.pod : `default/${options.pod}` }),
+        ...(options.verdict && { verdict: options.verdict.toUpperCase() }),
       }
       for await (const item of agentOf(options).flows<Flow | { readonly missed: number }>(query, stop.signal)) {
         if ('missed' in item) console.error(pc.yellow(`${item.missed} flows were missed: the reader was too slow`))
-        else if (isWanted(item, options)) console.log(formatted(item, options.output))
+        else console.log(formatted(item, options.output))
       }
     })
-}
-
-function isWanted(flow: Flow, { pod, verdict }: ObserveOptions): boolean {
-  if (verdict && flow.verdict !== verdict.toUpperCase()) return false
-  if (!pod) return true
-  const name = pod.includes('/') ? pod : `default/${pod}`
-  return [flow.source, flow.destination].some(end => end.pod && `${end.pod.namespace}/${end.pod.name}` === name)
 }
 
 function formatted(flow: Flow, output: ObserveOptions['output']): string {

@@ -43,6 +43,19 @@ export type Flow = {
   readonly bytes: readonly [number, number]
 }
 
+/** Which flows somebody wants to see; what is left out does not matter. */
+export type FlowFilter = {
+  /** `namespace/name` of a pod at either end. */
+  readonly pod?: string
+  readonly verdict?: string
+}
+
+export function isWanted(flow: Flow, { pod, verdict }: FlowFilter): boolean {
+  if (verdict !== undefined && flow.verdict !== verdict) return false
+  if (pod === undefined) return true
+  return [flow.source, flow.destination].some(end => end.pod && `${end.pod.namespace}/${end.pod.name}` === pod)
+}
+
 /** `default/web` for a pod, `world 1.2.3.4` for an address outside, `host` for the node. */
 export function endText(end: FlowEnd): string {
   const name = end.pod ? `${end.pod.namespace}/${end.pod.name}` : `${end.identityName} ${end.address}`

@@ -2,32 +2,37 @@
 // The kernel does not wake the reader for each event; the reader looks often while
 // packets flow and seldom while none do. Records become objects only for a watcher.
 
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { RingBuffer } from '../bpf/index.ts'
 import { decodeFlowEvent, type FlowEvent, type FlowEventLayout } from '../maps/event.ts'
 
 /** As many as Hubble's default ring holds. */
 const KEPT_EVENTS = 4096
 const QUEUED_EVENTS = 8192
+/** Read at once. A pod can make events faster than they are read: what else the agent has to do gets its turn. */
+const EVENTS_PER_TURN = 4096
 const BUSY_POLL_MS = 10
 const IDLE_POLL_MS = 100
 
 /** What a watcher gets: an event, or word that it was too slow and how many it missed. */
 export type Observed = { readonly event: FlowEvent } | { readonly missed: number }
 
+/** What the observer needs of its ring buffer. */
+export type EventRing = Pick<RingBuffer, 'drain' | 'onReadable' | 'close'>
+
 type Watcher = { readonly queue: FlowEvent[]; missed: number; wake: () => void }
 
 export class FlowObserver {
   /** Events read since the start. */
   received = 0
-  readonly #ring: RingBuffer
+  readonly #ring: EventRing
   readonly #layout: FlowEventLayout
   /** The newest records, byte for byte, in a circle. */
   readonly #kept: Uint8Array
   readonly #keptView: DataView
   readonly #watchers = new Set<Watcher>()
 
-  constructor(ring: RingBuffer, layout: FlowEventLayout) {
+  constructor(ring: EventRing, layout: FlowEventLayout) {
     this.#ring = ring
     this.#layout = layout
     this.#kept = new Uint8Array(KEPT_EVENTS * layout.size)
@@ -39,31 +44,46 @@ export class FlowObserver {
     this.#ring.onReadable(() => this.poll(), { unref: true })
     while (!signal.aborted) {
       const count = this.poll()
+      if (count === EVENTS_PER_TURN) {
+        await nextTurn()
+        continue
+      }
       const pauseMs = count > 0 || this.#watchers.size > 0 ? BUSY_POLL_MS : IDLE_POLL_MS
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
     }
     this.#ring.close()
   }
 
-  /** Reads what there is. @returns the number of events */
+  /** Reads what there is, up to a bound. @returns the number of events */
   poll(): number {
-    const count = this.#ring.drain((view, offset, length) => this.#keep(view, offset, length))
+    const count = this.#ring.drain((view, offset, length) => this.#keep(view, offset, length), EVENTS_PER_TURN)
     if (count > 0) for (const watcher of this.#watchers) watcher.wake()
     return count
   }
 
-  /** The newest events, oldest first. */
-  recent(limit = KEPT_EVENTS): FlowEvent[] {
-    const count = Math.min(limit, this.received, KEPT_EVENTS)
-    return Array.from({ length: count }, (_, i) => this.#decodeKept((this.received - count + i) % KEPT_EVENTS))
+  /** The events that are kept, the newest first. To be read in one go: a `poll` changes what is kept. */
+  *newestFirst(): Generator<FlowEvent> {
+    const count = Math.min(this.received, KEPT_EVENTS)
+    for (let back = 1; back <= count; back++) yield this.#decodeKept((this.received - back) % KEPT_EVENTS)
   }
 
-  /** Events from now on, until the signal is aborted. A watcher that is too slow loses the oldest, and is told. */
-  async *watch(signal: AbortSignal): AsyncGenerator<Observed> {
+  /**
+   * Events from this call on, until the signal is aborted. A watcher that is too slow loses the oldest, and is told.
+   * Until it is read or the signal is aborted, it goes on collecting.
+   */
+  watch(signal: AbortSignal): AsyncGenerator<Observed> {
     const watcher: Watcher = { queue: [], missed: 0, wake: () => undefined }
-    const onAbort = () => watcher.wake()
-    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) return this.#follow(watcher, signal)
     this.#watchers.add(watcher)
+    const onAbort = (): void => {
+      this.#watchers.delete(watcher)
+      watcher.wake()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    return this.#follow(watcher, signal, onAbort)
+  }
+
+  async *#follow(watcher: Watcher, signal: AbortSignal, onAbort = (): void => undefined): AsyncGenerator<Observed> {
     try {
       while (!signal.aborted) {
         if (watcher.missed > 0) {
@@ -84,10 +104,10 @@ export class FlowObserver {
   }
 
   #keep(view: DataView, offset: number, length: number): void {
-    const slot = this.received % KEPT_EVENTS
-    this.received++
     const { size } = this.#layout
     if (length !== size) return
+    const slot = this.received % KEPT_EVENTS
+    this.received++
     this.#kept.set(new Uint8Array(view.buffer, view.byteOffset + offset, size), slot * size)
     if (this.#watchers.size === 0) return
     const event = this.#decodeKept(slot)
