@@ -58,7 +58,8 @@ function endOf(event: FlowEvent, side: 0 | 1, ports: boolean, tables: Tables): F
   const endpoint = tables.endpoints.by('address', address)[0]
   const pod = endpoint
     ? { namespace: endpoint.podNamespace, name: endpoint.podName }
-    : tables.pods.by('address', address)[0]
+    : // A pod on the host's network has the node's address, and is the node.
+      tables.pods.by('address', address).find(({ hostNetwork }) => !hostNetwork)
   return {
     address,
     ...(ports && { port: side === 0 ? event.source_port : event.destination_port }),
