@@ -127,11 +127,15 @@ static __always_inline enum event_kind flow_report(struct flow *flow, __u64 now)
  * Whether the packet is no part of the flow that its addresses and ports name.
  * A lone SYN from the answering side, or after the end, is an attempt to open
  * another one; so is an echo request from the side that answers echoes. A lone
- * SYN that the opener repeats is the same attempt.
+ * SYN that the opener repeats is the same attempt. What the node opened goes on
+ * only with what the node sends, and nothing else does: its address is not enough.
  */
 static __always_inline bool is_of_another(const struct packet *packet, const struct flow *flow,
-					  enum flow_direction direction)
+					  enum flow_direction direction, bool from_host)
 {
+	if (packet->icmp_kind != KIND_ERROR && direction == FLOW_ORIGINAL &&
+	    from_host != !!(flow->flags & FLOW_FROM_HOST))
+		return true;
 	if (packet->icmp_kind == KIND_ECHO_REQUEST)
 		return direction == FLOW_REPLY;
 	if (packet->icmp_kind == KIND_ECHO_REPLY)
@@ -172,7 +176,7 @@ static __always_inline void find_flow(struct __sk_buff *skb, const struct packet
 	if (!flow)
 		return;
 	direction = flow_direction(flow, tracked->source_is_high);
-	if (is_of_another(packet, flow, direction))
+	if (is_of_another(packet, flow, direction, tracked->from_host))
 		return;
 	tracked->direction = direction;
 	tracked->related = packet->icmp_kind == KIND_ERROR;

@@ -20,6 +20,7 @@ export type Found = {
 /**
  * - A lone SYN from the answering side, or after the end, opens another connection; so does an echo request from the
  *   side that answers echoes.
+ * - What the node opened goes on only with what the node sends, and nothing else does: its address is not enough.
  * - An ICMP error belongs to the connection of the packet it quotes if it goes to that packet's sender; one sent by a pod
  *   also has to come from that packet's receiver, for a pod is no router.
  * - Any other ICMP message but echoes belongs to none.
@@ -39,6 +40,9 @@ export function findFlow(world: World, question: Question, packet: Packet): Foun
   const found = lookUp(world, question.now, packet)
   if (!found) return undefined
   const reply = found.direction === 'reply'
+  const fromHost = question.hook === 'to_pod' && question.ingressIfindex === 0
+  const openedByHost = (found.flow.flags & world.schema.flowFlags.number.FROM_HOST) !== 0
+  if (!reply && fromHost !== openedByHost) return undefined
   if (kind === 'ECHO_REQUEST' && reply) return undefined
   if (kind === 'ECHO_REPLY' && !reply) return undefined
   if (isLoneSyn(packet) && (reply || isClosed(found.flow))) return undefined

@@ -2,9 +2,9 @@
 // and what is not part of it although it looks so.
 
 import { test } from 'node:test'
-import { back, between, type Case, echo, icmp, runStep, type Step, sctp, tcp, testCases, udp } from './cases.ts'
+import { back, between, type Case, echo, icmp, icmpError, runStep, type Step, sctp, tcp, testCases, udp } from './cases.ts'
 import { ACK, FIN, PROTOCOL, PSH, RST, SYN } from './frames.ts'
-import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule, TestNode } from './node.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule, TestNode, UPLINK } from './node.ts'
 
 const node = nodeForTests()
 
@@ -19,6 +19,10 @@ const serverOnly: Rule[] = [
 ]
 /** A client that nobody may talk to first. */
 const clientOnly: Rule[] = [{ direction: 'egress', rule: 20 }]
+
+/** Of the node, or of somebody outside who comes under its address. */
+const fromNode = between(HOST, A, 50000, 8080)
+const cameByUplink = { cameBy: UPLINK }
 
 /** Both ends isolated, so that whatever passes passes as part of the connection. */
 const isolated = { a: clientOnly, b: serverOnly }
@@ -288,6 +292,33 @@ const cases: Case[] = [
       { send: tcp(between(A, HOST, 8080, 50000), SYN), want: 'drop POLICY_DENIED' },
       { send: echo(HOST, A, 'request', 9), want: 'to pod', report: 'NEW' },
       { send: echo(A, HOST, 'reply', 9), want: 'to stack', report: 'none' },
+    ],
+  },
+  {
+    name: 'nobody goes on with what the node opened by having its address',
+    policy: { a: [] },
+    steps: [
+      { send: udp(fromNode), want: 'to pod', report: 'NEW' },
+      { send: udp(fromNode, cameByUplink), want: 'drop POLICY_DENIED' },
+      { send: udp(fromNode), want: 'to pod', report: 'none' },
+      { send: tcp(fromNode, SYN), want: 'to pod', report: 'NEW' },
+      { send: tcp(fromNode, SYN, cameByUplink), want: 'drop POLICY_DENIED' },
+      { send: tcp(fromNode, ACK, cameByUplink), want: 'drop POLICY_DENIED' },
+      { send: tcp(back(fromNode), SYN | ACK), want: 'to stack', report: 'none' },
+      { send: tcp(fromNode, ACK), want: 'to pod', report: 'none' },
+      { send: icmpError(A, HOST, udp(fromNode)), want: 'to stack', report: 'RELATED' },
+      { send: echo(HOST, A, 'request', 9), want: 'to pod', report: 'NEW' },
+      { send: echo(HOST, A, 'request', 9, cameByUplink), want: 'drop POLICY_DENIED' },
+    ],
+  },
+  {
+    name: 'the node does not go on with what somebody opened who has its address',
+    policy: { a: [{ direction: 'ingress', rule: 60 }] },
+    steps: [
+      { send: udp(fromNode, cameByUplink), want: 'to pod', report: 'NEW', rules: [0, 60] },
+      { send: udp(fromNode), want: 'to pod', report: 'NEW', rules: [0, 0] },
+      { send: udp(back(fromNode)), want: 'to stack', report: 'none' },
+      { send: udp(fromNode), want: 'to pod', report: 'none' },
     ],
   },
 ]
