@@ -2,7 +2,7 @@
 // its kind; one that is not valid leaves its last good row in force and stands in
 // `problems` with the field and its place. Nothing is dropped without a word.
 
-import { protocolNumber } from '../labels/index.ts'
+import { protocolNumber, shadowedKeys } from '../labels/index.ts'
 import {
   apiGroup,
   type ManifestObject,
@@ -42,24 +42,7 @@ export function readIntent(object: ManifestObject): Validation<IntentRow> {
   const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
   switch (kind) {
     case '/Pod':
-      return mapValue(readPod(object), pod => ({
-        table: 'pods',
-        row: {
-          namespace: pod.namespace,
-          name: pod.name,
-          labels: pod.labels,
-          serviceAccount: pod.serviceAccount,
-          hostNetwork: pod.hostNetwork,
-          ...(pod.nodeName && { node: pod.nodeName }),
-          addresses: pod.ips,
-          ports: pod.namedPorts.map(({ name, protocol, port }) => ({
-            name,
-            protocol: protocolNumber(protocol) ?? 0,
-            port,
-          })),
-          origin,
-        },
-      }))
+      return podIntent(object)
     case '/Namespace':
       return mapValue(readNamespace(object), ({ name, labels }) => ({
         table: 'namespaces',
@@ -74,6 +57,30 @@ export function readIntent(object: ManifestObject): Validation<IntentRow> {
       return policyIntent(object)
   }
 }
+
+function podIntent(object: ManifestObject): Validation<IntentRow> {
+  const { value: pod, problems } = readPod(object)
+  if (!pod) return { problems }
+  const row: Pod = {
+    namespace: pod.namespace,
+    name: pod.name,
+    labels: pod.labels,
+    serviceAccount: pod.serviceAccount,
+    hostNetwork: pod.hostNetwork,
+    ...(pod.nodeName && { node: pod.nodeName }),
+    addresses: pod.ips,
+    ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
+    origin: object.origin,
+  }
+  const shadowed = shadowedKeys(pod.labels).map(key =>
+    problemOf(object, 'warning', ['metadata', 'labels', key], SHADOWED),
+  )
+  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed] }
+}
+
+const SHADOWED =
+  'is a name that identities use for what Kubernetes itself says of a pod; the label changes nothing of that, and only ' +
+  'a podSelector that names it sees it'
 
 function policyIntent(object: ManifestObject): Validation<IntentRow> {
   const read = readPolicy(object)

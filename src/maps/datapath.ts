@@ -8,6 +8,7 @@ import {
   type KernelMap,
   type LoadedObject,
   loadObject,
+  MapFullError,
   type MapReference,
   MemoryMap,
   type ObjectSpec,
@@ -49,6 +50,9 @@ export type KernelDatapathMaps = {
 } & { readonly policy_maps: KernelMap<number, number, MapReference>; readonly events: KernelMap }
 
 export type PolicyMap = BpfMap<PolicyKey, PolicyEntry>
+
+/** What the kernel says of a full LPM trie. */
+const ENOSPC = 28
 
 const ELEMENT_MAPS = [
   'endpoints',
@@ -127,14 +131,16 @@ export class Datapath {
 
   /**
    * A policy map with its entries, not yet in force: put it into `maps.policy_maps`, then close it.
-   * @throws MapFullError when the entries are more than `maxEntries`
+   * @param elements with keys of their own each
+   * @throws MapFullError when they are more than `maxEntries`, at once: filling a map to its brim takes a while
    */
   createPolicyMap(
-    elements: Iterable<readonly [PolicyKey, PolicyEntry]>,
+    elements: readonly (readonly [PolicyKey, PolicyEntry])[],
     options: { readonly maxEntries?: number; readonly name?: string } = {},
   ): KernelMap<PolicyKey, PolicyEntry> {
     const map = this.#object.createInnerMap<PolicyKey, PolicyEntry>('policy_maps', options)
     try {
+      if (elements.length > map.maxEntries) throw new MapFullError(map.name, map.maxEntries, ENOSPC)
       map.updateBatch(elements)
       return map
     } catch (error) {

@@ -25,9 +25,13 @@ export class PolicyTooLargeError extends Error {
   readonly code = 'POLICY_TOO_LARGE'
 
   constructor(map: PolicyMap, limit: number, cause: unknown) {
+    const { ingress, egress } = map.isolatedBy
+    const policies = new Set(
+      [...ingress, ...egress].map(({ kind, namespace, name }) => `${kind} ${namespace ? `${namespace}/` : ''}${name}`),
+    )
     super(
       `policy map ${map.id} needs ${map.entries.length} entries and has room for ${limit}: all traffic of its endpoints ` +
-        `(${map.subject}) is denied; select fewer peers or ports in the policies that isolate them`,
+        `(${map.subject}) is denied; select fewer peers or ports in ${[...policies].join(', ')}`,
       { cause },
     )
   }
