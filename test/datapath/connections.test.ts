@@ -2,7 +2,20 @@
 // and what is not part of it although it looks so.
 
 import { test } from 'node:test'
-import { back, between, type Case, echo, icmp, icmpError, runStep, type Step, sctp, tcp, testCases, udp } from './cases.ts'
+import {
+  back,
+  between,
+  type Case,
+  echo,
+  icmp,
+  icmpError,
+  runStep,
+  type Step,
+  sctp,
+  tcp,
+  testCases,
+  udp,
+} from './cases.ts'
 import { ACK, FIN, PROTOCOL, PSH, RST, SYN } from './frames.ts'
 import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule, TestNode, UPLINK } from './node.ts'
 
