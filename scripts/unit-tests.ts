@@ -5,6 +5,6 @@ import path from 'node:path'
 import { ROOT } from './lib/root.js'
 import { listSourceFiles } from './lib/source-files.ts'
 
-const isUnitTest = (file: string): boolean => /^(src|scripts)\/.*\.test\.ts$/.test(file)
+const isUnitTest = (file: string): boolean => /^(src|bench|scripts)\/.*\.test\.ts$/.test(file)
 
 for (const file of listSourceFiles(ROOT).filter(isUnitTest)) await import(path.join(ROOT, file))

@@ -16,16 +16,17 @@ export type Effort = {
 }
 
 export const FULL: Effort = {
-  rounds: 15,
-  loadSeconds: 0.4,
+  rounds: 40,
+  loadSeconds: 0.15,
   policyChanges: 200,
   endpoints: 60,
   restarts: 4,
   events: 4_000_000,
 }
+
 export const QUICK: Effort = {
-  rounds: 5,
-  loadSeconds: 0.2,
+  rounds: 8,
+  loadSeconds: 0.1,
   policyChanges: 60,
   endpoints: 20,
   restarts: 1,

@@ -54,6 +54,7 @@ export const UNIT_TESTS: Check = {
     '--test-reporter=spec',
     '--test-timeout=30000',
     'src/**/*.test.ts',
+    'bench/**/*.test.ts',
     'scripts/**/*.test.ts',
   ],
 }
