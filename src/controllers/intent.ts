@@ -174,7 +174,7 @@ export class IntentController {
   #put(tx: Transaction, object: ManifestObject): void {
     const { value, problems } = readIntent(object)
     const name = objectName(object)
-    for (const old of this.#tables.problems.by('object', name)) tx.delete(this.#tables.problems, old.id)
+    this.#forgetProblems(tx, name)
     problems.forEach((problem, i) => tx.put(this.#tables.problems, problemRow(`${name} ${i}`, problem)))
     if (!value) return
     switch (value.table) {
@@ -197,9 +197,15 @@ export class IntentController {
     }
   }
 
+  /** Of the object itself; what the source has to say of it stays until the source takes it back. */
+  #forgetProblems(tx: Transaction, name: string): void {
+    const { problems } = this.#tables
+    for (const { id } of problems.by('object', name)) if (id.startsWith(`${name} `)) tx.delete(problems, id)
+  }
+
   #delete(tx: Transaction, object: ManifestObject): void {
     const name = objectName(object)
-    for (const old of this.#tables.problems.by('object', name)) tx.delete(this.#tables.problems, old.id)
+    this.#forgetProblems(tx, name)
     const { pods, namespaces, nodes, policies } = this.#tables
     const { name: own } = object.metadata
     const namespace = namespaceOf(object)
