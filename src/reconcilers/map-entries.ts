@@ -1,12 +1,13 @@
 // Rows that are one element of one BPF map each: the ipcache and the endpoint map.
 // Written after the policy maps that they point into, so that no packet carries an
-// identity which today's policy does not know.
+// identity which today's policy does not know. A row that the kernel refuses, be it that
+// the map is full, keeps no other one out.
 
 import type { BpfMap } from '../bpf/index.ts'
 import { cidr, formatIp, ip, mac } from '../ip/index.ts'
 import { type EndpointKey, type Endpoint as EndpointValue } from '../maps/endpoint.ts'
 import { type IpcacheEntry, type IpcacheKey, ipcacheKey } from '../maps/ipcache.ts'
-import type { Operations } from '../state/index.ts'
+import { eachRow, type Operations } from '../state/index.ts'
 import type { Address, EndpointEntry } from '../tables/index.ts'
 
 export type ElementTarget<Row extends object, Key, Value> = {
@@ -31,8 +32,15 @@ export function elementOperations<Row extends object, Key, Value>({
   return {
     async update(rows, signal) {
       await after(signal)
-      map.updateBatch(rows.map(row => [keyOf(row), valueOf(row)]))
-      onChanged()
+      try {
+        map.updateBatch(rows.map(row => [keyOf(row), valueOf(row)]))
+        return undefined
+      } catch {
+        // A batch ends at the first element that is refused: each by itself says which, and why.
+        return await eachRow<Row>(row => map.set(keyOf(row), valueOf(row)))(rows, signal)
+      } finally {
+        onChanged()
+      }
     },
     async delete(rows) {
       map.deleteBatch(rows.map(keyOf))

@@ -73,8 +73,12 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
           return []
         }
       })
-      if (batch.length > 0) await swap(batch)
-      target.onChanged()
+      try {
+        if (batch.length > 0) await swap(batch)
+      } finally {
+        // Also of a batch that failed, a part may be in force.
+        target.onChanged()
+      }
       return failures satisfies Failures<PolicyMap>
     },
     async delete(rows) {

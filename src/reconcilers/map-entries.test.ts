@@ -1,0 +1,60 @@
+// The ipcache and the endpoint map, as rows come and go; in memory, which passes the
+// same tests as the kernel's maps.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { MapFullError } from '../bpf/index.ts'
+import { cidr } from '../ip/index.ts'
+import { ipcacheKey, MemoryDatapath } from '../maps/index.ts'
+import type { Address } from '../tables/index.ts'
+import { ipcacheOperations } from './map-entries.ts'
+
+const object = readFileSync(new URL('../../build/pod.o', import.meta.url))
+const HOST_FLAG = 1
+const { signal } = new AbortController()
+
+function ipcacheOf(size: number) {
+  const { ipcache } = new MemoryDatapath(object, { ipcache: size }).maps
+  const log: string[] = []
+  const operations = ipcacheOperations(ipcache, HOST_FLAG, {
+    after: async () => void log.push('waited'),
+    onChanged: () => log.push('changed'),
+  })
+  const identityOf = (prefix: string) => ipcache.get(ipcacheKey(cidr(prefix)))?.identity
+  return { ipcache, operations, log, identityOf }
+}
+
+const row = (prefix: string, identity: number): Address => ({ prefix, identity, isHost: false, owner: 'policy' })
+
+test('rows are written after what they refer to, and the change is told', async () => {
+  const { ipcache, operations, log, identityOf } = ipcacheOf(10)
+  assert.equal((await operations.update([row('10.0.0.1/32', 256), row('::/0', 10)], signal))?.size ?? 0, 0)
+  assert.deepEqual(log, ['waited', 'changed'])
+  assert.deepEqual([identityOf('10.0.0.1/32'), identityOf('::/0')], [256, 10])
+  await operations.delete([row('10.0.0.1/32', 256)], signal)
+  assert.equal(ipcache.count(), 1)
+  assert.deepEqual(log, ['waited', 'changed', 'changed'])
+})
+
+test('a full map refuses what is new, and takes every change of what it has', async () => {
+  const { operations, log, identityOf } = ipcacheOf(2)
+  await operations.update([row('10.0.0.1/32', 256), row('10.0.0.2/32', 256)], signal)
+  const refused = row('10.0.0.3/32', 257)
+  const failures = await operations.update([row('10.0.0.1/32', 300), refused, row('10.0.0.2/32', 301)], signal)
+  assert.deepEqual([...(failures ?? new Map()).keys()], [refused])
+  assert.ok(failures?.get(refused) instanceof MapFullError)
+  assert.deepEqual([identityOf('10.0.0.1/32'), identityOf('10.0.0.2/32')], [300, 301])
+  assert.equal(log.at(-1), 'changed')
+})
+
+test('what no row accounts for goes', async () => {
+  const { ipcache, operations, log } = ipcacheOf(10)
+  const rows = [row('10.0.0.0/8', 300), row('10.0.0.1/32', 256)]
+  await operations.update([...rows, row('10.0.0.2/32', 257)], signal)
+  await operations.prune(rows, signal)
+  assert.equal(ipcache.count(), 2)
+  const changes = log.length
+  await operations.prune(rows, signal)
+  assert.equal(log.length, changes, 'nothing was there to prune')
+})
