@@ -3,6 +3,7 @@
 // Attaching the programs is endpoint-devices.ts's part; it happens before the pod's
 // side comes up, so that no packet of a pod is ever unjudged.
 
+import fs from 'node:fs'
 import { parseIp } from '../ip/index.ts'
 import {
   allLinks,
@@ -26,6 +27,9 @@ export const GATEWAYS = { 4: '169.254.1.1', 6: 'fe80::1' } as const
 
 /** Routes that the agent made (RTPROT_*): an unregistered number, so that nobody else's are taken for ours. */
 export const ROUTE_PROTOCOL_AXONEME = 0xa7
+
+/** Not there in a kernel that was started without IPv6. */
+const IPV6_SETTINGS = '/proc/sys/net/ipv6'
 
 const HOST_INTERFACE_PREFIX = 'axo'
 
@@ -55,25 +59,26 @@ export class PodNetwork implements Disposable {
     this.#node = NetlinkSocket.open({ namespace: options.node })
   }
 
-  /** Makes the pair, the pod's side down. @returns false when it was there already */
-  createPair(endpoint: Endpoint, pod: Namespace): boolean {
+  /** Makes the pair with its settings, both sides down. One that is up was finished before. */
+  createPair(endpoint: Endpoint, pod: Namespace): void {
     const existing = this.#node.get(linkOf({ index: endpoint.ifindex }))
-    if (existing) {
-      if (existing.name === endpoint.hostInterface && existing.kind === 'veth') return false
+    if (existing && (existing.name !== endpoint.hostInterface || existing.kind !== 'veth'))
       throw new Error(`interface index ${endpoint.ifindex} belongs to ${existing.name}, which is not ours`)
-    }
-    this.#node.run(
-      createLink({
-        kind: 'veth',
-        name: endpoint.hostInterface,
-        index: endpoint.ifindex,
-        mac: this.#options.hostMac,
-        mtu: this.#options.mtu,
-        peer: { name: endpoint.interface, mac: endpoint.mac, mtu: this.#options.mtu, namespace: { fd: pod.fd } },
-      }),
-    )
+    if (existing?.up) return
+    if (!existing)
+      this.#node.run(
+        createLink({
+          kind: 'veth',
+          name: endpoint.hostInterface,
+          index: endpoint.ifindex,
+          mac: this.#options.hostMac,
+          mtu: this.#options.mtu,
+          peer: { name: endpoint.interface, mac: endpoint.mac, mtu: this.#options.mtu, namespace: { fd: pod.fd } },
+        }),
+      )
+    writeSysctls(this.#options.node, { [`net/ipv4/conf/${endpoint.hostInterface}/rp_filter`]: 0 })
+    if (!fs.existsSync(IPV6_SETTINGS)) return
     writeSysctls(this.#options.node, {
-      [`net/ipv4/conf/${endpoint.hostInterface}/rp_filter`]: 0,
       [`net/ipv6/conf/${endpoint.hostInterface}/accept_ra`]: 0,
       // Without an address of its own it sends no discovery into the pod.
       [`net/ipv6/conf/${endpoint.hostInterface}/addr_gen_mode`]: 1,
@@ -82,7 +87,6 @@ export class PodNetwork implements Disposable {
       [`net/ipv6/conf/${endpoint.interface}/accept_dad`]: 0,
       [`net/ipv6/conf/${endpoint.interface}/accept_ra`]: 0,
     })
-    return true
   }
 
   /** Brings both sides up, with addresses, routes and neighbours. */
