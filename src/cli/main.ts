@@ -36,6 +36,12 @@ const program = new Command('axoneme')
   .addCommand(completionCommand())
 program.addCommand(completeCommand(program), { hidden: true })
 
+// A reader that has seen enough, such as `head`, is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 try {
   await program.parseAsync()
 } catch (error) {
