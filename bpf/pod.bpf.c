@@ -85,6 +85,22 @@ static __always_inline bool is_unaddressed_discovery(const struct packet *packet
 		address_is_link_local(&packet->tuple.source));
 }
 
+/*
+ * The node advertises itself as a router to no pod, and its stack remembers every
+ * asker as a neighbour: a pod could fill the table that all its devices share.
+ */
+static __always_inline bool is_router_solicitation(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR &&
+	       packet->icmp_type == ICMPV6_ROUTER_SOLICITATION;
+}
+
+static __always_inline bool is_solicitation(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR &&
+	       packet->icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION;
+}
+
 /* @return DROP_NONE when the packet's sender is the pod that the device belongs to */
 static __always_inline enum drop_reason
 check_sender(struct __sk_buff *skb, const struct packet *packet, const struct endpoint *source)
@@ -125,19 +141,26 @@ int from_pod(struct __sk_buff *skb)
 	if (outcome.reason != DROP_NONE)
 		return finish(skb, &packet, &outcome, TC_DROP);
 
-	if (is_unaddressed_discovery(&packet))
-		return finish(skb, &packet, &outcome, TC_PASS);
+	if (is_unaddressed_discovery(&packet)) {
+		if (is_router_solicitation(&packet))
+			action = TC_DROP;
+		else if (is_solicitation(&packet) && !address_is_unspecified(&packet.tuple.source))
+			action = solicitation_from_pod(skb, &packet, &outcome.reason);
+		return finish(skb, &packet, &outcome, action);
+	}
 	source = endpoint_lookup(&packet.tuple.source);
 	outcome.reason = check_sender(skb, &packet, source);
 	if (outcome.reason != DROP_NONE || !source)
 		return finish(skb, &packet, &outcome, TC_DROP);
 	if (is_discovery(&packet)) {
-		if (packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION) {
+		if (is_solicitation(&packet)) {
 			action = solicitation_from_pod(skb, &packet, &outcome.reason);
 			return finish(skb, &packet, &outcome, action);
 		}
-		if (stays_on_link(&packet) || is_host_address(&packet.tuple.destination))
-			return finish(skb, &packet, &outcome, TC_PASS);
+		if (stays_on_link(&packet) || is_host_address(&packet.tuple.destination)) {
+			action = is_router_solicitation(&packet) ? TC_DROP : TC_PASS;
+			return finish(skb, &packet, &outcome, action);
+		}
 	}
 
 	track(skb, &packet, false, &outcome);

@@ -144,8 +144,9 @@ static __always_inline __u16 fold_checksum(__u32 sum)
 }
 
 /*
- * A neighbour solicitation from a pod's own address, answered in place (RFC 4861
- * 4.4). Only one that is whole and stands right behind the IP header is valid here.
+ * A neighbour solicitation from a pod's own or link-local address, from which it asks
+ * whether the gateway is still there, answered in place (RFC 4861 4.4). Only one that
+ * is whole and stands right behind the IP header is valid here.
  */
 static __noinline int solicitation_from_pod(struct __sk_buff *skb, const struct packet *packet,
 					    enum drop_reason *reason)

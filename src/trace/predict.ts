@@ -13,6 +13,7 @@ import { forwarded } from './rewrite.ts'
 import type { Question, Step, World } from './world.ts'
 
 const SOLICITATION = 135
+const ROUTER_SOLICITATION = 133
 /** Of the policy for connections that are echoes, whichever packet of them is at hand. */
 const ECHO_REQUEST: Readonly<Record<number, number>> = { [PROTOCOL.icmp]: 8, [PROTOCOL.icmpv6]: 128 }
 
@@ -53,7 +54,8 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
   const discovery = packet.icmp?.kind === 'NEIGHBOUR' && !packet.fragment
   if (discovery && isUnaddressed(packet.source) && isOnLink(packet.destination)) {
     steps.push({ at: 'sender', found: 'neighbour discovery without an address of its own, on the link' })
-    return { to: 'stack' }
+    const isAnswerable = packet.icmp?.type === SOLICITATION && isLinkLocal(packet.source)
+    return isAnswerable ? answerSolicitation(world, frame, packet, steps) : { to: placeOfDiscovery(packet) }
   }
   const offence = checkSender(world, question, packet)
   if (offence) return refuse(offence.reason, steps, 'sender', offence.because)
@@ -61,7 +63,7 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
     if (packet.icmp?.type === SOLICITATION) return answerSolicitation(world, frame, packet, steps)
     if (isOnLink(packet.destination) || isHostAddress(world, packet.destination)) {
       steps.push({ at: 'packet', found: 'neighbour discovery on the link' })
-      return { to: 'stack' }
+      return { to: placeOfDiscovery(packet) }
     }
   }
 
@@ -75,6 +77,10 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
   const out = forwarded(frame, packet.family, world.hostMac, receiver.mac)
   return { to: 'endpoint', receiver, frame: out, ...tracked }
 }
+
+/** The node is no router that advertises itself: who asks for one is not told to the stack, which would remember each. */
+const placeOfDiscovery = ({ icmp }: Packet): 'stack' | 'nowhere' =>
+  icmp?.type === ROUTER_SOLICITATION ? 'nowhere' : 'stack'
 
 function toPod(world: World, question: Question, steps: Step[]): Outcome {
   const fromHost = question.ingressIfindex === 0

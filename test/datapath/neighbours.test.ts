@@ -207,7 +207,7 @@ const discoveryCases: { name: string; message: Message; want: Answer }[] = [
   {
     name: 'from the link-local address',
     message: { type: TYPE.solicitation, from: LINK_LOCAL, to: 'fe80::1', target: 'fe80::1' },
-    want: 'to stack',
+    want: 'answered',
   },
   {
     name: 'link-local, as a fragment',
@@ -232,17 +232,17 @@ const discoveryCases: { name: string; message: Message; want: Answer }[] = [
   {
     name: 'router solicitation',
     message: { type: TYPE.routerSolicitation, from: '::', to: 'ff02::2' },
-    want: 'to stack',
+    want: 'absorbed',
   },
   {
     name: 'router solicitation, link-local',
     message: { type: TYPE.routerSolicitation, from: LINK_LOCAL, to: 'ff02::2' },
-    want: 'to stack',
+    want: 'absorbed',
   },
   {
     name: 'router solicitation from its own address',
     message: { type: TYPE.routerSolicitation, to: 'ff02::2' },
-    want: 'to stack',
+    want: 'absorbed',
   },
   {
     name: 'listener report',
