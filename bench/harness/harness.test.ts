@@ -1,3 +1,5 @@
+// Tests of the harness: medians, ratios, interleaving and the table.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

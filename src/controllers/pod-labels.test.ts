@@ -1,3 +1,5 @@
+// Tests of pod-labels.ts: labels are worked out once for as long as what they depend on stays.
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'

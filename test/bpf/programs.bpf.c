@@ -43,12 +43,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
 	__type(key, __u32);
 	__uint(max_entries, 4);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_HASH);
-		__type(key, __u32);
-		__type(value, __u32);
-		__uint(max_entries, 4);
-	});
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__type(key, __u32);
+			__type(value, __u32);
+			__uint(max_entries, 4);
+		});
 } nested SEC(".maps");
 
 __attribute__((noinline)) int global_sum(struct __sk_buff *skb, int x)

@@ -176,7 +176,8 @@ test('bad input', { skip: NEEDS_ROOT }, async t => {
         new RegExp(`^policy map \\d+ needs \\d+ entries and has room for ${MAX_ENTRIES}`),
       )
       assert.match(failure?.error ?? '', /NetworkPolicy default\/too-much$/)
-      assert.match(await statusText(), /policy map \d+ needs \d+ entries/)
+      // While it is tried again it is pending for a moment.
+      await until('the status to tell', async () => /policy map \d+ needs \d+ entries/.test(await statusText()))
       assert.deepEqual(
         [await verdict('a', 'big'), await verdict('big', 'a'), await verdict('a', 'b'), await verdict('b', 'a')],
         ['denied', 'denied', 'allowed', 'allowed'],

@@ -1,4 +1,4 @@
-// `axoneme` as a user runs it.
+// Runs `axoneme` as a user runs it, and collects what it prints.
 
 import { spawn } from 'node:child_process'
 import path from 'node:path'

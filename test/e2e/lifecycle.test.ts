@@ -131,7 +131,7 @@ test('pods that come and go', { skip: NEEDS_ROOT }, async t => {
   await t.test('nothing is left of them', async () => {
     const wanted = ['default/client', 'default/server']
     const endpoints = (await cluster.agent.table('endpoints')).rows
-    assert.deepEqual(endpoints.map(row => row[1]).sort(), wanted)
+    assert.deepEqual(endpoints.map(row => row[1] ?? '').sort(), wanted)
     assert.equal((await cluster.agent.table('endpoint-entries')).rows.length, 2 * wanted.length)
     const maps = new Map((await cluster.agent.maps()).map(map => [map.name, map.entries]))
     assert.equal(maps.get('endpoints'), 2 * wanted.length)
