@@ -53,7 +53,7 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
       .finally(() => {
         progress.settled = true
         waiting.delete(call)
-        for (const { inner } of batch) inner.close()
+        for (const inner of new Set(batch.map(swapped => swapped.inner))) inner.close()
       })
     waiting.add(call)
     const isInForce = ({ id, inner }: Swap) => target.outer.get(id) === inner.id
@@ -65,14 +65,7 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
   return {
     async update(rows) {
       const failures = new Map<PolicyMap, Error>()
-      const batch = rows.flatMap(row => {
-        try {
-          return [{ id: row.id, inner: fill(row, target, failures) }]
-        } catch (error) {
-          failures.set(row, asError(error))
-          return []
-        }
-      })
+      const batch = [...Map.groupBy(rows, row => row.contentKey).values()].flatMap(same => fill(same, target, failures))
       try {
         if (batch.length > 0) await swap(batch)
       } finally {
@@ -94,17 +87,21 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
 
 type Swap = { readonly id: number; readonly inner: KernelMap<PolicyKey, PolicyEntry> }
 
-/** A new map with the row's entries; where they do not fit, an empty one, which denies everything. */
+/** One new map for rows with the same entries; where they do not fit, an empty one, which denies everything. */
 function fill(
-  row: PolicyMap,
+  rows: readonly PolicyMap[],
   { createInner, encode }: PolicyMapsTarget,
   failures: Map<PolicyMap, Error>,
-): KernelMap<PolicyKey, PolicyEntry> {
+): Swap[] {
+  const swapTo = (inner: Swap['inner']): Swap[] => rows.map(({ id }) => ({ id, inner }))
   try {
-    return createInner(row.entries.map(encode))
+    return swapTo(createInner((rows[0]?.entries ?? []).map(encode)))
   } catch (error) {
-    if (!(error instanceof MapFullError)) throw error
-    failures.set(row, new PolicyTooLargeError(row, error.maxEntries, error))
-    return createInner([])
+    if (!(error instanceof MapFullError)) {
+      for (const row of rows) failures.set(row, asError(error))
+      return []
+    }
+    for (const row of rows) failures.set(row, new PolicyTooLargeError(row, error.maxEntries, error))
+    return swapTo(createInner([]))
   }
 }
