@@ -157,6 +157,18 @@ static __always_inline void flow_touch(struct flow *flow, const struct packet *p
 		flow->expires_ns = expires;
 }
 
+/*
+ * A TCP connection that policy has cut stays known for as long as either end goes on:
+ * once it is forgotten, a packet of the end that was called opens it again, as its own.
+ */
+static __always_inline void flow_hold(struct flow *flow, __u8 protocol, __u64 now)
+{
+	__u64 expires = now + tcp_established_seconds * NANOSECONDS;
+
+	if (protocol == PROTOCOL_TCP && expires > flow->expires_ns + NANOSECONDS)
+		flow->expires_ns = expires;
+}
+
 const enum flow_flags *anchor_flow_flags __attribute__((unused));
 
 #endif

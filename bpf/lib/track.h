@@ -240,6 +240,8 @@ static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool f
 		judge(&connection, outcome);
 		if (outcome->reason == DROP_NONE)
 			remember(packet, &tracked, outcome);
+		else if (flow)
+			flow_hold(flow, tracked.key.protocol, tracked.now);
 	}
 	if (tracked.related) {
 		name_sender(packet, &tracked, outcome);

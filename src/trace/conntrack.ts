@@ -113,6 +113,13 @@ export function stamp(world: World, flow: Flow, { identity, endpoint, egress_rul
   return { ...flow, identity, endpoint, egress_rule, ingress_rule, revision: revisionOf(world) }
 }
 
+/** What a denial does to a known connection: a TCP one stays known, or the end that was called could open it again. */
+export function hold(world: World, { now }: Question, { key, flow }: Found): { key: FlowKey; flow: Flow } | undefined {
+  if (key.protocol !== PROTOCOL.tcp) return undefined
+  const expires = now + BigInt(world.constants.tcp_established_seconds) * NS
+  return { key, flow: expires > flow.expires_ns + NS ? { ...flow, expires_ns: expires } : flow }
+}
+
 export const revisionOf = (world: World): number => world.maps.runtime.get(0)?.revision ?? 0
 
 /** Accounts for an allowed packet, and says what there is to report of it. */

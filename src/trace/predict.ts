@@ -4,7 +4,7 @@
 
 import { formatIp, isMapped } from '../ip/index.ts'
 import type { DropReason, FragmentKey, FragmentPorts } from '../maps/index.ts'
-import { type Found, findFlow, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
+import { type Found, findFlow, hold, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
 import { addressOf, endpointAt, isHostAddress, type Judgement, judge, outsiderIdentity } from './policy.ts'
@@ -144,7 +144,7 @@ function track(world: World, question: Question, given: Packet, fromHost: boolea
     isReply,
     ...senderOf(world, found, packet, judgement, fromHost),
   }
-  if (judgement.reason !== 'NONE') return about
+  if (judgement.reason !== 'NONE') return { ...about, flow: hold(world, question, found) }
   const flow = current ? found.flow : stamp(world, found.flow, judgement)
   if (found.quoted) return { ...about, report: 'RELATED', flow: { key: found.key, flow } }
   const touched = touch(world, question, packet, { ...found, flow })

@@ -3,7 +3,7 @@
 
 import { ip, mac } from '../../src/ip/index.ts'
 import { back, between, type Case, echo, type Step, tcp, testCases, udp } from './cases.ts'
-import { ACK, PROTOCOL, PSH, SYN } from './frames.ts'
+import { ACK, PROTOCOL, PSH, RST, SYN } from './frames.ts'
 import { A, B, C, HOST, nodeForTests, OUTSIDE, openPolicy, type Party, type Rule, type TestNode } from './node.ts'
 
 const node = nodeForTests()
@@ -122,6 +122,12 @@ const change = (rules: { a?: readonly Rule[]; b?: readonly Rule[] }) => (node: T
   if (rules.b) node.setPolicy(B, rules.b)
   node.raiseRevision()
 }
+/** For all connections: their ends are moved. */
+const elevenSecondsLater = ({ datapath, memory }: TestNode): void => {
+  for (const { flows } of [datapath.maps, memory.maps])
+    for (const [key, flow] of flows.lookupBatch())
+      flows.set(key, { ...flow, expires_ns: flow.expires_ns - 11_000_000_000n })
+}
 const openConnection: Step[] = [
   { send: tcp(web, SYN), want: 'to pod', report: 'NEW', rules: [2, 1] },
   { send: tcp(back(web), SYN | ACK), want: 'to pod' },
@@ -220,6 +226,18 @@ const cases: Case[] = [
         want: 'to pod',
         report: 'none',
       },
+    ],
+  },
+  {
+    name: 'a connection that was cut is not taken up by the end that was called, whatever the caller did before',
+    steps: [
+      ...openConnection,
+      // Out of the window: nobody but the table of connections takes it for the end.
+      { send: tcp(web, RST), want: 'to pod', report: 'CLOSED' },
+      { first: change({ b: [egress(2)] }), send: tcp(web, PSH | ACK), want: 'drop POLICY_DENIED' },
+      { first: elevenSecondsLater, send: tcp(back(web), PSH | ACK), want: 'drop POLICY_DENIED' },
+      { first: elevenSecondsLater, send: tcp(back(web), PSH | ACK), want: 'drop POLICY_DENIED' },
+      { send: tcp(back(web), SYN), want: 'to pod', report: 'NEW', rules: [2, 1] },
     ],
   },
   {
