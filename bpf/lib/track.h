@@ -143,6 +143,17 @@ static __always_inline bool is_of_another(const struct packet *packet, const str
 	return opens_connection(packet) && (direction == FLOW_REPLY || flow_is_closed(flow));
 }
 
+/* Whether an address has gone to another pod since the flow was judged: what that one sends is no part of it. */
+static __always_inline bool has_other_ends(const struct flow_key *key, const struct flow *flow)
+{
+	bool opener_is_high = flow->flags & FLOW_INITIATOR_IS_HIGH;
+	const struct endpoint *opener = endpoint_lookup(opener_is_high ? &key->high : &key->low);
+	const struct endpoint *other = endpoint_lookup(opener_is_high ? &key->low : &key->high);
+
+	return (opener ? opener->id : 0) != flow->endpoint[FLOW_ORIGINAL] ||
+	       (other ? other->id : 0) != flow->endpoint[FLOW_REPLY];
+}
+
 /*
  * Whether an ICMP error quotes a packet of the one that the error goes to. A pod
  * is no router: it reports only about what was sent to itself.
@@ -177,6 +188,9 @@ static __always_inline void find_flow(struct __sk_buff *skb, const struct packet
 		return;
 	direction = flow_direction(flow, tracked->source_is_high);
 	if (is_of_another(packet, flow, direction, tracked->from_host))
+		return;
+	/* Without a raised revision no address has changed hands. */
+	if (flow->revision != tracked->revision && has_other_ends(&tracked->key, flow))
 		return;
 	tracked->direction = direction;
 	tracked->related = packet->icmp_kind == KIND_ERROR;

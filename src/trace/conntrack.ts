@@ -4,7 +4,7 @@
 import { compareBytes } from '../ip/index.ts'
 import { type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
 import { dissectQuoted, type Packet, PROTOCOL, TCP, type Tuple } from './dissect.ts'
-import { addressOf, type Judgement } from './policy.ts'
+import { addressOf, endpointAt, type Judgement } from './policy.ts'
 import type { Question, World } from './world.ts'
 
 const NS = 1_000_000_000n
@@ -21,6 +21,7 @@ export type Found = {
  * - A lone SYN from the answering side, or after the end, opens another connection; so does an echo request from the
  *   side that answers echoes.
  * - What the node opened goes on only with what the node sends, and nothing else does: its address is not enough.
+ * - A connection ends with the pods that had its addresses when it was judged.
  * - An ICMP error belongs to the connection of the packet it quotes if it goes to that packet's sender; one sent by a pod
  *   also has to come from that packet's receiver, for a pod is no router.
  * - Any other ICMP message but echoes belongs to none.
@@ -33,7 +34,7 @@ export function findFlow(world: World, question: Question, packet: Packet): Foun
     if (!quoted || !same(quoted.source, packet.destination)) return undefined
     if (question.hook === 'from_pod' && !same(quoted.destination, packet.source)) return undefined
     const found = lookUp(world, question.now, quoted)
-    return found && { ...found, quoted }
+    return found && !hasOtherEnds(world, found) ? { ...found, quoted } : undefined
   }
   if (isIcmp(packet) && kind !== 'ECHO_REQUEST' && kind !== 'ECHO_REPLY') return undefined
 
@@ -46,7 +47,15 @@ export function findFlow(world: World, question: Question, packet: Packet): Foun
   if (kind === 'ECHO_REQUEST' && reply) return undefined
   if (kind === 'ECHO_REPLY' && !reply) return undefined
   if (isLoneSyn(packet) && (reply || isClosed(found.flow))) return undefined
-  return found
+  return hasOtherEnds(world, found) ? undefined : found
+}
+
+/** Whether an address has gone to another pod. Without a raised revision none has. */
+function hasOtherEnds(world: World, { key, flow }: Found): boolean {
+  if (flow.revision === revisionOf(world)) return false
+  const ids = [key.low, key.high].map(end => endpointAt(world, end.bytes)?.id ?? 0)
+  if ((flow.flags & world.schema.flowFlags.number.INITIATOR_IS_HIGH) !== 0) ids.reverse()
+  return ids.some((id, side) => id !== flow.endpoint[side])
 }
 
 export const isIcmp = ({ protocol }: Tuple): boolean => protocol === PROTOCOL.icmp || protocol === PROTOCOL.icmpv6

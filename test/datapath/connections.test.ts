@@ -17,7 +17,7 @@ import {
   udp,
 } from './cases.ts'
 import { ACK, FIN, PROTOCOL, PSH, RST, SYN } from './frames.ts'
-import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule, TestNode, UPLINK } from './node.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Pod, type Rule, TestNode, UPLINK } from './node.ts'
 
 const node = nodeForTests()
 
@@ -36,6 +36,12 @@ const clientOnly: Rule[] = [{ direction: 'egress', rule: 20 }]
 /** Of the node, or of somebody outside who comes under its address. */
 const fromNode = between(HOST, A, 50000, 8080)
 const cameByUplink = { cameBy: UPLINK }
+
+/** The address, the device and the policy are another pod's. */
+const succeed = (pod: Pod) => (node: TestNode) => {
+  node.addEndpoint(pod, { id: 99 })
+  node.raiseRevision()
+}
 
 /** Both ends isolated, so that whatever passes passes as part of the connection. */
 const isolated = { a: clientOnly, b: serverOnly }
@@ -305,6 +311,21 @@ const cases: Case[] = [
       { send: tcp(between(A, HOST, 8080, 50000), SYN), want: 'drop POLICY_DENIED' },
       { send: echo(HOST, A, 'request', 9), want: 'to pod', report: 'NEW' },
       { send: echo(A, HOST, 'reply', 9), want: 'to stack', report: 'none' },
+    ],
+  },
+  {
+    name: 'a pod that gets the address of another one does not go on with its connections',
+    policy: { a: [{ direction: 'ingress', rule: 61 }] },
+    steps: [
+      { send: udp(between(B, A, 40000, 53)), want: 'to pod', report: 'NEW' },
+      { send: tcp(between(B, A, 40000, 80), SYN), want: 'to pod', report: 'NEW' },
+      { send: udp(fromNode), want: 'to pod', report: 'NEW' },
+      { first: succeed(A), send: udp(between(A, B, 53, 40000)), want: 'drop POLICY_DENIED', rules: [0, 0] },
+      { send: tcp(between(A, B, 80, 40000), ACK), want: 'drop POLICY_DENIED' },
+      { send: udp(back(fromNode)), want: 'drop POLICY_DENIED' },
+      { send: icmpError(A, B, udp(between(B, A, 40000, 53))), want: 'drop POLICY_DENIED' },
+      { send: udp(between(B, A, 40000, 53)), want: 'to pod', report: 'NEW' },
+      { send: udp(between(A, B, 53, 40000)), want: 'to pod', report: 'none' },
     ],
   },
   {
