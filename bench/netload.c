@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -239,6 +240,8 @@ static int connections(const struct addrinfo *to, double seconds, int processes)
 
 int main(int argc, char **argv)
 {
+	/* However the benchmark ends. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve(atoi(argv[2]));
 	if (argc == 5 && !strcmp(argv[1], "stream"))

@@ -10,7 +10,7 @@ import type { Section } from './harness/result.ts'
 import { markdownTable, notes, replaceMeasured, terminalTable } from './harness/table.ts'
 import { measureAgentMemory, memorySection } from './measure/agent-memory.ts'
 import { measureAgentStart } from './measure/agent-start.ts'
-import { measureDatapathSize } from './measure/datapath-size.ts'
+import { measureDatapath } from './measure/datapath.ts'
 import { measureEndpointReady } from './measure/endpoint-ready.ts'
 import { measureEvents } from './measure/events.ts'
 import { type Context, FULL, type OwnMeasurement, PODS, QUICK, type TestbedMeasurement } from './measure/measurement.ts'
@@ -34,7 +34,7 @@ const AGENT_START = 'agent-start'
 const ON_THEIR_OWN: Readonly<Record<string, OwnMeasurement>> = {
   'without-flow-events': measureWithoutFlowEvents,
   events: measureEvents,
-  datapath: measureDatapathSize,
+  datapath: measureDatapath,
 }
 const NAMES = [...Object.keys(IN_TESTBED), AGENT_MEMORY, AGENT_START, ...Object.keys(ON_THEIR_OWN)]
 

@@ -7,7 +7,7 @@ import { type Datapath, decodeFlowEvent, FlowEventReader } from '../../src/maps/
 import { interleave } from '../harness/interleave.ts'
 import { plainLine } from '../harness/result.ts'
 import { median } from '../harness/statistics.ts'
-import { FRAME, loadDenying, SENDER_CONTEXT } from '../testbed/datapath.ts'
+import { FRAME, loadWithPods, SENDER_CONTEXT } from '../testbed/datapath.ts'
 import type { OwnMeasurement } from './measurement.ts'
 
 const TARGET_PER_SECOND = 1_000_000
@@ -17,7 +17,7 @@ const FILLED = 0.9
 
 export const measureEvents: OwnMeasurement = async ({ effort, signal, say }) => {
   say('flow events')
-  using datapath = loadDenying()
+  using datapath = loadWithPods('deny')
   const layout = datapath.schema.flowEvent
   using ring = RingBuffer.open(datapath.maps.events)
   const count = Math.floor((ring.size * FILLED) / (RECORD_HEADER_BYTES + layout.size))

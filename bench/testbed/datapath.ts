@@ -27,12 +27,12 @@ export const FRAME = frame(
   payload('measured'),
 )
 
-/** Both pods have a policy that allows nothing, so every frame is dropped and reported. */
-export function loadDenying(): Datapath {
+/** With a policy for both pods that allows everything, or nothing: then every frame is dropped and reported. */
+export function loadWithPods(verdict: 'allow' | 'deny'): Datapath {
   const object = fs.readFileSync(path.join(BUILD_FOLDER, 'pod.o'))
   const datapath = loadDatapath({ object, hostMac: mac(HOST_MAC) })
   const { maps } = datapath
-  using policy = datapath.createPolicyMap([])
+  using policy = datapath.createPolicyMap(verdict === 'allow' ? anyPeer(datapath) : [])
   maps.policy_maps.set(POLICY, policy)
   for (const { address, id, identity, mac: own } of [SENDER, RECEIVER])
     maps.endpoints.set(toAddress(ip(address)), {
@@ -45,6 +45,11 @@ export function loadDenying(): Datapath {
     })
   maps.runtime.set(0, { revision: 1 })
   return datapath
+}
+
+function anyPeer({ schema }: Datapath): ReturnType<typeof policyElement>[] {
+  const any = { identity: 0, protocol: 0, port: 0, portPrefixLength: 0, verdict: 'allow', precedence: 1 } as const
+  return (['ingress', 'egress'] as const).map(direction => policyElement(schema, { ...any, direction }, 1))
 }
 
 /** Elements of a policy map, each for a peer and a port of its own. */
