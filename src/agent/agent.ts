@@ -7,14 +7,15 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { requireUnserved, serveApi } from '../api/index.ts'
-import { probe, RingBuffer } from '../bpf/index.ts'
+import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
 import { AddressPool, IntentController, PolicyController } from '../controllers/index.ts'
 import { mac } from '../ip/index.ts'
 import { type Datapath, loadDatapath, policyElement } from '../maps/index.ts'
-import { Namespace } from '../net/index.ts'
+import { Namespace, watchLinks } from '../net/index.ts'
 import { bootClock, describeFlow, FlowObserver } from '../observe/index.ts'
 import { PolicyRepository } from '../policy/index.ts'
 import {
+  type Attacher,
   clsactAttacher,
   endpointDeviceOperations,
   endpointEntryOperations,
@@ -55,7 +56,9 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const signal = AbortSignal.any([outer, stop.signal])
   let readyAfterMs: number | undefined
 
-  // Before anything is touched: a second agent would write over the first one's journal and maps.
+  // Before anything is touched: without rights or kernel nothing can be done, and a second agent would write over the
+  // first one's journal and maps.
+  for (const feature of ['redirect_peer', 'lpm_batch'] as const) requireFeature(feature)
   await requireUnserved(configuration.socket)
   // What was there before: numbers and endpoints from the journal, packets judged by the pinned datapath.
   fs.mkdirSync(configuration.state, { recursive: true })
@@ -73,7 +76,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     mtu: configuration.mtu,
     nodeAddresses: configuration.nodeAddresses,
   })
-  const attacher = attacherFor(datapath, node)
+  const attacher = attacherFor(datapath, node, log)
   const policyMaps = new Reconciler({
     ...common,
     name: 'policy-maps',
@@ -132,6 +135,13 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const gone = endpoints.restore()
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
 
+  // What somebody else removes is made again: a pod would have no network until the next full compare.
+  using _links = watchLinks(node, event => {
+    const { kind } = event
+    if (kind === 'lost' || (kind === 'deleted' && tables.endpoints.by('ifindex', String(event.link.index)).length > 0))
+      reconcilers['endpoint-devices'].refresh()
+  })
+
   // Sight: flows, and the API that tells of everything.
   const observer = new FlowObserver(RingBuffer.open(datapath.maps.events), datapath.schema.flowEvent)
   const bootMicros = bootClock()
@@ -184,12 +194,13 @@ function openDatapath({ bpf, flowEvents }: AgentConfiguration): Datapath {
   return loadDatapath({ object, hostMac: mac(HOST_MAC), pins: bpf, constants: { flow_events: flowEvents } })
 }
 
-function attacherFor(datapath: Datapath, node: Namespace) {
+function attacherFor(datapath: Datapath, node: Namespace, log: Log): Attacher {
   const programs = { fromPod: datapath.programs.from_pod, toPod: datapath.programs.to_pod }
   const { pins } = datapath
-  return probe('tcx').answer === 'supported' && pins
-    ? tcxAttacher(programs, pins.folder('links'), node)
-    : clsactAttacher(programs, node)
+  if (probe('tcx').answer !== 'supported' || !pins) return clsactAttacher(programs, node)
+  const onFailure = (ifindex: number, error: unknown) =>
+    log.error({ ifindex, error: String(error) }, 'no tcx link could be made; the device stays with its filters')
+  return tcxAttacher({ programs, pins: pins.folder('links'), node, onFailure })
 }
 
 /** Connections judged before a change are judged again at their next packet. */

@@ -127,7 +127,10 @@ export class SchemaVersionError extends Error {
   readonly found: readonly number[]
 
   constructor(path: string, wanted: number, found: readonly number[]) {
-    super(`${path} holds pins of schema version ${found.join(', ')}; this program knows version ${wanted}`)
+    super(
+      `${path} holds pins of schema version ${found.join(', ')}, and this program knows version ${wanted}: start the ` +
+        `program that made them, or, when nothing needs what is pinned there, remove ${found.map(n => `${path}/v${n}`).join(' ')}`,
+    )
     this.path = path
     this.wanted = wanted
     this.found = found
