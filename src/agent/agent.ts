@@ -136,7 +136,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.
-  using _links = watchLinks(node, event => {
+  const links = watchLinks(node, event => {
     const { kind } = event
     if (kind === 'lost' || (kind === 'deleted' && tables.endpoints.by('ifindex', String(event.link.index)).length > 0))
       reconcilers['endpoint-devices'].refresh()
@@ -182,6 +182,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     if (!outer.aborted) throw error
   } finally {
     stop.abort()
+    links.close()
     await Promise.allSettled(tasks)
     await server.close()
     attacher.close()
