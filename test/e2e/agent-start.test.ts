@@ -119,7 +119,7 @@ suite('an agent that works', { skip: NEEDS_ROOT }, () => {
         const status = await cluster.agent.status().catch(() => undefined)
         return status !== undefined && status.pid !== first.pid && status.ready
       })
-      const endpoints = (await cluster.agent.table('endpoints')).rows.map(([, pod]) => pod)
+      const endpoints = (await cluster.agent.table('endpoints')).rows.map(([, pod = '']) => pod)
       assert.deepEqual(endpoints.sort(), ['default/a', 'default/b', 'default/c'])
       cluster.remove('more')
       await cluster.untilGone('default/c')
