@@ -37,6 +37,7 @@ export {
   attachCgroup,
   attachNetns,
   attachTcx,
+  attachTcxAsync,
   attachXdp,
   Link,
   type LinkInfo,

@@ -13,6 +13,7 @@ import {
   fdById,
   type LinkCreation,
   linkCreate,
+  linkCreateAsync,
   linkDetach,
   linkUpdate,
   objectInfo,
@@ -65,6 +66,25 @@ export function attachTcx(
   const where = `attach ${program.name} to tcx ${direction} of device ${ifindex}`
   const attachType = ATTACH_TYPE[`tcx_${direction}`]
   return create('tcx', where, { programFd: program.fd, target: ifindex, attachType, ...ordering(position) })
+}
+
+/**
+ * The same off the event loop: the kernel waits for a grace period, about 10 ms, in every change of a tcx hook. The device is
+ * looked up in the network namespace that the process was started in, since the thread that does it is in that one.
+ */
+export async function attachTcxAsync(
+  program: Program,
+  ifindex: number,
+  direction: 'ingress' | 'egress',
+): Promise<Link> {
+  const fd = await linkCreateAsync({
+    programFd: program.fd,
+    target: ifindex,
+    attachType: direction === 'ingress' ? ATTACH_TYPE.tcx_ingress : ATTACH_TYPE.tcx_egress,
+    ...ordering({ at: 'last' }),
+  })
+  // A thread cannot tell why it failed: the same again here does.
+  return fd >= 0 ? Link.adopt(fd) : attachTcx(program, ifindex, direction)
 }
 
 /** Puts a program on a device's XDP hook: before any buffer is made (`native`), or after (`generic`). One link a device: EBUSY. */

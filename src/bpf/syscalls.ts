@@ -4,7 +4,7 @@
 // Source: include/uapi/linux/bpf.h, `union bpf_attr`.
 
 import { readFileSync } from 'node:fs'
-import { addressOf, bpf, keepAlive, stableBuffer } from '../sys/native.ts'
+import { addressOf, bpf, bpfAsync, keepAlive, stableBuffer } from '../sys/native.ts'
 import { BpfError, PermissionError } from './errors.ts'
 
 export const COMMAND = {
@@ -248,13 +248,22 @@ export type LinkCreation = {
 }
 
 export function linkCreate(link: LinkCreation): number {
+  return bpf(COMMAND.LINK_CREATE, linkCreateAttr(link))
+}
+
+/** The same on a thread, for hooks whose change waits for a grace period. @returns a descriptor, or -1 without an errno */
+export function linkCreateAsync(link: LinkCreation): Promise<number> {
+  return bpfAsync(COMMAND.LINK_CREATE, linkCreateAttr(link))
+}
+
+function linkCreateAttr(link: LinkCreation): Buffer {
   const attr = stableBuffer(32)
   attr.writeInt32LE(link.programFd, 0)
   attr.writeInt32LE(link.target, 4)
   attr.writeUInt32LE(link.attachType, 8)
   attr.writeUInt32LE(link.flags ?? 0, 12)
   attr.writeUInt32LE(link.relativeFd ?? 0, 16)
-  return bpf(COMMAND.LINK_CREATE, attr)
+  return attr
 }
 
 /** What is on a hook of a device. @returns number of programs; their ids are in `programIds`, those of their links in `linkIds` */

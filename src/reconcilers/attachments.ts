@@ -1,15 +1,16 @@
-// Puts the pod program on a device: by a pinned tcx link where the kernel has them,
-// else by a filter of a clsact qdisc. Both stay when the agent ends, and both exchange
-// a program atomically, so that an upgrade loses no packet.
+// Puts the pod program on a device: by pinned tcx links where the kernel has them, else
+// by filters of a clsact qdisc. Both stay when the agent ends, and both exchange a
+// program atomically, so that an upgrade loses no packet.
 
-import { attachTcx, DeviceGoneError, type Link, type PinDirectory, type Program } from '../bpf/index.ts'
-import { addClsact, deleteClsact, type Namespace, NetlinkSocket, replaceFilter, withNamespace } from '../net/index.ts'
+import { attachTcx, attachTcxAsync, DeviceGoneError, type Link, type PinDirectory, type Program } from '../bpf/index.ts'
+import { addClsact, deleteClsact, Namespace, NetlinkSocket, replaceFilter, withNamespace } from '../net/index.ts'
 
 export type Programs = { readonly fromPod: Program; readonly toPod: Program }
 
 /** The programs on one device. All are idempotent. */
 export type Attacher = {
   readonly mechanism: 'tcx' | 'clsact'
+  /** From its return on, every packet of the device is judged. */
   attach(ifindex: number): void
   /** Nothing there is no error. */
   detach(ifindex: number): void
@@ -25,44 +26,110 @@ type Direction = (typeof DIRECTIONS)[number]
 const programOf = (programs: Programs, direction: Direction): Program =>
   direction === 'ingress' ? programs.fromPod : programs.toPod
 
-/** @param pins folder for the links */
-export function tcxAttacher(programs: Programs, pins: PinDirectory, node: Namespace): Attacher {
+export type TcxOptions = {
+  readonly programs: Programs
+  /** Folder for the links. */
+  readonly pins: PinDirectory
+  /** The namespace that the devices are in. */
+  readonly node: Namespace
+  /** How long no device must have come before links are made. */
+  readonly quietMs?: number
+  /** Told when a device has to stay with its filters. */
+  readonly onFailure: (ifindex: number, error: unknown) => void
+}
+
+/**
+ * tcx links, in two steps. A link costs a grace period in each direction, some 25 ms in all, with the kernel's lock on
+ * network devices held: too long for a pod that waits for its network. So a new device gets filters at once, in
+ * a third of a millisecond, and its links when no device has come for a while. While it has both, the links judge.
+ */
+export function tcxAttacher({ programs, pins, node, quietMs = 1_000, onFailure }: TcxOptions): Attacher {
+  const filters = clsactAttacher(programs, node)
+  /** Devices that have filters and no links yet. */
+  const waiting = new Set<number>()
+  let timer: NodeJS.Timeout | undefined
+  let isClosed = false
+  let isWorking = false
+
   const nameOf = (ifindex: number, direction: Direction) => `${ifindex}_${direction}`
 
+  /** Whether the device has the link, now with today's program. */
   function reuse(ifindex: number, direction: Direction): boolean {
     const link = pins.openLink(nameOf(ifindex, direction))
     if (!link) return false
     using pinned: Link = link
-    if (pinned.info().ifindex !== ifindex) {
-      pins.remove(nameOf(ifindex, direction))
-      return false
-    }
     const program = programOf(programs, direction)
     try {
-      if (pinned.info().programId !== program.id) pinned.update(program)
-      return true
+      const { ifindex: device, programId } = pinned.info()
+      if (device === ifindex && programId !== program.id) pinned.update(program)
+      if (device === ifindex) return true
     } catch (error) {
       if (!(error instanceof DeviceGoneError)) throw error
-      pins.remove(nameOf(ifindex, direction))
-      return false
     }
+    pins.remove(nameOf(ifindex, direction))
+    return false
+  }
+
+  async function link(ifindex: number): Promise<void> {
+    for (const direction of DIRECTIONS) {
+      if (reuse(ifindex, direction)) continue
+      using made = await makeLink(programOf(programs, direction), ifindex, direction, node)
+      // Gone meanwhile: closing the link, which nothing pins, is all there is to do.
+      if (isClosed || !waiting.has(ifindex)) return
+      pins.pin(nameOf(ifindex, direction), made)
+    }
+    filters.detach(ifindex)
+    waiting.delete(ifindex)
+  }
+
+  /** Links one device after the other, as long as no other device comes. */
+  async function linkWaiting(): Promise<void> {
+    timer = undefined
+    if (isWorking) return
+    isWorking = true
+    for (const ifindex of waiting) {
+      if (timer || isClosed) break
+      try {
+        await link(ifindex)
+      } catch (error) {
+        waiting.delete(ifindex)
+        if (!(error instanceof DeviceGoneError)) onFailure(ifindex, error)
+      }
+    }
+    isWorking = false
   }
 
   return {
     mechanism: 'tcx',
     attach(ifindex) {
-      for (const direction of DIRECTIONS) {
-        if (reuse(ifindex, direction)) continue
-        using link = withNamespace(node, () => attachTcx(programOf(programs, direction), ifindex, direction))
-        pins.pin(nameOf(ifindex, direction), link)
+      if (waiting.has(ifindex)) return
+      if (DIRECTIONS.map(direction => reuse(ifindex, direction)).every(Boolean)) {
+        filters.detach(ifindex)
+        return
       }
+      filters.attach(ifindex)
+      waiting.add(ifindex)
+      clearTimeout(timer)
+      timer = setTimeout(() => void linkWaiting(), quietMs).unref()
     },
     detach(ifindex) {
+      waiting.delete(ifindex)
       for (const direction of DIRECTIONS) pins.remove(nameOf(ifindex, direction))
     },
     attached: () => [...new Set(pins.list().map(name => Number.parseInt(name, 10)))],
-    close: () => undefined,
+    close() {
+      isClosed = true
+      clearTimeout(timer)
+      filters.close()
+    },
   }
+}
+
+/** On a thread where that one is in the right namespace; else here. */
+async function makeLink(program: Program, ifindex: number, direction: Direction, node: Namespace): Promise<Link> {
+  using home = Namespace.open('/proc/self/ns/net')
+  if (home.isSame(node)) return attachTcxAsync(program, ifindex, direction)
+  return withNamespace(node, () => attachTcx(program, ifindex, direction))
 }
 
 export function clsactAttacher(programs: Programs, node: Namespace): Attacher {
