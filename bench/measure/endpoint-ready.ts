@@ -42,13 +42,20 @@ async function measureKind(testbed: Testbed, { effort, signal }: Context, kind: 
   await testbed.untilSettled(signal)
   const addMs: number[] = []
   const deleteMs: number[] = []
-  for (const name of names) {
+  using owned = new DisposableStack()
+  const endpoints = names.map(name => ({
+    name,
+    namespace: owned.use(createNamespace()),
+    containerId: randomUUID().replaceAll('-', ''),
+  }))
+  // All are added before the first is deleted: the end of a namespace holds the kernel's lock on devices for a while, and
+  // what is to be measured is an endpoint that is added, not one that waits for another's end.
+  for (const { name, namespace, containerId } of endpoints) {
     signal.throwIfAborted()
-    using namespace = createNamespace()
-    const containerId = randomUUID().replaceAll('-', '')
     addMs.push(await timed(() => testbed.agent.addEndpoint(requestFor(name, containerId, namespace), signal)))
-    deleteMs.push(await timed(() => testbed.agent.deleteEndpoint(containerId, signal)))
   }
+  for (const { containerId } of endpoints)
+    deleteMs.push(await timed(() => testbed.agent.deleteEndpoint(containerId, signal)))
   testbed.remove('foreign-pods')
   await testbed.until('the agent has forgotten them', async ({ agent }) => (await countPods(agent)) === PODS, signal)
   return describe(kind, addMs, deleteMs)
