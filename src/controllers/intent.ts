@@ -140,34 +140,43 @@ export class IntentController {
     this.#tables.database.write(tx => {
       for (const [key, object] of this.#lastGood.entries()) {
         if (this.#tables.policies.get(key)) continue
-        if (this.#isFaulty(object)) this.#restore(tx, key, object)
+        if (this.#mayBeDeclared(object)) this.#restore(tx, key, object)
         else this.#lastGood.drop(key)
       }
       for (const mark of this.#markInitialized) mark()
     })
   }
 
-  /** Whether the object, or the text that held it, has errors now: then it is not known to be gone. */
-  #isFaulty(object: ManifestObject): boolean {
+  /**
+   * Whether the object is not known to be gone: it or its file has errors now, or there is a text or a folder that cannot be
+   * read. That one may hold it under any name, for an object's origin is where its author wrote it.
+   */
+  #mayBeDeclared(object: ManifestObject): boolean {
     const { problems } = this.#tables
-    const about = [...problems.by('object', objectName(object)), ...problems.by('file', object.origin.file)]
-    return about.some(problem => problem.severity === 'error')
+    const about = [objectName(object), ''].flatMap(name => problems.by('object', name))
+    return [...about, ...problems.by('file', object.origin.file)].some(problem => problem.severity === 'error')
   }
 
   #restore(tx: Transaction, key: string, object: ManifestObject): void {
     const { value } = readIntent(object)
     if (value?.table !== 'policies') return
     tx.put(this.#tables.policies, value.row)
+    tx.put(this.#tables.problems, problemRow(`restored ${key}`, problemOf(object, 'warning', [], RESTORED)))
     this.#restored.add(key)
   }
 
-  /** A restored policy goes when its text can be read again and does not hold it. */
+  #endRestored(tx: Transaction, key: string): void {
+    tx.delete(this.#tables.problems, `restored ${key}`)
+    this.#restored.delete(key)
+  }
+
+  /** A restored policy goes when all texts can be read again and none holds it. */
   #reviewRestored(tx: Transaction, key: string): void {
     const row = this.#tables.policies.get(key)
     const kept = this.#lastGood.entries().find(([known]) => known === key)?.[1]
-    if (row && kept && this.#isFaulty(kept)) return
+    if (row && kept && this.#mayBeDeclared(kept)) return
     tx.delete(this.#tables.policies, key)
-    this.#restored.delete(key)
+    this.#endRestored(tx, key)
     this.#lastGood.drop(key)
   }
 
@@ -191,7 +200,7 @@ export class IntentController {
         tx.put(this.#tables.policies, value.row)
         const key = this.#tables.policies.spec.key(value.row)
         this.#lastGood.keep(key, object)
-        this.#restored.delete(key)
+        this.#endRestored(tx, key)
         break
       }
     }
@@ -216,10 +225,13 @@ export class IntentController {
     else {
       const key = `${object.kind}/${objectKey({ namespace, name: own })}`
       tx.delete(policies, key)
+      this.#endRestored(tx, key)
       this.#lastGood.drop(key)
     }
   }
 }
+
+const RESTORED = 'was in force before the restart and stays so, for not everything that may declare it can be read'
 
 function problemRow(id: string, problem: ManifestProblem): Problem {
   const { severity, file, line, column, path } = problem

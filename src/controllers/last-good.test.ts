@@ -62,6 +62,26 @@ test('a policy that was restored goes when its file can be read and does not hol
   assert.equal(start(memory, 'kind: [').isInForce(), false)
 })
 
+test('a policy stays while anything that may declare it cannot be read, and that is told', () => {
+  const memory = volatileMemory()
+  start(memory, GOOD)
+  const tables = createTables()
+  const intent = new IntentController(tables, 'files', memory)
+  const unread = { severity: 'error', message: 'cannot be listed: EIO', file: '/policies', line: 1, column: 1 } as const
+  const warnings = () => tables.problems.all().filter(({ id }) => id === `restored ${KEY}`)
+  intent.report([unread])
+  intent.initialized()
+  assert.notEqual(tables.policies.get(KEY), undefined)
+  assert.deepEqual(
+    warnings().map(({ object }) => object),
+    ['NetworkPolicy shop/deny'],
+  )
+  intent.apply({ put: parseManifests(GOOD, 'deny.yaml').objects, deleted: [] })
+  intent.report([])
+  assert.notEqual(tables.policies.get(KEY), undefined)
+  assert.deepEqual(warnings(), [])
+})
+
 test('a policy that is gone at a restart does not come back', () => {
   const memory = volatileMemory()
   start(memory, GOOD)
