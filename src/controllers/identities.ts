@@ -30,6 +30,9 @@ export type AddressFacts = {
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
 }
 
+/** How a pod stands in a claim, an address and a conflict. */
+export const podOwner = (pod: { readonly namespace: string; readonly name: string }): string => `pod ${objectKey(pod)}`
+
 const NO_LABELS: Readonly<Record<string, string>> = {}
 
 /** Decides who has each address. What it says depends on facts and references alone. */
@@ -55,7 +58,7 @@ export function planAddresses(facts: AddressFacts, references: References, podLa
   for (const { pod, addresses } of podsWithAddresses(facts))
     for (const address of addresses) {
       const identity = podLabels.address(address, pod, facts.namespaceLabels(pod.namespace), references)
-      if (identity) claim(identity.prefix, identity.labels, `pod ${objectKey(pod)}`)
+      if (identity) claim(identity.prefix, identity.labels, podOwner(pod))
     }
 
   for (const { prefix, base } of WORLD) claim(prefix.text, addressLabels(base, prefix, references), 'world')

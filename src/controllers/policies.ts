@@ -18,16 +18,18 @@ import {
 } from '../policy/index.ts'
 import { type Clock, systemClock, waitForAny } from '../state/index.ts'
 import {
+  type Address,
   type Endpoint,
   type EndpointEntry,
   type NumberedEntry,
   type NumberedRule,
   objectKey,
+  type Pod,
   type PolicyMap,
   type Problem,
   type Tables,
 } from '../tables/index.ts'
-import { type AddressFacts, addressFacts, IdentityHolder, planAddresses } from './identities.ts'
+import { type AddressFacts, addressFacts, IdentityHolder, planAddresses, podOwner } from './identities.ts'
 import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
 import { PodLabels, type Subject } from './pod-labels.ts'
@@ -72,8 +74,10 @@ export class PolicyController {
   readonly #ruleLinger: Linger<number>
   /** Whether something will have to be taken away when its time has ended. */
   #isLingering = false
-  /** Labels and ports of pods that are gone from the API while their containers still run. */
-  readonly #lastSubject = new Map<string, Subject>()
+  /** Pod of each endpoint, by container id: as the API has it or, while its containers outlive it there, had it last. */
+  #podOf: ReadonlyMap<string, Pod> = new Map()
+  /** What the repository resolves policy for, by key. */
+  #resolved: ReadonlyMap<string, Subject> = new Map()
 
   constructor(options: PolicyControllerOptions) {
     this.#options = options
@@ -111,20 +115,20 @@ export class PolicyController {
 
   /** One synchronous pass: what the tables say now becomes what the kernel is to have. */
   step(): void {
-    const { tables, repository, ownNode } = this.#options
+    const { tables, repository } = this.#options
     this.#feedPolicies()
     const references = repository.references()
-    const facts = addressFacts(tables, ownNode)
+    const facts = this.#facts()
     const plan = planAddresses(facts, references, this.#podLabels)
     const { addresses, identities, release } = this.#identities.assign(plan)
     this.#feedIdentities(identities)
 
     const subjects = this.#subjects(facts, references)
-    const identityOf = new Map(addresses.map(address => [address.prefix, address.identity]))
+    const addressOf = new Map(addresses.map(address => [address.prefix, address]))
     const maps = this.#policyMaps(subjects.values())
     const entries = tables.endpoints.all().flatMap(endpoint => {
       const subject = subjects.get(endpoint.containerId)
-      return subject ? endpointEntries(endpoint, this.#policyIds.of(subject.key), identityOf) : []
+      return subject ? endpointEntries(endpoint, this.#policyIds.of(subject.key), addressOf) : []
     })
     tables.database.write(tx => {
       tx.replace(
@@ -171,22 +175,31 @@ export class PolicyController {
     this.#identityLabels = new Map([...identities, ...kept])
   }
 
+  /** What the tables say. A pod that is gone from the API counts until its containers have ended, so that they can end well. */
+  #facts(): AddressFacts {
+    const { tables, ownNode } = this.#options
+    const facts = addressFacts(tables, ownNode)
+    const pods = new Map(facts.pods.map(pod => [objectKey(pod), pod]))
+    const podOf = new Map<string, Pod>()
+    for (const { containerId, podNamespace: namespace, podName: name } of facts.endpoints) {
+      const key = objectKey({ namespace, name })
+      const pod = pods.get(key) ?? this.#podOf.get(containerId)
+      if (!pod) continue
+      pods.set(key, pod)
+      podOf.set(containerId, pod)
+    }
+    this.#podOf = podOf
+    return { ...facts, pods: [...pods.values()] }
+  }
+
   /** Subject of each endpoint, by container id. An endpoint whose pod was never seen has none, and gets no packet. */
   #subjects(facts: AddressFacts, references: References): Map<string, Subject> {
-    const { pods, endpoints } = this.#options.tables
     const subjects = new Map<string, Subject>()
-    for (const endpoint of endpoints.all()) {
-      const pod = pods.get(objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName }))
-      const subject = pod
-        ? this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), references)
-        : this.#lastSubject.get(endpoint.containerId)
-      if (subject) subjects.set(endpoint.containerId, subject)
-    }
-    const used = new Set(Array.from(subjects.values(), subject => subject.key))
-    for (const subject of this.#lastSubject.values())
-      if (!used.has(subject.key)) this.#options.repository.forget(subject)
-    this.#lastSubject.clear()
-    for (const [containerId, subject] of subjects) this.#lastSubject.set(containerId, subject)
+    for (const [containerId, pod] of this.#podOf)
+      subjects.set(containerId, this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), references))
+    const resolved = new Map(Array.from(subjects.values(), subject => [subject.key, subject]))
+    for (const [key, subject] of this.#resolved) if (!resolved.has(key)) this.#options.repository.forget(subject)
+    this.#resolved = resolved
     return subjects
   }
 
@@ -249,11 +262,17 @@ export class PolicyController {
   }
 }
 
-function endpointEntries(endpoint: Endpoint, policy: number, identityOf: ReadonlyMap<string, number>): EndpointEntry[] {
-  const { id, ifindex, mac, containerId } = endpoint
-  return endpoint.addresses.flatMap(address => {
-    const identity = identityOf.get(`${address}/${address.includes(':') ? 128 : 32}`)
-    return identity === undefined ? [] : [{ address, endpoint: id, ifindex, mac, identity, policy, containerId }]
+/** None for an address that somebody else has: with its entry the pod would get that one's identity and traffic. */
+function endpointEntries(
+  { id, ifindex, mac, containerId, podNamespace, podName, addresses }: Endpoint,
+  policy: number,
+  addressOf: ReadonlyMap<string, Address>,
+): EndpointEntry[] {
+  const owner = podOwner({ namespace: podNamespace, name: podName })
+  return addresses.flatMap(address => {
+    const claimed = addressOf.get(`${address}/${address.includes(':') ? 128 : 32}`)
+    if (claimed?.owner !== owner) return []
+    return [{ address, endpoint: id, ifindex, mac, identity: claimed.identity, policy, containerId }]
   })
 }
 
