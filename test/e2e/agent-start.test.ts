@@ -13,7 +13,7 @@ import { deleteLink, Namespace, NetlinkSocket, withNamespace } from '../../src/n
 import { loadSpec, temporaryBpffs } from '../bpf/support.ts'
 import { freshNamespace } from '../net/fixture.ts'
 import { type Finished, finish, podManifest } from '../sandbox/support.ts'
-import { AXONEME } from './command-line.ts'
+import { startAxoneme } from './command-line.ts'
 import { holdConnections } from './load.ts'
 import { denyAll } from './policies.ts'
 import { NEEDS_ROOT, startCluster, until } from './support.ts'
@@ -41,7 +41,7 @@ suite('an agent that cannot start says why', { skip: NEEDS_ROOT }, () => {
     const start = (bpf: string, more: readonly string[] = [], options: SpawnOptions = {}): Promise<Finished> => {
       const files = ['--socket', path.join(folder, 'agent.sock'), '--objects', path.join(folder, 'objects')]
       const args = ['agent', '--node', 'n', ...files, '--bpf', bpf, '--pod-cidr', '10.0.0.0/24', ...more]
-      const child = withNamespace(namespace, () => spawn(AXONEME, args, { ...options, stdio: 'pipe' }))
+      const child = withNamespace(namespace, () => startAxoneme(args, options))
       t.after(() => child.kill('SIGKILL'))
       return finish(child)
     }
