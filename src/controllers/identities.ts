@@ -4,9 +4,23 @@
 // never on the order in which they came.
 
 import { type Cidr, cidr, parseIp } from '../ip/index.ts'
-import { addressLabels, type IdentityAllocator, type LabelSet, reservedLabels } from '../labels/index.ts'
+import {
+  addressLabels,
+  type IdentityAllocator,
+  IdentityRangeExhaustedError,
+  type LabelSet,
+  reservedLabels,
+} from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
-import { type Address, type Endpoint, type Node, objectKey, type Pod, type Tables } from '../tables/index.ts'
+import {
+  type Address,
+  type Endpoint,
+  type Node,
+  objectKey,
+  type Pod,
+  type Problem,
+  type Tables,
+} from '../tables/index.ts'
 import type { PodLabels } from './pod-labels.ts'
 
 /** Who claims an address, with the labels that it would have. */
@@ -92,6 +106,9 @@ function podsWithAddresses(facts: AddressFacts): { pod: Pod; addresses: readonly
   return result
 }
 
+/** A claim that got no identity. */
+export type RefusedClaim = { readonly prefix: string; readonly owner: string; readonly message: string }
+
 /** Holds the numbers of all claimed addresses: taken before they are written down, given back after. */
 export class IdentityHolder {
   readonly #allocator: IdentityAllocator
@@ -105,15 +122,26 @@ export class IdentityHolder {
   /**
    * Numbers for a plan. New ones are allocated before old ones are released, so that a label set that moves from one
    * address to another keeps its number.
-   * @returns rows for the tables, and `release`, to be called when they are written
+   * @returns rows for the tables; claims that no number was left for, whose addresses stay unknown; and `release`, to be
+   *   called when the rows are written
    */
-  assign(plan: AddressPlan): { addresses: Address[]; identities: Map<number, LabelSet>; release: () => void } {
+  assign(plan: AddressPlan): {
+    addresses: Address[]
+    identities: Map<number, LabelSet>
+    refused: RefusedClaim[]
+    release: () => void
+  } {
     const before = this.#held
     const held = new Map<string, number>()
     const identities = new Map<number, LabelSet>()
     const addresses: Address[] = []
+    const refused: RefusedClaim[] = []
     for (const { prefix, labels, owner, isHost } of plan.claims.values()) {
-      const identity = this.#allocator.allocate(labels)
+      const identity = this.#allocate(labels)
+      if (typeof identity !== 'number') {
+        refused.push({ prefix, owner, message: identity.message })
+        continue
+      }
       held.set(prefix, identity)
       identities.set(identity, labels)
       addresses.push({ prefix, identity, isHost, owner })
@@ -122,7 +150,16 @@ export class IdentityHolder {
     const release = (): void => {
       for (const number of before.values()) this.#allocator.release(number)
     }
-    return { addresses, identities, release }
+    return { addresses, identities, refused, release }
+  }
+
+  #allocate(labels: LabelSet): number | IdentityRangeExhaustedError {
+    try {
+      return this.#allocator.allocate(labels)
+    } catch (error) {
+      if (error instanceof IdentityRangeExhaustedError) return error
+      throw error
+    }
   }
 }
 
@@ -134,4 +171,30 @@ export function addressFacts(tables: Tables, ownNode: AddressFacts['ownNode']): 
     ownNode,
     namespaceLabels: name => tables.namespaces.get(name)?.labels ?? NO_LABELS,
   }
+}
+
+/** Problems that are about no file stand under this name. */
+export const ADDRESSES_FILE = '(addresses)'
+
+/** What people are told of addresses that two claim, and of those that no identity was left for. */
+export function addressProblems(conflicts: readonly AddressConflict[], refused: readonly RefusedClaim[]): Problem[] {
+  return [...conflicts.map(conflictProblem), ...refused.map(refusedProblem)]
+}
+
+const conflictProblem = ({ prefix, owner, other }: AddressConflict): Problem =>
+  addressProblem(
+    `conflict ${prefix} ${other}`,
+    other,
+    `address ${prefix} is claimed by ${owner} and by ${other}; ${owner} keeps it`,
+  )
+
+const refusedProblem = ({ prefix, owner, message }: RefusedClaim): Problem =>
+  addressProblem(
+    `refused ${prefix}`,
+    owner,
+    `address ${prefix} of ${owner} stays unknown, and policies let it do nothing: ${message}`,
+  )
+
+function addressProblem(id: string, object: string, message: string): Problem {
+  return { id, severity: 'error', object, message, file: ADDRESSES_FILE, line: 0, column: 0 }
 }

@@ -39,6 +39,7 @@ export class StableNumbers {
   readonly #kind: string
   readonly #memory: Memory
   readonly #numbers = new Map<string, number>()
+  readonly #keys = new Map<number, string>()
   #next: number
 
   /** @param first the lowest number to give */
@@ -48,7 +49,7 @@ export class StableNumbers {
     this.#next = first
     for (const [key, number] of memory.entries(kind)) {
       if (typeof number !== 'number') continue
-      this.#numbers.set(key, number)
+      this.#hold(key, number)
       this.#next = Math.max(this.#next, number + 1)
     }
     const highest = memory.entries(HIGHEST).get(kind)
@@ -61,22 +62,39 @@ export class StableNumbers {
     if (this.#next > LAST_NUMBER) throw new Error(`no ${this.#kind} number is left`)
     const number = this.#next++
     this.#memory.set(this.#kind, key, number)
-    this.#numbers.set(key, number)
+    this.#hold(key, number)
     return number
   }
 
-  /** Lets go of a key; its number is not given again. */
-  forget(key: string | undefined): void {
-    if (key === undefined || !this.#numbers.delete(key)) return
+  /** All numbers that stand for a key, those of an earlier run too. */
+  numbers(): Iterable<number> {
+    return this.#keys.keys()
+  }
+
+  /** Lets go of a number; it is not given again. */
+  forget(number: number): void {
+    const key = this.#keys.get(number)
+    if (key === undefined) return
+    this.#keys.delete(number)
+    this.#numbers.delete(key)
     this.#memory.set(HIGHEST, this.#kind, this.#next - 1)
     this.#memory.delete(this.#kind, key)
+  }
+
+  #hold(key: string, number: number): void {
+    this.#numbers.set(key, number)
+    this.#keys.set(number, key)
   }
 }
 
 /** Kind of the fact that tells the highest number ever given, by kind. */
 const HIGHEST = 'highest-number'
 
-export function ruleNumbers(memory: Memory): Pick<StableNumbers, 'of' | 'forget'> {
+export function ruleNumbers(memory: Memory): Pick<StableNumbers, 'of' | 'numbers' | 'forget'> {
   const numbers = new StableNumbers('rule', memory, FIRST_RULE_NUMBER)
-  return { of: key => FIXED_RULE_NUMBERS.get(key) ?? numbers.of(key), forget: key => numbers.forget(key) }
+  return {
+    of: key => FIXED_RULE_NUMBERS.get(key) ?? numbers.of(key),
+    numbers: () => numbers.numbers(),
+    forget: number => numbers.forget(number),
+  }
 }

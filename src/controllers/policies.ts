@@ -26,10 +26,17 @@ import {
   objectKey,
   type Pod,
   type PolicyMap,
-  type Problem,
   type Tables,
 } from '../tables/index.ts'
-import { type AddressFacts, addressFacts, IdentityHolder, planAddresses, podOwner } from './identities.ts'
+import {
+  ADDRESSES_FILE,
+  type AddressFacts,
+  addressFacts,
+  addressProblems,
+  IdentityHolder,
+  planAddresses,
+  podOwner,
+} from './identities.ts'
 import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
 import { PodLabels, type Subject } from './pod-labels.ts'
@@ -89,6 +96,9 @@ export class PolicyController {
     this.#identities = new IdentityHolder(options.allocator)
     this.#rules = ruleNumbers(options.memory)
     this.#policyIds = new StableNumbers('policy-map', options.memory, FIRST_POLICY_ID)
+    // What an earlier run gave numbers to, and nothing wants any more, is let go of like all else.
+    this.#mapLinger.update(this.#policyIds.numbers())
+    this.#ruleLinger.update(this.#rules.numbers())
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -120,7 +130,7 @@ export class PolicyController {
     const references = repository.references()
     const facts = this.#facts()
     const plan = planAddresses(facts, references, this.#podLabels)
-    const { addresses, identities, release } = this.#identities.assign(plan)
+    const { addresses, identities, refused, release } = this.#identities.assign(plan)
     this.#feedIdentities(identities)
 
     const subjects = this.#subjects(facts, references)
@@ -139,7 +149,7 @@ export class PolicyController {
       tx.replace(tables.policyMaps, maps)
       tx.replace(tables.endpointEntries, entries)
       tx.replace(tables.rules, this.#ruleRows(maps))
-      tx.replace(tables.problems, plan.conflicts.map(conflictProblem), { index: 'file', key: CONFLICT_FILE })
+      tx.replace(tables.problems, addressProblems(plan.conflicts, refused), { index: 'file', key: ADDRESSES_FILE })
     })
     release()
   }
@@ -216,7 +226,7 @@ export class PolicyController {
       const map = tables.policyMaps.get(String(id))
       if (map) maps.set(id, map)
     }
-    for (const id of ended) this.#policyIds.forget(tables.policyMaps.get(String(id))?.subject)
+    for (const id of ended) this.#policyIds.forget(id)
     this.#isLingering ||= lingering.length > 0
     this.#forgetUnused(maps.values())
     return [...maps.values()]
@@ -247,7 +257,7 @@ export class PolicyController {
       rows.set(entry.rule, { number: entry.rule, key: entry.key, text })
     }
     const { lingering, ended } = this.#ruleLinger.update(rows.keys())
-    for (const number of ended) this.#rules.forget(tables.rules.get(String(number))?.key)
+    for (const number of ended) this.#rules.forget(number)
     const kept = lingering.flatMap(number => tables.rules.get(String(number)) ?? [])
     return [...rows.values(), ...kept]
   }
@@ -284,19 +294,4 @@ function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
   const place = origin.file ? ` (${origin.file}:${origin.line})` : ''
   return `${policy.kind} ${name} ${path}${place}`
-}
-
-/** Problems that are about no file stand under this name. */
-const CONFLICT_FILE = '(addresses)'
-
-function conflictProblem({ prefix, owner, other }: { prefix: string; owner: string; other: string }): Problem {
-  return {
-    id: `conflict ${prefix} ${other}`,
-    severity: 'error',
-    object: other,
-    message: `address ${prefix} is claimed by ${owner} and by ${other}; ${owner} keeps it`,
-    file: CONFLICT_FILE,
-    line: 0,
-    column: 0,
-  }
 }
