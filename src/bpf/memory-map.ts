@@ -23,6 +23,8 @@ let nextId = 1
 export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends TypedMap<Key, Value, Input> {
   /** By key bytes; in an LRU map the least recently written first: look-ups by system call do not count as use. */
   readonly #elements = new Map<string, Element>()
+  /** How many elements of a trie have a prefix length: only those that occur need be tried. */
+  readonly #lengths = new Map<number, number>()
 
   private constructor(spec: MapSpec, key: Codec<Key>, value: Codec<Value, Input>) {
     super({ ...spec, id: nextId++ }, key, value, size => Buffer.alloc(size))
@@ -62,6 +64,7 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
       if (oldest !== undefined) this.#elements.delete(oldest)
     }
     if (this.#isLru()) this.#elements.delete(name)
+    if (!exists && this.type === 'lpm_trie') this.#countLength(1)
     this.#elements.set(name, { key: Buffer.from(this.keyBuffer), value: Buffer.from(this.valueBuffer) })
     return 0
   }
@@ -70,7 +73,9 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
     if (this.#isAlwaysFull()) return -EINVAL
     if (isIndexed(this.type) && this.#index() >= this.maxEntries) return -E2BIG
     if (this.type === 'lpm_trie' && this.#prefixLength() > this.#maxPrefixLength()) return -EINVAL
-    return this.#elements.delete(this.#name()) ? 0 : -ENOENT
+    if (!this.#elements.delete(this.#name())) return -ENOENT
+    if (this.type === 'lpm_trie') this.#countLength(-1)
+    return 0
   }
 
   protected *chunks(): Generator<Chunk> {
@@ -153,9 +158,15 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
     return (this.keySize - 4) * 8
   }
 
+  #countLength(step: 1 | -1): void {
+    const length = this.#prefixLength()
+    this.#lengths.set(length, (this.#lengths.get(length) ?? 0) + step)
+  }
+
   #longestMatch(): Element | undefined {
     if (this.#prefixLength() > this.#maxPrefixLength()) return undefined
     for (let length = this.#prefixLength(); length >= 0; length--) {
+      if (!this.#lengths.get(length)) continue
       const found = this.#elements.get(prefixName(this.keyBuffer, length))
       if (found) return found
     }
