@@ -8,5 +8,5 @@ export { asError, eachRow, type Failures, type OperationKind, type Operations, t
 export { type ReconcileFailure, Reconciler, type ReconcilerOptions } from './reconciler.ts'
 export { type Row, rowsEqual } from './row.ts'
 export { defineTable, type PrintableTable, type Table, type TableSpec } from './table.ts'
-export type { WaitError } from './waiters.ts'
+export { type WaitError, Waiters } from './waiters.ts'
 export { type Change, type Waitable, type Watcher, waitForAny } from './watcher.ts'

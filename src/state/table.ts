@@ -38,7 +38,7 @@ export type PrintableTable = {
   readonly initialized: boolean
   /** Sources that have not delivered yet. */
   readonly pendingSources: readonly string[]
-  /** Rows as text, sorted by primary key. */
+  /** Rows as text, sorted by primary key, numbers in it by their value. */
   print(): { readonly columns: readonly string[]; readonly rows: readonly (readonly string[])[] }
 }
 
@@ -143,7 +143,7 @@ export class StoredTable<R extends Row, I extends string = string> implements Ta
 
   print(): { columns: string[]; rows: string[][] } {
     const columns = Object.entries(this.spec.columns)
-    const entries = [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1))
+    const entries = [...this.#entries].sort(([a], [b]) => readingOrder.compare(a, b) || (a < b ? -1 : 1))
     return {
       columns: columns.map(([title]) => title),
       rows: entries.map(([, { row }]) => columns.map(([, text]) => text(row))),
@@ -188,6 +188,9 @@ export class StoredTable<R extends Row, I extends string = string> implements Ta
     return Array.from(this.#indexes.values(), index => [index, [...index.keysOf(row)]])
   }
 }
+
+/** Numbers inside keys by their value: 9 before 10, 10.0.0.9 before 10.0.0.10. */
+const readingOrder = new Intl.Collator('en', { numeric: true })
 
 type Index<R> = {
   readonly keysOf: (row: R) => Iterable<string>
