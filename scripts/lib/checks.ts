@@ -56,6 +56,7 @@ export const UNIT_TESTS: Check = {
     'src/**/*.test.ts',
     'bench/**/*.test.ts',
     'scripts/**/*.test.ts',
+    'test/scenarios/*.test.ts',
   ],
 }
 

@@ -8,28 +8,21 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
-import { AddressPool, IntentController, PolicyController } from '../controllers/index.ts'
 import { mac } from '../ip/index.ts'
-import { type Datapath, loadDatapath, policyElement } from '../maps/index.ts'
+import { type Datapath, loadDatapath } from '../maps/index.ts'
 import { Namespace, watchLinks } from '../net/index.ts'
 import { bootClock, describeFlow, FlowObserver } from '../observe/index.ts'
-import { PolicyRepository } from '../policy/index.ts'
 import {
   type Attacher,
   clsactAttacher,
   endpointDeviceOperations,
-  endpointEntryOperations,
-  ipcacheOperations,
   PodNetwork,
-  policyMapOperations,
   tcxAttacher,
 } from '../reconcilers/index.ts'
 import { FileSource } from '../sources/index.ts'
-import { type ReconcileFailure, Reconciler } from '../state/index.ts'
-import { createTables } from '../tables/index.ts'
+import type { ReconcileFailure } from '../state/index.ts'
 import type { AgentConfiguration } from './configuration.ts'
-import { Endpoints } from './endpoints.ts'
-import { rememberedIdentities } from './identities.ts'
+import { createEngine } from './engine.ts'
 import { Journal } from './journal.ts'
 import { agentRoutes } from './routes.ts'
 
@@ -65,11 +58,6 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const journal = new Journal(path.join(configuration.state, 'agent.journal'))
   using node = Namespace.current()
   using datapath = openDatapath(configuration)
-  const tables = createTables()
-
-  // Reconcilers: the only writers of the kernel. Each change of what packets are judged by raises the revision.
-  const onChanged = revisionRaiser(datapath)
-  const common = { database: tables.database, onFailure: (failure: ReconcileFailure) => logFailure(log, failure) }
   using network = new PodNetwork({
     node,
     hostMac: HOST_MAC,
@@ -77,61 +65,17 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     nodeAddresses: configuration.nodeAddresses,
   })
   const attacher = attacherFor(datapath, node, log)
-  const policyMaps = new Reconciler({
-    ...common,
-    name: 'policy-maps',
-    table: tables.policyMaps,
-    operations: policyMapOperations({
-      outer: datapath.maps.policy_maps,
-      createInner: elements => datapath.createPolicyMap(elements),
-      encode: entry => policyElement(datapath.schema, entry, entry.rule),
-      onChanged,
-    }),
-  })
-  const afterPolicyMaps = { after: (aborted: AbortSignal) => policyMaps.attempted(aborted), onChanged }
-  const reconcilers = {
-    'policy-maps': policyMaps,
-    addresses: new Reconciler({
-      ...common,
-      name: 'addresses',
-      table: tables.addresses,
-      operations: ipcacheOperations(datapath.maps.ipcache, datapath.schema.ipcacheFlags.number.HOST, afterPolicyMaps),
-    }),
-    'endpoint-entries': new Reconciler({
-      ...common,
-      name: 'endpoint-entries',
-      table: tables.endpointEntries,
-      operations: endpointEntryOperations(datapath.maps.endpoints, afterPolicyMaps),
-    }),
-    'endpoint-devices': new Reconciler({
-      ...common,
-      name: 'endpoint-devices',
-      table: tables.endpoints,
-      operations: endpointDeviceOperations(network, attacher, node),
-    }),
-  } as const
 
-  // Controllers: from what is declared to what the kernel is to have.
-  const allocator = rememberedIdentities(journal, () => performance.now())
-  const policies = new PolicyController({
-    tables,
-    repository: new PolicyRepository(),
-    allocator,
+  // From what is declared to what the kernel has.
+  const engine = createEngine({
+    node: { name: configuration.node, addresses: configuration.nodeAddresses },
+    podCidrs: configuration.podCidrs,
     memory: journal,
-    ownNode: { name: configuration.node, addresses: configuration.nodeAddresses },
-    onFirstResult: () => allocator.releaseUnclaimed(),
+    datapath,
+    devices: endpointDeviceOperations(network, attacher, node),
+    onFailure: failure => logFailure(log, failure),
   })
-  const intent = new IntentController(tables, 'files', journal)
-  const pools = configuration.podCidrs.map(range => new AddressPool(range))
-  // No pod may have an address of the node, not even one that its status claims.
-  for (const address of configuration.nodeAddresses) pools.find(pool => pool.contains(address))?.claim(address)
-  const endpoints = new Endpoints({
-    tables,
-    memory: journal,
-    pools,
-    devices: reconcilers['endpoint-devices'],
-    entries: reconcilers['endpoint-entries'],
-  })
+  const { tables, endpoints, reconcilers } = engine
   const gone = endpoints.restore()
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
 
@@ -156,6 +100,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       endpoints,
       observer,
       reconcilers,
+      attempted: aborted => engine.attempted(aborted),
       readyAfterMs: () => readyAfterMs,
       describe: event => describeFlow(event, { node: configuration.node, tables, schema: datapath.schema, bootMicros }),
     }),
@@ -164,15 +109,14 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
 
   async function becomeReady(): Promise<void> {
     if (!(await tables.endpointEntries.whenInitialized(signal))) return
-    await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
+    await engine.attempted(signal)
     readyAfterMs = Date.now() - startedAtMs
     log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')
   }
 
   const tasks = [
-    new FileSource(configuration.objects).run(intent, signal),
-    policies.run(signal),
-    ...Object.values(reconcilers).map(reconciler => reconciler.run(signal)),
+    new FileSource(configuration.objects).run(engine.intent, signal),
+    engine.run(signal),
     observer.run(signal),
     becomeReady(),
   ]
@@ -202,15 +146,6 @@ function attacherFor(datapath: Datapath, node: Namespace, log: Log): Attacher {
   const onFailure = (ifindex: number, error: unknown) =>
     log.error({ ifindex, error: String(error) }, 'no tcx link could be made; the device stays with its filters')
   return tcxAttacher({ programs, pins: pins.folder('links'), node, onFailure })
-}
-
-/** Connections judged before a change are judged again at their next packet. */
-function revisionRaiser({ maps }: Datapath): () => void {
-  let revision = maps.runtime.get(0)?.revision ?? 0
-  return () => {
-    revision = (revision + 1) >>> 0
-    maps.runtime.set(0, { revision })
-  }
 }
 
 const errorText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))

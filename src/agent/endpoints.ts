@@ -3,29 +3,41 @@
 // is enforced: only then is the caller told, and only then does the pod's program start.
 
 import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
 import { ApiError, type EndpointAnswer, type EndpointRequest } from '../api/index.ts'
 import { type AddressPool, type Memory, PoolExhaustedError } from '../controllers/index.ts'
 import { Namespace } from '../net/index.ts'
 import { hostInterfaceOf } from '../reconcilers/index.ts'
-import type { Reconciler } from '../state/index.ts'
-import { type Endpoint, type EndpointEntry, objectKey, type Pod, type Tables } from '../tables/index.ts'
+import type { Reconciler, Row, Table } from '../state/index.ts'
+import { type Endpoint, objectKey, type Pod, type Tables } from '../tables/index.ts'
 
 const JOURNAL_KIND = 'endpoint'
 const POD_TIMEOUT_MS = 5_000
 const READY_TIMEOUT_MS = 15_000
 const LAST_ID = 0xffff
 
+type Waits = Pick<Reconciler<Row>, 'waitFor'>
+
 export type EndpointsOptions = {
   readonly tables: Tables
   readonly memory: Memory
   readonly pools: readonly AddressPool[]
-  readonly devices: Reconciler<Endpoint>
-  readonly entries: Reconciler<EndpointEntry>
+  readonly policyMaps: Waits
+  readonly devices: Waits
+  readonly entries: Waits
+  /** The MAC address of a new pod. Default: a random one. */
+  readonly newMac?: () => string
+  /** How long an addition waits for its pod to be declared. Default 5,000. */
+  readonly podTimeoutMs?: number
+  /** How long an addition or a deletion waits for the kernel. Default 15,000. */
+  readonly readyTimeoutMs?: number
 }
 
 export class Endpoints {
   readonly #options: EndpointsOptions
   readonly #markInitialized: () => void
+  /** Endpoints whose deletion is not real yet, by container id. Their addresses and ids are still in use. */
+  readonly #leaving = new Map<string, { readonly id: number; readonly gone: Promise<void> }>()
   #lastId = 0
 
   constructor(options: EndpointsOptions) {
@@ -35,18 +47,18 @@ export class Endpoints {
 
   /** Takes over the endpoints of an earlier run whose pods are still there. @returns the number of those that are not */
   restore(): number {
-    const { tables, memory, pools } = this.#options
+    const { tables, memory } = this.#options
     const gone: string[] = []
     tables.database.write(tx => {
       for (const [containerId, value] of memory.entries(JOURNAL_KIND)) {
-        const endpoint = value as Endpoint
-        this.#lastId = Math.max(this.#lastId, endpoint.id)
-        if (inodeOf(endpoint.networkNamespace) !== endpoint.networkNamespaceInode) {
+        const endpoint = endpointRecord.safeParse(value).data
+        this.#lastId = Math.max(this.#lastId, endpoint?.id ?? 0)
+        if (!endpoint || inodeOf(endpoint.networkNamespace) !== endpoint.networkNamespaceInode) {
           gone.push(containerId)
           continue
         }
         tx.put(tables.endpoints, endpoint)
-        for (const address of endpoint.addresses) pools.find(pool => pool.contains(address))?.claim(address)
+        for (const address of endpoint.addresses) this.#poolOf(address)?.claim(address)
       }
       this.#markInitialized()
     })
@@ -56,23 +68,24 @@ export class Endpoints {
 
   /** Idempotent for the same container. @throws ApiError, with nothing left behind */
   async add(request: EndpointRequest, signal: AbortSignal): Promise<EndpointAnswer> {
+    const { containerId } = request
+    const { tables, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options
     const inode = inodeOf(request.netns)
     if (inode === undefined)
       throw new ApiError(400, 'NO_NAMESPACE', `${request.netns} is not a network namespace that can be opened`)
+    await this.#whenLeft(containerId, signal)
     const pod = await this.#whenPod(request, signal)
-    // Only now: the same request may have come again while this one waited.
-    const existing = this.#options.tables.endpoints.get(request.containerId)
+    // From here to the row no other request comes between.
+    const existing = tables.endpoints.get(containerId)
     if (existing && existing.networkNamespaceInode !== inode)
-      throw new ApiError(
-        409,
-        'CONTAINER_EXISTS',
-        `container ${request.containerId} has an endpoint in another namespace`,
-      )
+      throw new ApiError(409, 'CONTAINER_EXISTS', `container ${containerId} has an endpoint in another namespace`)
     const endpoint = existing ?? this.#create(request, pod, inode)
     try {
-      await this.#whenReady(endpoint, AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]))
+      await this.#whenReady(endpoint, AbortSignal.any([signal, AbortSignal.timeout(readyTimeoutMs)]))
     } catch (cause) {
-      if (!existing) await this.delete(endpoint.containerId)
+      // Where taking it back takes long, the reconcilers go on with it.
+      const isOurs = !existing && tables.endpoints.get(containerId)?.id === endpoint.id
+      if (isOurs) await this.delete(containerId).catch(() => undefined)
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new ApiError(503, 'NOT_READY', `pod ${objectKey(request.pod)} got no network: ${reason}`, cause)
     }
@@ -80,50 +93,67 @@ export class Endpoints {
     return { id, addresses, mac, hostInterface }
   }
 
-  /** Idempotent. Addresses are free again when no packet can be taken for the pod's any more. */
-  async delete(containerId: string): Promise<void> {
-    const { tables, memory, pools, devices, entries } = this.#options
+  /**
+   * Idempotent. Returns when no packet can be taken for the pod's any more; only then are its addresses free again.
+   * @throws ApiError when that takes too long; it goes on nevertheless
+   */
+  async delete(containerId: string, signal?: AbortSignal): Promise<void> {
+    const { tables, memory } = this.#options
     const endpoint = tables.endpoints.get(containerId)
-    if (!endpoint) return
-    const revision = tables.database.write(tx => {
-      tx.delete(tables.endpoints, containerId)
-      for (const address of endpoint.addresses) tx.delete(tables.endpointEntries, address)
-      return tables.database.revision + 1
-    })
-    memory.delete(JOURNAL_KIND, containerId)
-    const whenGone = async (signal?: AbortSignal): Promise<void> => {
-      await Promise.all([
-        devices.waitFor(containerId, revision, signal),
-        ...endpoint.addresses.map(address => entries.waitFor(address, revision, signal)),
-      ])
-      for (const address of endpoint.addresses) pools.find(pool => pool.contains(address))?.release(address)
+    if (endpoint) {
+      tables.database.write(tx => tx.delete(tables.endpoints, containerId))
+      memory.delete(JOURNAL_KIND, containerId)
+      const gone = this.#leave(endpoint)
+      this.#leaving.set(containerId, { id: endpoint.id, gone })
+    }
+    await this.#whenLeft(containerId, signal)
+  }
+
+  async #leave({ containerId, addresses }: Endpoint): Promise<void> {
+    const { tables, devices, entries } = this.#options
+    const isGone = async (address: string): Promise<void> => {
+      await whenRow(tables.endpointEntries, address, row => row?.containerId !== containerId)
+      await entries.waitFor(address, tables.database.revision)
     }
     try {
-      await whenGone(AbortSignal.timeout(READY_TIMEOUT_MS))
-    } catch (error) {
-      // The caller is told; the reconcilers go on trying, and the addresses are free when they have succeeded.
-      whenGone().catch(() => undefined)
-      throw error
+      await Promise.all([devices.waitFor(containerId, tables.database.revision), ...addresses.map(isGone)])
+    } catch {
+      return // the agent ends: the next one finds neither row nor record, and removes what is left
+    }
+    for (const address of addresses) this.#poolOf(address)?.release(address)
+    this.#leaving.delete(containerId)
+  }
+
+  /** Until an endpoint of this container that is being deleted is gone. */
+  async #whenLeft(containerId: string, signal?: AbortSignal): Promise<void> {
+    const leaving = this.#leaving.get(containerId)
+    if (!leaving) return
+    const timeout = AbortSignal.timeout(this.#options.readyTimeoutMs ?? READY_TIMEOUT_MS)
+    const patience = signal ? AbortSignal.any([signal, timeout]) : timeout
+    const { promise, reject } = Promise.withResolvers<never>()
+    const giveUp = (): void =>
+      reject(new ApiError(503, 'NOT_DELETED', `the endpoint of container ${containerId} is still being deleted`))
+    patience.addEventListener('abort', giveUp, { once: true })
+    if (patience.aborted) giveUp()
+    try {
+      await Promise.race([leaving.gone, promise])
+    } finally {
+      patience.removeEventListener('abort', giveUp)
     }
   }
 
   /** The pod may be asked for before the source has told of it. */
   async #whenPod({ pod }: EndpointRequest, signal: AbortSignal): Promise<Pod> {
-    const { pods } = this.#options.tables
+    const { tables, podTimeoutMs = POD_TIMEOUT_MS } = this.#options
     const key = objectKey(pod)
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(POD_TIMEOUT_MS)])
-    using watcher = pods.watch()
-    for (;;) {
-      const row = pods.get(key)
-      if (row) return row
-      watcher.take()
-      if (!(await watcher.wait(patience)))
-        throw new ApiError(404, 'NO_POD', `no source has told of pod ${key} within ${POD_TIMEOUT_MS / 1000} s`)
-    }
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(podTimeoutMs)])
+    const row = await whenRow(tables.pods, key, found => found !== undefined, patience)
+    if (row) return row
+    throw new ApiError(404, 'NO_POD', `no source has told of pod ${key} within ${podTimeoutMs / 1000} s`)
   }
 
   #create(request: EndpointRequest, pod: Pod, inode: number): Endpoint {
-    const { tables, memory } = this.#options
+    const { tables, memory, newMac = randomMac } = this.#options
     const addresses = this.#takeAddresses(pod)
     const id = this.#takeId()
     const host = hostInterfaceOf(id)
@@ -137,7 +167,7 @@ export class Endpoints {
       interface: request.interface,
       hostInterface: host.name,
       ifindex: host.ifindex,
-      mac: randomMac(),
+      mac: newMac(),
       addresses,
     }
     memory.set(JOURNAL_KIND, endpoint.containerId, endpoint)
@@ -170,31 +200,46 @@ export class Endpoints {
 
   #takeId(): number {
     const { endpoints } = this.#options.tables
+    const leaving = new Set(Array.from(this.#leaving.values(), ({ id }) => id))
     for (let tries = 0; tries <= LAST_ID; tries++) {
       this.#lastId = this.#lastId >= LAST_ID ? 1 : this.#lastId + 1
-      if (endpoints.by('id', String(this.#lastId)).length === 0) return this.#lastId
+      if (endpoints.by('id', String(this.#lastId)).length === 0 && !leaving.has(this.#lastId)) return this.#lastId
     }
     throw new ApiError(507, 'TOO_MANY_ENDPOINTS', `this node has ${LAST_ID} endpoints already`)
   }
 
   async #whenReady(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
-    const { tables, devices, entries } = this.#options
+    const { tables, policyMaps, devices, entries } = this.#options
     const revision = tables.endpoints.revisionOf(endpoint.containerId) ?? 0
     const ready = endpoint.addresses.map(async address => {
-      await this.#whenDesired(endpoint, address, signal)
+      const isOurs = (row: { readonly containerId: string } | undefined) => row?.containerId === endpoint.containerId
+      const entry = await whenRow(tables.endpointEntries, address, isOurs, signal)
+      if (!entry) throw new Error(`no policy was resolved for its address ${address}`)
+      const policy = String(entry.policy)
+      await policyMaps.waitFor(policy, tables.policyMaps.revisionOf(policy) ?? 0, signal)
       await entries.waitFor(address, tables.endpointEntries.revisionOf(address) ?? 0, signal)
     })
     await Promise.all([devices.waitFor(endpoint.containerId, revision, signal), ...ready])
   }
 
-  /** Until the policy controller has resolved the endpoint's policy. */
-  async #whenDesired(endpoint: Endpoint, address: string, signal: AbortSignal): Promise<void> {
-    const { endpointEntries } = this.#options.tables
-    using watcher = endpointEntries.watch()
-    while (endpointEntries.get(address)?.containerId !== endpoint.containerId) {
-      watcher.take()
-      if (!(await watcher.wait(signal))) throw new Error('its policy was not resolved in time')
-    }
+  #poolOf(address: string): AddressPool | undefined {
+    return this.#options.pools.find(pool => pool.contains(address))
+  }
+}
+
+/** The row of a key as soon as it is as wanted; undefined when the signal is aborted first. */
+async function whenRow<R extends Row>(
+  table: Table<R>,
+  key: string,
+  isWanted: (row: R | undefined) => boolean,
+  signal?: AbortSignal,
+): Promise<R | undefined> {
+  using watcher = table.watch()
+  for (;;) {
+    const row = table.get(key)
+    if (isWanted(row)) return row
+    watcher.take()
+    if (!(await watcher.wait(signal))) return undefined
   }
 }
 
@@ -227,3 +272,17 @@ function randomMac(): string {
   bytes[0] = 0x0a
   return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':')
 }
+
+const endpointRecord = z.object({
+  id: z.int().min(1).max(LAST_ID),
+  containerId: z.string(),
+  podNamespace: z.string(),
+  podName: z.string(),
+  networkNamespace: z.string(),
+  networkNamespaceInode: z.number(),
+  interface: z.string(),
+  hostInterface: z.string(),
+  ifindex: z.int(),
+  mac: z.string(),
+  addresses: z.array(z.string()),
+}) satisfies z.ZodType<Endpoint>

@@ -21,7 +21,7 @@ import type { Tables } from '../tables/index.ts'
 import type { Endpoints } from './endpoints.ts'
 
 /** Any reconciler, whatever its rows are. */
-type AnyReconciler = Pick<Reconciler<object>, 'status' | 'attempted'>
+type AnyReconciler = Pick<Reconciler<object>, 'status'>
 
 export type RoutesOptions = {
   readonly node: string
@@ -32,6 +32,8 @@ export type RoutesOptions = {
   readonly endpoints: Endpoints
   readonly observer: FlowObserver
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
+  /** Resolves when everything that is declared at the call has been tried in the kernel. */
+  readonly attempted: (signal: AbortSignal) => Promise<void>
   /** Milliseconds from start to ready; undefined until then. */
   readonly readyAfterMs: () => number | undefined
   readonly describe: (event: FlowEvent) => Flow
@@ -45,7 +47,7 @@ export function agentRoutes(options: RoutesOptions): Route[] {
       method: 'GET',
       path: /\/v1\/settled/,
       answer: async ({ signal }) => {
-        await Promise.all(Object.values(options.reconcilers).map(reconciler => reconciler.attempted(signal)))
+        await options.attempted(signal)
         return { revision: options.datapath.maps.runtime.get(0)?.revision ?? 0 }
       },
     },
@@ -80,7 +82,7 @@ export function agentRoutes(options: RoutesOptions): Route[] {
     {
       method: 'DELETE',
       path: /\/v1\/endpoints\/([^/]+)/,
-      answer: ({ parameters: [containerId = ''] }) => endpoints.delete(containerId),
+      answer: ({ parameters: [containerId = ''], signal }) => endpoints.delete(containerId, signal),
     },
     {
       method: 'GET',

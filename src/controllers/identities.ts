@@ -9,22 +9,22 @@ import {
   type IdentityAllocator,
   IdentityRangeExhaustedError,
   type LabelSet,
+  RESERVED,
   reservedLabels,
 } from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
-import {
-  type Address,
-  type Endpoint,
-  type Node,
-  objectKey,
-  type Pod,
-  type Problem,
-  type Tables,
-} from '../tables/index.ts'
+import { type Address, type Endpoint, type Node, objectKey, type Pod, type Problem } from '../tables/index.ts'
 import type { PodLabels } from './pod-labels.ts'
 
 /** Who claims an address, with the labels that it would have. */
-type Claim = { readonly prefix: string; readonly labels: LabelSet; readonly owner: string; readonly isHost: boolean }
+type Claim = {
+  readonly prefix: string
+  readonly labels: LabelSet
+  readonly owner: string
+  readonly isHost: boolean
+  /** Container id of the endpoint that uses the address. */
+  readonly endpoint: string | undefined
+}
 
 /** Two owners of one address. The first has it. */
 export type AddressConflict = { readonly prefix: string; readonly owner: string; readonly other: string }
@@ -34,50 +34,58 @@ export type AddressPlan = {
   readonly conflicts: readonly AddressConflict[]
 }
 
+/** An endpoint with what its pod declares, or last declared where the pod is gone and its container still runs. */
+export type PodEndpoint = { readonly endpoint: Endpoint; readonly pod: Pod }
+
 export type AddressFacts = {
   readonly pods: readonly Pod[]
-  readonly endpoints: readonly Endpoint[]
+  readonly endpoints: readonly PodEndpoint[]
   readonly nodes: readonly Node[]
-  /** Name and addresses of the node that this agent runs on. */
+  /** Name and addresses, canonical, of the node that this agent runs on. */
   readonly ownNode: { readonly name: string; readonly addresses: readonly string[] }
   /** The same object as long as the labels are the same. */
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
 }
 
-/** How a pod stands in a claim, an address and a conflict. */
-export const podOwner = (pod: { readonly namespace: string; readonly name: string }): string => `pod ${objectKey(pod)}`
-
-const NO_LABELS: Readonly<Record<string, string>> = {}
-
-/** Decides who has each address. What it says depends on facts and references alone. */
+/** Decides who has each address: who really uses one beats who only declares it. Depends on facts and references alone. */
 export function planAddresses(facts: AddressFacts, references: References, podLabels: PodLabels): AddressPlan {
   const claims = new Map<string, Claim>()
   const conflicts: AddressConflict[] = []
-  const claim = (prefix: string, labels: LabelSet, owner: string, isHost = false): void => {
-    const first = claims.get(prefix)
-    if (!first) claims.set(prefix, { prefix, labels, owner, isHost })
-    else if (first.owner !== owner) conflicts.push({ prefix, owner: first.owner, other: owner })
+  const claim = (next: Claim): void => {
+    const first = claims.get(next.prefix)
+    if (!first) claims.set(next.prefix, next)
+    else if (first.owner !== next.owner || first.endpoint !== next.endpoint)
+      conflicts.push({ prefix: next.prefix, owner: first.owner, other: next.owner })
   }
-  const claimAddress = (text: string, base: LabelSet, owner: string, isHost = false) => {
+  const claimAddress = (text: string, base: LabelSet, owner: string, isHost = false): void => {
     const address = parseIp(text)
     if (!address) return
-    claim(`${text}/${address.family === 4 ? 32 : 128}`, addressLabels(base, address, references), owner, isHost)
+    const labels = addressLabels(base, address, references)
+    claim({ prefix: hostPrefix(text), labels, owner, isHost, endpoint: undefined })
   }
 
   for (const address of facts.ownNode.addresses)
     claimAddress(address, reservedLabels('host'), `node ${facts.ownNode.name}`, true)
-  for (const node of facts.nodes)
-    if (node.name !== facts.ownNode.name)
-      for (const address of node.addresses) claimAddress(address, reservedLabels('remote-node'), `node ${node.name}`)
-  for (const { pod, addresses } of podsWithAddresses(facts))
+  for (const { name, addresses } of facts.nodes)
+    if (name !== facts.ownNode.name)
+      for (const address of addresses) claimAddress(address, reservedLabels('remote-node'), `node ${name}`)
+  for (const { pod, addresses, endpoint } of podAddresses(facts))
     for (const address of addresses) {
       const identity = podLabels.address(address, pod, facts.namespaceLabels(pod.namespace), references)
-      if (identity) claim(identity.prefix, identity.labels, podOwner(pod))
+      if (identity) claim({ ...identity, owner: `pod ${objectKey(pod)}`, isHost: false, endpoint })
     }
 
-  for (const { prefix, base } of WORLD) claim(prefix.text, addressLabels(base, prefix, references), 'world')
+  const claimPrefix = (prefix: Cidr, base: LabelSet, owner: string): void =>
+    claim({
+      prefix: prefix.text,
+      labels: addressLabels(base, prefix, references),
+      owner,
+      isHost: false,
+      endpoint: undefined,
+    })
+  for (const { prefix, base } of WORLD) claimPrefix(prefix, base, 'world')
   for (const { prefix } of references.prefixes)
-    if (!claims.has(prefix.text)) claim(prefix.text, addressLabels(worldOf(prefix), prefix, references), 'policy')
+    if (!claims.has(prefix.text)) claimPrefix(prefix, worldOf(prefix), 'policy')
   return { claims, conflicts }
 }
 
@@ -88,32 +96,45 @@ const WORLD = [
 
 const worldOf = (prefix: Cidr): LabelSet => reservedLabels(prefix.family === 4 ? 'world-ipv4' : 'world-ipv6')
 
-/** Pods with an interface here come first: an address that is really used beats one that is only declared. */
-function podsWithAddresses(facts: AddressFacts): { pod: Pod; addresses: readonly string[] }[] {
-  const byKey = new Map(facts.pods.map(pod => [objectKey(pod), pod]))
-  const local = new Set<string>()
-  const result: { pod: Pod; addresses: readonly string[] }[] = []
-  for (const endpoint of facts.endpoints.toSorted((a, b) => a.id - b.id)) {
-    const key = objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName })
-    const pod = byKey.get(key)
-    if (!pod) continue
-    local.add(key)
-    result.push({ pod, addresses: endpoint.addresses })
-  }
-  const declared = facts.pods.filter(pod => !pod.hostNetwork && !local.has(objectKey(pod)))
-  for (const pod of declared.toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1)))
-    result.push({ pod, addresses: pod.addresses })
-  return result
+/** The prefix that holds one address, given as canonical text. */
+export const hostPrefix = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`
+
+type PodAddresses = {
+  readonly pod: Pod
+  readonly addresses: readonly string[]
+  readonly endpoint: string | undefined
 }
 
-/** A claim that got no identity. */
-export type RefusedClaim = { readonly prefix: string; readonly owner: string; readonly message: string }
+function podAddresses(facts: AddressFacts): PodAddresses[] {
+  const used = facts.endpoints
+    .toSorted((a, b) => a.endpoint.id - b.endpoint.id)
+    .map(({ pod, endpoint }) => ({ pod, addresses: endpoint.addresses, endpoint: endpoint.containerId }))
+  const local = new Set(used.map(({ pod }) => objectKey(pod)))
+  const declared = facts.pods
+    .filter(pod => !pod.hostNetwork && !local.has(objectKey(pod)))
+    .toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1))
+  return [...used, ...declared.map(pod => ({ pod, addresses: pod.addresses, endpoint: undefined }))]
+}
+
+/** An address whose labels got no number. It counts as nobody's: only what is allowed to anybody is allowed to it. */
+export type Unnumbered = {
+  readonly prefix: string
+  readonly owner: string
+  readonly error: IdentityRangeExhaustedError
+}
+
+export type Assignment = {
+  readonly addresses: readonly Address[]
+  readonly identities: ReadonlyMap<number, LabelSet>
+  readonly unnumbered: readonly Unnumbered[]
+  /** To be called when the addresses are in force: gives back the numbers that are not used any more. */
+  readonly release: () => void
+}
 
 /** Holds the numbers of all claimed addresses: taken before they are written down, given back after. */
 export class IdentityHolder {
   readonly #allocator: IdentityAllocator
-  /** Number by prefix. */
-  #held = new Map<string, number>()
+  #held: readonly number[] = []
 
   constructor(allocator: IdentityAllocator) {
     this.#allocator = allocator
@@ -122,35 +143,27 @@ export class IdentityHolder {
   /**
    * Numbers for a plan. New ones are allocated before old ones are released, so that a label set that moves from one
    * address to another keeps its number.
-   * @returns rows for the tables; claims that no number was left for, whose addresses stay unknown; and `release`, to be
-   *   called when the rows are written
    */
-  assign(plan: AddressPlan): {
-    addresses: Address[]
-    identities: Map<number, LabelSet>
-    refused: RefusedClaim[]
-    release: () => void
-  } {
+  assign(plan: AddressPlan): Assignment {
     const before = this.#held
-    const held = new Map<string, number>()
+    const held: number[] = []
     const identities = new Map<number, LabelSet>()
     const addresses: Address[] = []
-    const refused: RefusedClaim[] = []
+    const unnumbered: Unnumbered[] = []
     for (const { prefix, labels, owner, isHost } of plan.claims.values()) {
       const identity = this.#allocate(labels)
-      if (typeof identity !== 'number') {
-        refused.push({ prefix, owner, message: identity.message })
-        continue
+      if (identity instanceof IdentityRangeExhaustedError) unnumbered.push({ prefix, owner, error: identity })
+      else {
+        held.push(identity)
+        identities.set(identity, labels)
       }
-      held.set(prefix, identity)
-      identities.set(identity, labels)
-      addresses.push({ prefix, identity, isHost, owner })
+      addresses.push({ prefix, identity: typeof identity === 'number' ? identity : RESERVED.unknown, isHost, owner })
     }
     this.#held = held
     const release = (): void => {
-      for (const number of before.values()) this.#allocator.release(number)
+      for (const number of before) this.#allocator.release(number)
     }
-    return { addresses, identities, refused, release }
+    return { addresses, identities, unnumbered, release }
   }
 
   #allocate(labels: LabelSet): number | IdentityRangeExhaustedError {
@@ -163,22 +176,12 @@ export class IdentityHolder {
   }
 }
 
-export function addressFacts(tables: Tables, ownNode: AddressFacts['ownNode']): AddressFacts {
-  return {
-    pods: tables.pods.all(),
-    endpoints: tables.endpoints.all(),
-    nodes: tables.nodes.all(),
-    ownNode,
-    namespaceLabels: name => tables.namespaces.get(name)?.labels ?? NO_LABELS,
-  }
-}
-
 /** Problems that are about no file stand under this name. */
 export const ADDRESSES_FILE = '(addresses)'
 
 /** What people are told of addresses that two claim, and of those that no identity was left for. */
-export function addressProblems(conflicts: readonly AddressConflict[], refused: readonly RefusedClaim[]): Problem[] {
-  return [...conflicts.map(conflictProblem), ...refused.map(refusedProblem)]
+export function addressProblems(conflicts: readonly AddressConflict[], unnumbered: readonly Unnumbered[]): Problem[] {
+  return [...conflicts.map(conflictProblem), ...unnumbered.map(unnumberedProblem)]
 }
 
 const conflictProblem = ({ prefix, owner, other }: AddressConflict): Problem =>
@@ -188,11 +191,11 @@ const conflictProblem = ({ prefix, owner, other }: AddressConflict): Problem =>
     `address ${prefix} is claimed by ${owner} and by ${other}; ${owner} keeps it`,
   )
 
-const refusedProblem = ({ prefix, owner, message }: RefusedClaim): Problem =>
+const unnumberedProblem = ({ prefix, owner, error }: Unnumbered): Problem =>
   addressProblem(
-    `refused ${prefix}`,
+    `unnumbered ${prefix}`,
     owner,
-    `address ${prefix} of ${owner} stays unknown, and policies let it do nothing: ${message}`,
+    `address ${prefix} of ${owner} counts as nobody's, and only what is allowed to anybody is allowed to it: ${error.message}`,
   )
 
 function addressProblem(id: string, object: string, message: string): Problem {

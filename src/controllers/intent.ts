@@ -7,7 +7,8 @@ import {
   apiGroup,
   type ManifestObject,
   type Problem as ManifestProblem,
-  namespaceOf,
+  objectKey as manifestKey,
+  type ObjectKey,
   objectName,
   problemOf,
   readNamespace,
@@ -16,16 +17,8 @@ import {
   type Validation,
 } from '../manifests/index.ts'
 import { readPolicy } from '../policy/index.ts'
-import type { Transaction } from '../state/index.ts'
-import {
-  type Namespace,
-  type Node,
-  objectKey,
-  type Pod,
-  type Policy,
-  type Problem,
-  type Tables,
-} from '../tables/index.ts'
+import type { Row, Table, Transaction } from '../state/index.ts'
+import { type Namespace, type Node, type Pod, type Policy, type Problem, type Tables } from '../tables/index.ts'
 import { LastGoodPolicies } from './last-good.ts'
 import type { Memory } from './memory.ts'
 
@@ -68,7 +61,8 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
     serviceAccount: pod.serviceAccount,
     hostNetwork: pod.hostNetwork,
     ...(pod.nodeName && { node: pod.nodeName }),
-    addresses: pod.ips,
+    // What has ended has no address any more: another pod may have it.
+    addresses: pod.phase === 'Succeeded' || pod.phase === 'Failed' ? [] : pod.ips,
     ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
     origin: object.origin,
   }
@@ -104,6 +98,8 @@ export class IntentController {
   readonly #lastGood: LastGoodPolicies
   /** Keys of policies in force as they were before a restart, because they cannot be read now. */
   readonly #restored = new Set<string>()
+  /** How to take away the row of an object that is in force. */
+  readonly #removals = new Map<ObjectKey, (tx: Transaction) => void>()
 
   /** @param memory keeps the last good version of each policy */
   constructor(tables: Tables, source: string, memory: Memory) {
@@ -160,7 +156,7 @@ export class IntentController {
   #restore(tx: Transaction, key: string, object: ManifestObject): void {
     const { value } = readIntent(object)
     if (value?.table !== 'policies') return
-    tx.put(this.#tables.policies, value.row)
+    this.#putRow(tx, object, value)
     tx.put(this.#tables.problems, problemRow(`restored ${key}`, problemOf(object, 'warning', [], RESTORED)))
     this.#restored.add(key)
   }
@@ -182,54 +178,62 @@ export class IntentController {
 
   #put(tx: Transaction, object: ManifestObject): void {
     const { value, problems } = readIntent(object)
-    const name = objectName(object)
-    this.#forgetProblems(tx, name)
-    problems.forEach((problem, i) => tx.put(this.#tables.problems, problemRow(`${name} ${i}`, problem)))
+    this.#forgetProblems(tx, object)
+    problems.forEach((problem, i) => tx.put(this.#tables.problems, problemRow(`${problemId(object)} ${i}`, problem)))
     if (!value) return
+    this.#putRow(tx, object, value)
+    if (value.table !== 'policies') return
+    const key = this.#tables.policies.spec.key(value.row)
+    this.#lastGood.keep(key, object)
+    this.#endRestored(tx, key)
+  }
+
+  #putRow(tx: Transaction, object: ManifestObject, value: IntentRow): void {
+    const { pods, namespaces, nodes, policies } = this.#tables
+    const put = <R extends Row>(table: Table<R>, row: R, whenGone?: (tx: Transaction, key: string) => void): void => {
+      const key = table.spec.key(row)
+      tx.put(table, row)
+      this.#removals.set(manifestKey(object), later => {
+        later.delete(table, key)
+        whenGone?.(later, key)
+      })
+    }
     switch (value.table) {
       case 'pods':
-        tx.put(this.#tables.pods, value.row)
+        put(pods, value.row)
         break
       case 'namespaces':
-        tx.put(this.#tables.namespaces, value.row)
+        put(namespaces, value.row)
         break
       case 'nodes':
-        tx.put(this.#tables.nodes, value.row)
+        put(nodes, value.row)
         break
-      case 'policies': {
-        tx.put(this.#tables.policies, value.row)
-        const key = this.#tables.policies.spec.key(value.row)
-        this.#lastGood.keep(key, object)
-        this.#endRestored(tx, key)
+      case 'policies':
+        put(policies, value.row, (later, key) => {
+          this.#endRestored(later, key)
+          this.#lastGood.drop(key)
+        })
         break
-      }
     }
   }
 
   /** Of the object itself; what the source has to say of it stays until the source takes it back. */
-  #forgetProblems(tx: Transaction, name: string): void {
+  #forgetProblems(tx: Transaction, object: ManifestObject): void {
     const { problems } = this.#tables
-    for (const { id } of problems.by('object', name)) if (id.startsWith(`${name} `)) tx.delete(problems, id)
+    for (const { id } of problems.by('object', objectName(object)))
+      if (id.startsWith(`${problemId(object)} `)) tx.delete(problems, id)
   }
 
+  /** Takes away what this very object has put: one of another API group may have the same kind and name. */
   #delete(tx: Transaction, object: ManifestObject): void {
-    const name = objectName(object)
-    this.#forgetProblems(tx, name)
-    const { pods, namespaces, nodes, policies } = this.#tables
-    const { name: own } = object.metadata
-    const namespace = namespaceOf(object)
-    const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
-    if (kind === '/Pod') tx.delete(pods, objectKey({ namespace, name: own }))
-    else if (kind === '/Namespace') tx.delete(namespaces, own)
-    else if (kind === '/Node') tx.delete(nodes, own)
-    else {
-      const key = `${object.kind}/${objectKey({ namespace, name: own })}`
-      tx.delete(policies, key)
-      this.#endRestored(tx, key)
-      this.#lastGood.drop(key)
-    }
+    const key = manifestKey(object)
+    this.#forgetProblems(tx, object)
+    this.#removals.get(key)?.(tx)
+    this.#removals.delete(key)
   }
 }
+
+const problemId = (object: ManifestObject): string => `object ${manifestKey(object)}`
 
 const RESTORED = 'was in force before the restart and stays so, for not everything that may declare it can be read'
 

@@ -1,11 +1,12 @@
-// Keeps what is no longer wanted for a moment: packets that are under way, and maps that
-// are written a moment later, may still refer to it.
+// Keeps what is no longer wanted for a moment: packets that are under way, and events
+// that are read a moment later, may still refer to it.
 
 export class Linger<Key> {
   readonly #forMs: number
   readonly #now: () => number
-  /** When a key was last wanted. */
-  readonly #lastMs = new Map<Key, number>()
+  readonly #wanted = new Set<Key>()
+  /** Since when a key is not wanted any more. */
+  readonly #sinceMs = new Map<Key, number>()
 
   /** @param now milliseconds on a clock that never goes back */
   constructor(forMs: number, now: () => number) {
@@ -20,15 +21,20 @@ export class Linger<Key> {
   update(wanted: Iterable<Key>): { readonly lingering: Key[]; readonly ended: Key[] } {
     const nowMs = this.#now()
     const current = new Set(wanted)
-    for (const key of current) this.#lastMs.set(key, nowMs)
-    const lingering: Key[] = []
-    const ended: Key[] = []
-    for (const [key, lastMs] of this.#lastMs) {
-      if (current.has(key)) continue
-      if (nowMs - lastMs < this.#forMs) lingering.push(key)
-      else ended.push(key)
+    for (const key of this.#wanted) if (!current.has(key)) this.#sinceMs.set(key, nowMs)
+    this.#wanted.clear()
+    for (const key of current) {
+      this.#wanted.add(key)
+      this.#sinceMs.delete(key)
     }
-    for (const key of ended) this.#lastMs.delete(key)
-    return { lingering, ended }
+    const ended = [...this.#sinceMs].filter(([, sinceMs]) => nowMs - sinceMs >= this.#forMs).map(([key]) => key)
+    for (const key of ended) this.#sinceMs.delete(key)
+    return { lingering: [...this.#sinceMs.keys()], ended }
+  }
+
+  /** When the first of those that linger now will have ended; undefined when none does. */
+  nextEndMs(): number | undefined {
+    const [first] = this.#sinceMs.values()
+    return first === undefined ? undefined : first + this.#forMs
   }
 }

@@ -39,7 +39,6 @@ export class StableNumbers {
   readonly #kind: string
   readonly #memory: Memory
   readonly #numbers = new Map<string, number>()
-  readonly #keys = new Map<number, string>()
   #next: number
 
   /** @param first the lowest number to give */
@@ -47,54 +46,50 @@ export class StableNumbers {
     this.#kind = kind
     this.#memory = memory
     this.#next = first
+    const highest = memory.entries(HIGHEST).get(kind)
+    if (isNumber(highest)) this.#next = Math.max(this.#next, highest + 1)
     for (const [key, number] of memory.entries(kind)) {
-      if (typeof number !== 'number') continue
-      this.#hold(key, number)
+      if (!isNumber(number)) continue
+      this.#numbers.set(key, number)
       this.#next = Math.max(this.#next, number + 1)
     }
-    const highest = memory.entries(HIGHEST).get(kind)
-    if (typeof highest === 'number') this.#next = Math.max(this.#next, highest + 1)
   }
 
+  /** @throws Error when all numbers have been given */
   of(key: string): number {
     const known = this.#numbers.get(key)
     if (known !== undefined) return known
     if (this.#next > LAST_NUMBER) throw new Error(`no ${this.#kind} number is left`)
     const number = this.#next++
     this.#memory.set(this.#kind, key, number)
-    this.#hold(key, number)
+    this.#numbers.set(key, number)
     return number
   }
 
-  /** All numbers that stand for a key, those of an earlier run too. */
-  numbers(): Iterable<number> {
-    return this.#keys.keys()
+  /** Keys that have a number, those of an earlier run too. */
+  keys(): string[] {
+    return [...this.#numbers.keys()]
   }
 
-  /** Lets go of a number; it is not given again. */
-  forget(number: number): void {
-    const key = this.#keys.get(number)
-    if (key === undefined) return
-    this.#keys.delete(number)
-    this.#numbers.delete(key)
+  /** Lets go of a key; its number is not given again. */
+  forget(key: string): void {
+    if (!this.#numbers.delete(key)) return
     this.#memory.set(HIGHEST, this.#kind, this.#next - 1)
     this.#memory.delete(this.#kind, key)
-  }
-
-  #hold(key: string, number: number): void {
-    this.#numbers.set(key, number)
-    this.#keys.set(number, key)
   }
 }
 
 /** Kind of the fact that tells the highest number ever given, by kind. */
 const HIGHEST = 'highest-number'
 
-export function ruleNumbers(memory: Memory): Pick<StableNumbers, 'of' | 'numbers' | 'forget'> {
+const isNumber = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
+
+/** Numbers of rules; those that stand for no rule of a policy are fixed. */
+export function ruleNumbers(memory: Memory): Pick<StableNumbers, 'of' | 'keys' | 'forget'> {
   const numbers = new StableNumbers('rule', memory, FIRST_RULE_NUMBER)
   return {
     of: key => FIXED_RULE_NUMBERS.get(key) ?? numbers.of(key),
-    numbers: () => numbers.numbers(),
-    forget: number => numbers.forget(number),
+    keys: () => numbers.keys(),
+    forget: key => numbers.forget(key),
   }
 }

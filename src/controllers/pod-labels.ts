@@ -4,7 +4,14 @@
 // between two passes next to nothing has changed.
 
 import { parseIp } from '../ip/index.ts'
-import { addressLabels, type LabelSet, labelTexts, type NamedPort, namedPortKey, podLabels } from '../labels/index.ts'
+import {
+  addressLabels,
+  type LabelSet,
+  labelTexts,
+  type NamedPort,
+  namedPortNumbers,
+  podLabels,
+} from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 
@@ -61,7 +68,8 @@ function addressIdentity(text: string, subject: Subject, references: References)
   return { prefix: `${text}/${address.family === 4 ? 32 : 128}`, labels }
 }
 
+/** Of two named ports with one name and protocol the first counts, so it alone makes a difference. */
 function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject {
-  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).sort()
+  const ports = [...namedPortNumbers(namedPorts)].map(([name, number]) => `${name}=${number}`).sort()
   return { key: [labelTexts(labels).join(' '), ...ports].join(' '), labels, namedPorts }
 }

@@ -9,6 +9,7 @@ import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
 import { volatileMemory } from './memory.ts'
 import { PolicyController } from './policies.ts'
 
+const { signal } = new AbortController()
 const origin = { file: '', line: 0 }
 const pod = (name: string, app: string): Pod => ({
   namespace: 'shop',
@@ -47,33 +48,33 @@ function started() {
   return { tables, controller, identityOf }
 }
 
-test('a pod that is gone from the API keeps its network until its containers have ended', () => {
+test('a pod that is gone from the API keeps its network until its containers have ended', async () => {
   const { tables, controller, identityOf } = started()
   tables.database.write(tx => {
     tx.put(tables.pods, pod('web', 'web'))
     tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7'))
   })
-  controller.step()
+  await controller.step(signal)
   const before = identityOf('10.0.0.7')
   assert.notEqual(before, undefined)
   tables.database.write(tx => tx.delete(tables.pods, 'shop/web'))
-  controller.step()
+  await controller.step(signal)
   assert.equal(identityOf('10.0.0.7'), before)
   assert.equal(tables.addresses.get('10.0.0.7/32')?.identity, before)
   tables.database.write(tx => tx.delete(tables.endpoints, 'container1'))
-  controller.step()
+  await controller.step(signal)
   assert.equal(identityOf('10.0.0.7'), undefined)
   assert.equal(tables.addresses.get('10.0.0.7/32'), undefined)
 })
 
-test('an endpoint whose pod was never seen has no entry', () => {
+test('an endpoint whose pod was never seen has no entry', async () => {
   const { tables, controller } = started()
   tables.database.write(tx => tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7')))
-  controller.step()
+  await controller.step(signal)
   assert.equal(tables.endpointEntries.size, 0)
 })
 
-test('a pod gets no entry for an address that a node has', () => {
+test('a pod gets no entry for an address that a node has', async () => {
   const { tables, controller, identityOf } = started()
   tables.database.write(tx => {
     tx.put(tables.nodes, { name: 'node2', addresses: ['10.0.0.9'], origin })
@@ -86,7 +87,7 @@ test('a pod gets no entry for an address that a node has', () => {
       tx.put(tables.endpoints, endpoint(id, name, address))
     }
   })
-  controller.step()
+  await controller.step(signal)
   assert.deepEqual([identityOf('10.0.0.1'), identityOf('10.0.0.9')], [undefined, undefined])
   assert.notEqual(identityOf('10.0.0.7'), undefined)
   assert.equal(tables.addresses.get('10.0.0.1/32')?.identity, RESERVED.host)

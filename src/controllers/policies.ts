@@ -1,45 +1,33 @@
 // From what is declared to what the kernel is to have. Watches pods, namespaces,
 // nodes, policies and endpoints; asks the pure engine; writes identities, addresses,
-// policy maps, endpoint entries and rule numbers in one transaction. Nothing is
-// written before every source has delivered: half a set of policies would open what
-// the whole set closes.
+// policy maps, endpoint entries and rules. Nothing is written before every source has
+// delivered: half a set of policies would open what the whole set closes.
+//
+// The kernel's maps cannot be exchanged all at once, so a change goes in three steps,
+// each in the kernel before the next: policy maps that allow what the old and the new
+// policy both allow; addresses and endpoints; the new policy maps. No packet is allowed
+// on the way that neither the old nor the new state allows.
 
 import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
-import {
-  DEFAULT_DENY,
-  NOT_ISOLATED,
-  type Policy,
-  type PolicyRepository,
-  policyKey,
-  type References,
-  type ResolvedPolicy,
-  type Rule,
-  type RuleKey,
-} from '../policy/index.ts'
-import { type Clock, systemClock, waitForAny } from '../state/index.ts'
-import {
-  type Address,
-  type Endpoint,
-  type EndpointEntry,
-  type NumberedEntry,
-  type NumberedRule,
-  objectKey,
-  type Pod,
-  type PolicyMap,
-  type Tables,
-} from '../tables/index.ts'
+import { type Policy, type PolicyRepository, policyKey, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
+import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
+import { type Address, type EndpointEntry, type PolicyMap, type Problem, type Tables } from '../tables/index.ts'
+import { closingPolicies } from './closing.ts'
+import { FactReader } from './facts.ts'
 import {
   ADDRESSES_FILE,
   type AddressFacts,
-  addressFacts,
+  type AddressPlan,
+  type Assignment,
   addressProblems,
+  hostPrefix,
   IdentityHolder,
   planAddresses,
-  podOwner,
 } from './identities.ts'
 import { Linger } from './linger.ts'
-import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
+import type { Memory } from './memory.ts'
 import { PodLabels, type Subject } from './pod-labels.ts'
+import { PolicyRows } from './policy-rows.ts'
 
 export type PolicyControllerOptions = {
   readonly tables: Tables
@@ -48,250 +36,281 @@ export type PolicyControllerOptions = {
   readonly memory: Memory
   readonly ownNode: AddressFacts['ownNode']
   readonly clock?: Clock
+  /** Each resolves when what its tables say at the call has been tried in the kernel. @throws when the signal is aborted */
+  readonly inForce?: {
+    policyMaps(signal: AbortSignal): Promise<void>
+    addresses(signal: AbortSignal): Promise<void>
+  }
   /** Called once, after the first result was written. */
   readonly onFirstResult?: () => void
 }
 
-const FIRST_POLICY_ID = 1
-
 /**
- * How long an identity and a policy map that nobody has any more stay known. Policy maps are written before the entries
- * that lead to them, so at a change packets meet new policies with old identities for a moment.
+ * How long an identity and a policy map that nobody has any more stay known: until packets that are under way and
+ * events that are not read yet have gone by.
  */
 const LINGER_MS = 5_000
 
-/** How long the text of a rule that no map has any more is kept: longer than a tracked connection can carry its number. */
-const RULE_LINGER_MS = 3 * 60 * 60_000
+/** A change on its way into the tables. */
+type Change = Pick<Assignment, 'release'> & {
+  readonly addresses: readonly Address[]
+  readonly entries: readonly EndpointEntry[]
+  readonly problems: readonly Problem[]
+  /** Policy maps that allow what is allowed both before and after. */
+  readonly closing: readonly PolicyMap[]
+  readonly policyMaps: readonly PolicyMap[]
+}
+
+/** Policies that are new or changed, and versions that are not in force any more. */
+type PolicyChanges = { readonly set: readonly Policy[]; readonly outdated: readonly Policy[] }
+const NO_CHANGES: PolicyChanges = { set: [], outdated: [] }
 
 export class PolicyController {
   readonly #options: PolicyControllerOptions
+  readonly #clock: Clock
   readonly #identities: IdentityHolder
   readonly #podLabels = new PodLabels()
-  readonly #rules: ReturnType<typeof ruleNumbers>
-  readonly #policyIds: StableNumbers
+  readonly #rows: PolicyRows
+  /** Of the policies in force, and during a change of those that come too: identities tell apart what either names. */
+  readonly #references = new ReferenceCounts()
+  #plannedRevision = -1
   /** Policies in the repository, by key, as last set. */
-  readonly #known = new Map<string, Policy>()
-  /** Labels of identities in the repository. */
-  #identityLabels: ReadonlyMap<number, LabelSet> = new Map()
-  /** Entries with numbers, by content. */
-  readonly #numbered = new Map<string, readonly NumberedEntry[]>()
-  readonly #clock: Clock
+  readonly #policies = new Map<string, Policy>()
+  /** Labels of identities in the repository: those in use and those that linger. */
+  readonly #identityLabels = new Map<number, LabelSet>()
   readonly #identityLinger: Linger<number>
-  readonly #mapLinger: Linger<number>
-  readonly #ruleLinger: Linger<number>
-  /** Whether something will have to be taken away when its time has ended. */
-  #isLingering = false
-  /** Pod of each endpoint, by container id: as the API has it or, while its containers outlive it there, had it last. */
-  #podOf: ReadonlyMap<string, Pod> = new Map()
-  /** What the repository resolves policy for, by key. */
-  #resolved: ReadonlyMap<string, Subject> = new Map()
+  /** Subjects that have a policy map, by key: those in use and those that linger. */
+  readonly #subjects = new Map<string, Subject>()
+  readonly #subjectLinger: Linger<string>
+  readonly #reader: FactReader
+  /** Those that were acted on last. */
+  #facts: AddressFacts | undefined
+  readonly #waiters = new Waiters()
+  /** Revision of the inputs that has been acted on. */
+  #doneRevision = -1
 
   constructor(options: PolicyControllerOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     const now = () => this.#clock.nowMs()
     this.#identityLinger = new Linger(LINGER_MS, now)
-    this.#mapLinger = new Linger(LINGER_MS, now)
-    this.#ruleLinger = new Linger(RULE_LINGER_MS, now)
+    this.#subjectLinger = new Linger(LINGER_MS, now)
+    this.#rows = new PolicyRows(options.memory, now)
+    this.#reader = new FactReader(options.tables, options.ownNode, options.memory)
+    this.#subjectLinger.update(this.#rows.subjectKeys())
     this.#identities = new IdentityHolder(options.allocator)
-    this.#rules = ruleNumbers(options.memory)
-    this.#policyIds = new StableNumbers('policy-map', options.memory, FIRST_POLICY_ID)
-    // What an earlier run gave numbers to, and nothing wants any more, is let go of like all else.
-    this.#mapLinger.update(this.#policyIds.numbers())
-    this.#ruleLinger.update(this.#rules.numbers())
   }
 
+  /** Until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pods, namespaces, nodes, policies, endpoints, ...desired } = this.#options.tables
-    const inputs = [pods, namespaces, nodes, policies, endpoints]
+    const { identities, addresses, policyMaps, endpointEntries, rules } = this.#options.tables
+    const inputs = this.#inputs()
     for (const table of inputs) if (!(await table.whenInitialized(signal))) return
-    const { identities, addresses, policyMaps, endpointEntries, rules } = desired
-    const initialized = [identities, addresses, policyMaps, endpointEntries, rules].map(table =>
+    const marks = [identities, addresses, policyMaps, endpointEntries, rules].map(table =>
       table.registerInitializer('policy controller'),
     )
     const watchers = inputs.map(table => table.watch())
     try {
-      this.step()
-      for (const mark of initialized) mark()
-      this.#options.onFirstResult?.()
       do {
+        const revision = this.#inputRevision()
         for (const watcher of watchers) watcher.take()
-        this.step()
+        await this.step(signal)
+        if (this.#doneRevision < 0) this.#finishFirst(marks)
+        this.#doneRevision = revision
+        this.#waiters.release()
       } while (await this.#waitForWork(watchers, signal))
+    } catch (error) {
+      if (!signal.aborted) throw error
     } finally {
+      this.#waiters.stop()
       for (const watcher of watchers) watcher.close()
     }
   }
 
-  /** One synchronous pass: what the tables say now becomes what the kernel is to have. */
-  step(): void {
-    const { tables, repository } = this.#options
-    this.#feedPolicies()
-    const references = repository.references()
-    const facts = this.#facts()
-    const plan = planAddresses(facts, references, this.#podLabels)
-    const { addresses, identities, refused, release } = this.#identities.assign(plan)
-    this.#feedIdentities(identities)
+  /**
+   * Resolves when everything that the tables said at the call has been acted on here.
+   * @throws WaitError when the signal is aborted first, or the controller stops
+   */
+  caughtUp(signal?: AbortSignal): Promise<void> {
+    const revision = this.#inputRevision()
+    const holds = () => this.#doneRevision >= revision
+    return this.#waiters.wait({ what: 'the policy controller', holds, obstacle: () => undefined }, signal)
+  }
 
-    const subjects = this.#subjects(facts, references)
-    const addressOf = new Map(addresses.map(address => [address.prefix, address]))
-    const maps = this.#policyMaps(subjects.values())
-    const entries = tables.endpoints.all().flatMap(endpoint => {
-      const subject = subjects.get(endpoint.containerId)
-      return subject ? endpointEntries(endpoint, this.#policyIds.of(subject.key), addressOf) : []
-    })
+  /** One pass: what the tables say now becomes what the kernel is to have, step by step. */
+  async step(signal: AbortSignal): Promise<void> {
+    const facts = this.#reader.read()
+    const policies = this.#policyChanges()
+    // First identities learn to tell apart what the policies to come name: no verdict depends on that yet.
+    for (const policy of policies.set) this.#references.add(policy)
+    if (this.#facts && this.#references.revision !== this.#plannedRevision)
+      await this.#carryOut(this.#prepare(this.#facts, NO_CHANGES), signal)
+    this.#facts = facts
+    await this.#carryOut(this.#prepare(facts, policies), signal)
+    // What only outdated policies named need not be told apart any more.
+    for (const policy of policies.outdated) this.#references.remove(policy)
+    if (this.#references.revision !== this.#plannedRevision)
+      await this.#carryOut(this.#prepare(facts, NO_CHANGES), signal)
+  }
+
+  #inputs() {
+    const { pods, namespaces, nodes, policies, endpoints } = this.#options.tables
+    return [pods, namespaces, nodes, policies, endpoints] as const
+  }
+
+  #inputRevision(): number {
+    return Math.max(...this.#inputs().map(table => table.revision))
+  }
+
+  #finishFirst(marks: readonly (() => void)[]): void {
+    for (const mark of marks) mark()
+    this.#options.onFirstResult?.()
+  }
+
+  #prepare(facts: AddressFacts, policies: PolicyChanges): Change {
+    this.#plannedRevision = this.#references.revision
+    const plan = planAddresses(facts, this.#references, this.#podLabels)
+    const { addresses, identities, unnumbered, release } = this.#identities.assign(plan)
+    this.#feedIdentities(identities)
+    const subjects = this.#feedSubjects(facts)
+    const entries = this.#entries(facts, subjects, plan, addresses)
+
+    const before = policies.set.length + policies.outdated.length > 0 ? this.#resolveAll() : undefined
+    this.#feedPolicies(policies)
+    const after = this.#resolveAll()
+    const policyMaps = this.#rows.policyMaps(after)
+    const moves = this.#moves(addresses, entries)
+    const closing = before ? this.#rows.policyMaps(closingPolicies(before, after, moves)) : policyMaps
+    const problems = addressProblems(plan.conflicts, unnumbered)
+    return { addresses, entries, problems, closing, policyMaps, release }
+  }
+
+  async #carryOut(change: Change, signal: AbortSignal): Promise<void> {
+    const { tables, repository, inForce } = this.#options
+    const ruleRows = this.#rows.rules(
+      [...change.closing, ...change.policyMaps],
+      key => repository.rule(key),
+      number => tables.rules.get(String(number))?.text,
+    )
     tables.database.write(tx => {
       tx.replace(
         tables.identities,
-        [...identities].map(([number, labels]) => ({ number, labels })),
+        Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels })),
       )
-      tx.replace(tables.addresses, addresses)
-      tx.replace(tables.policyMaps, maps)
-      tx.replace(tables.endpointEntries, entries)
-      tx.replace(tables.rules, this.#ruleRows(maps))
-      tx.replace(tables.problems, addressProblems(plan.conflicts, refused), { index: 'file', key: ADDRESSES_FILE })
+      tx.replace(tables.rules, ruleRows)
+      tx.replace(tables.policyMaps, change.closing)
     })
-    release()
+    await inForce?.policyMaps(signal)
+    tables.database.write(tx => {
+      tx.replace(tables.addresses, change.addresses)
+      // An endpoint that was deleted meanwhile must not come back.
+      const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
+      tx.replace(tables.endpointEntries, change.entries.filter(isThere))
+      tx.replace(tables.problems, change.problems, { index: 'file', key: ADDRESSES_FILE })
+    })
+    await inForce?.addresses(signal)
+    tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+    change.release()
   }
 
-  #feedPolicies(): void {
-    const { tables, repository } = this.#options
-    const current = new Set<string>()
-    for (const { rules } of tables.policies.all()) {
-      const key = policyKey(rules.ref)
-      current.add(key)
-      if (this.#known.get(key) === rules) continue
-      repository.setPolicy(rules)
-      this.#known.set(key, rules)
+  #policyChanges(): PolicyChanges {
+    const current = new Map(this.#options.tables.policies.all().map(({ rules }) => [policyKey(rules.ref), rules]))
+    return {
+      set: [...current].filter(([key, policy]) => this.#policies.get(key) !== policy).map(([, policy]) => policy),
+      outdated: [...this.#policies].filter(([key, policy]) => current.get(key) !== policy).map(([, policy]) => policy),
     }
-    for (const [key, { ref }] of this.#known)
-      if (!current.has(key)) {
-        repository.deletePolicy(ref)
-        this.#known.delete(key)
-      }
+  }
+
+  #feedPolicies({ set, outdated }: PolicyChanges): void {
+    const { repository } = this.#options
+    for (const policy of set) {
+      repository.setPolicy(policy)
+      this.#policies.set(policyKey(policy.ref), policy)
+    }
+    for (const policy of outdated) {
+      const key = policyKey(policy.ref)
+      if (this.#policies.get(key) !== policy) continue
+      repository.deletePolicy(policy.ref)
+      this.#policies.delete(key)
+    }
   }
 
   #feedIdentities(identities: ReadonlyMap<number, LabelSet>): void {
     const { repository } = this.#options
-    for (const [number, labels] of identities)
-      if (this.#identityLabels.get(number)?.key !== labels.key) repository.setIdentity(number, labels)
-    const { lingering, ended } = this.#identityLinger.update(identities.keys())
-    for (const number of ended) repository.deleteIdentity(number)
-    this.#isLingering = lingering.length > 0
-    const kept = lingering.flatMap(number => {
-      const labels = this.#identityLabels.get(number)
-      return labels ? [[number, labels] as const] : []
-    })
-    this.#identityLabels = new Map([...identities, ...kept])
-  }
-
-  /** What the tables say. A pod that is gone from the API counts until its containers have ended, so that they can end well. */
-  #facts(): AddressFacts {
-    const { tables, ownNode } = this.#options
-    const facts = addressFacts(tables, ownNode)
-    const pods = new Map(facts.pods.map(pod => [objectKey(pod), pod]))
-    const podOf = new Map<string, Pod>()
-    for (const { containerId, podNamespace: namespace, podName: name } of facts.endpoints) {
-      const key = objectKey({ namespace, name })
-      const pod = pods.get(key) ?? this.#podOf.get(containerId)
-      if (!pod) continue
-      pods.set(key, pod)
-      podOf.set(containerId, pod)
+    for (const [number, labels] of identities) {
+      if (this.#identityLabels.get(number)?.key === labels.key) continue
+      repository.setIdentity(number, labels)
+      this.#identityLabels.set(number, labels)
     }
-    this.#podOf = podOf
-    return { ...facts, pods: [...pods.values()] }
+    for (const number of this.#identityLinger.update(identities.keys()).ended) {
+      repository.deleteIdentity(number)
+      this.#identityLabels.delete(number)
+    }
   }
 
-  /** Subject of each endpoint, by container id. An endpoint whose pod was never seen has none, and gets no packet. */
-  #subjects(facts: AddressFacts, references: References): Map<string, Subject> {
+  /** @returns the subject of each endpoint, by container id */
+  #feedSubjects(facts: AddressFacts): ReadonlyMap<string, Subject> {
     const subjects = new Map<string, Subject>()
-    for (const [containerId, pod] of this.#podOf)
-      subjects.set(containerId, this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), references))
-    const resolved = new Map(Array.from(subjects.values(), subject => [subject.key, subject]))
-    for (const [key, subject] of this.#resolved) if (!resolved.has(key)) this.#options.repository.forget(subject)
-    this.#resolved = resolved
+    for (const { endpoint, pod } of facts.endpoints) {
+      const subject = this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), this.#references)
+      subjects.set(endpoint.containerId, subject)
+      if (!this.#subjects.has(subject.key)) this.#subjects.set(subject.key, subject)
+    }
+    const wanted = Array.from(subjects.values(), subject => subject.key)
+    for (const key of this.#subjectLinger.update(wanted).ended) {
+      const subject = this.#subjects.get(key)
+      if (subject) this.#options.repository.forget(subject)
+      this.#subjects.delete(key)
+      this.#rows.forget(key)
+    }
     return subjects
   }
 
-  /** Maps of all subjects in use, and of those that were until a moment ago. */
-  #policyMaps(subjects: Iterable<Subject>): PolicyMap[] {
-    const { tables, repository } = this.#options
-    const maps = new Map<number, PolicyMap>()
-    for (const subject of subjects) {
-      const id = this.#policyIds.of(subject.key)
-      if (!maps.has(id)) maps.set(id, this.#policyMap(id, subject, repository.resolve(subject)))
-    }
-    const { lingering, ended } = this.#mapLinger.update(maps.keys())
-    for (const id of lingering) {
-      const map = tables.policyMaps.get(String(id))
-      if (map) maps.set(id, map)
-    }
-    for (const id of ended) this.#policyIds.forget(id)
-    this.#isLingering ||= lingering.length > 0
-    this.#forgetUnused(maps.values())
-    return [...maps.values()]
+  #resolveAll(): Map<Subject, ResolvedPolicy> {
+    return new Map(this.#subjects.values().map(subject => [subject, this.#options.repository.resolve(subject)]))
   }
 
-  #policyMap(id: number, subject: Subject, resolved: ResolvedPolicy): PolicyMap {
-    let entries = this.#numbered.get(resolved.key)
-    if (!entries) {
-      entries = resolved.entries.map(({ rule, ...entry }) => ({ ...entry, key: rule, rule: this.#rules.of(rule) }))
-      this.#numbered.set(resolved.key, entries)
-    }
-    return { id, subject: subject.key, entries, contentKey: resolved.key, isolatedBy: resolved.isolatedBy }
+  /** An endpoint has no entry, and so gets no packet, for an address that is another's. */
+  #entries(
+    facts: AddressFacts,
+    subjects: ReadonlyMap<string, Subject>,
+    plan: AddressPlan,
+    addresses: readonly Address[],
+  ): EndpointEntry[] {
+    const identityOf = new Map(addresses.map(({ prefix, identity }) => [prefix, identity]))
+    return facts.endpoints.flatMap(({ endpoint: { id, ifindex, mac, containerId, addresses: own } }) => {
+      const subject = subjects.get(containerId)
+      if (!subject) return []
+      const policy = this.#rows.idOf(subject)
+      return own.flatMap(address => {
+        const prefix = hostPrefix(address)
+        const identity = plan.claims.get(prefix)?.endpoint === containerId ? identityOf.get(prefix) : undefined
+        return identity === undefined ? [] : [{ address, endpoint: id, ifindex, mac, identity, policy, containerId }]
+      })
+    })
   }
 
-  #forgetUnused(maps: Iterable<PolicyMap>): void {
-    const used = new Set(Array.from(maps, map => map.contentKey))
-    for (const key of this.#numbered.keys()) if (!used.has(key)) this.#numbered.delete(key)
+  #moves(addresses: readonly Address[], entries: readonly EndpointEntry[]): boolean {
+    const { tables } = this.#options
+    return differs(tables.addresses, addresses) || differs(tables.endpointEntries, entries)
   }
 
-  /** Rules that today's maps carry, and those that events may still carry. */
-  #ruleRows(maps: readonly PolicyMap[]): NumberedRule[] {
-    const { repository, tables } = this.#options
-    const rows = new Map<number, NumberedRule>()
-    for (const entry of maps.flatMap(map => map.entries)) {
-      if (rows.has(entry.rule)) continue
-      const old = tables.rules.get(String(entry.rule))
-      const text = ruleText(entry.key, repository.rule(entry.key)) ?? old?.text ?? entry.key
-      rows.set(entry.rule, { number: entry.rule, key: entry.key, text })
-    }
-    const { lingering, ended } = this.#ruleLinger.update(rows.keys())
-    for (const number of ended) this.#rules.forget(number)
-    const kept = lingering.flatMap(number => tables.rules.get(String(number)) ?? [])
-    return [...rows.values(), ...kept]
-  }
-
-  /** Until an input changes or, where something lingers, its time may have ended. */
+  /** Until an input changes, or what lingers has ended. */
   async #waitForWork(watchers: Parameters<typeof waitForAny>[0], signal: AbortSignal): Promise<boolean> {
+    const ends = [this.#identityLinger.nextEndMs(), this.#subjectLinger.nextEndMs()].filter(end => end !== undefined)
     const ended = new AbortController()
-    const cancel = this.#isLingering ? this.#clock.setTimer(LINGER_MS, () => ended.abort()) : () => undefined
+    const delayMs = Math.min(...ends) - this.#clock.nowMs()
+    const cancel = ends.length > 0 ? this.#clock.setTimer(delayMs, () => ended.abort()) : () => undefined
     await waitForAny(watchers, AbortSignal.any([signal, ended.signal]))
     cancel()
     return !signal.aborted
   }
 }
 
-/** None for an address that somebody else has: with its entry the pod would get that one's identity and traffic. */
-function endpointEntries(
-  { id, ifindex, mac, containerId, podNamespace, podName, addresses }: Endpoint,
-  policy: number,
-  addressOf: ReadonlyMap<string, Address>,
-): EndpointEntry[] {
-  const owner = podOwner({ namespace: podNamespace, name: podName })
-  return addresses.flatMap(address => {
-    const claimed = addressOf.get(`${address}/${address.includes(':') ? 128 : 32}`)
-    if (claimed?.owner !== owner) return []
-    return [{ address, endpoint: id, ifindex, mac, identity: claimed.identity, policy, containerId }]
-  })
-}
-
-function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
-  if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
-  if (key === DEFAULT_DENY) return 'default deny'
-  if (!rule) return undefined
-  const { policy, path, origin } = rule
-  const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
-  const place = origin.file ? ` (${origin.file}:${origin.line})` : ''
-  return `${policy.kind} ${name} ${path}${place}`
+function differs<R extends Row>(table: Table<R>, rows: readonly R[]): boolean {
+  const isThere = (row: R): boolean => {
+    const known = table.get(table.spec.key(row))
+    return known !== undefined && rowsEqual(known, row)
+  }
+  return table.size !== rows.length || !rows.every(isThere)
 }

@@ -3,9 +3,10 @@
 // and what stands in the maps is the business of others.
 
 import {
+  BpfError,
   type BpfMap,
   compileCodec,
-  type KernelMap,
+  KernelMap,
   type LoadedObject,
   loadObject,
   MapFullError,
@@ -145,6 +146,20 @@ export class Datapath {
       return map
     } catch (error) {
       map.close()
+      throw error
+    }
+  }
+
+  /** Elements of the policy map under a key of `maps.policy_maps`; undefined when there is none. */
+  readPolicyMap(key: number): [PolicyKey, PolicyEntry][] | undefined {
+    const id = this.maps.policy_maps.get(key)
+    const inner = this.spec.maps.get('policy_maps')?.inner
+    if (id === undefined || !inner) return undefined
+    try {
+      using map = KernelMap.byId<PolicyKey, PolicyEntry>(id, inner)
+      return map.lookupBatch()
+    } catch (error) {
+      if (error instanceof BpfError && error.code === 'ENOENT') return undefined // exchanged in between
       throw error
     }
   }

@@ -19,6 +19,6 @@ export { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './ne
 export type { Verdict } from './port-space.ts'
 export * from './precedence.ts'
 export * from './reach.ts'
-export type { References } from './references.ts'
+export { ReferenceCounts, type References } from './references.ts'
 export * from './repository.ts'
 export * from './rule.ts'

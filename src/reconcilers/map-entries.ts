@@ -1,81 +1,112 @@
 // Rows that are one element of one BPF map each: the ipcache and the endpoint map.
-// Written after the policy maps that they point into, so that no packet carries an
-// identity which today's policy does not know. A row that the kernel refuses, be it that
-// the map is full, keeps no other one out.
+// Batches go off the event loop, since they may be large. What the map has already, as
+// after a restart, is not written again; an element that cannot be written does not hold
+// up the others.
 
 import type { BpfMap } from '../bpf/index.ts'
 import { cidr, formatIp, ip, mac } from '../ip/index.ts'
-import { type EndpointKey, type Endpoint as EndpointValue } from '../maps/endpoint.ts'
+import type { EndpointKey, Endpoint as EndpointValue } from '../maps/endpoint.ts'
 import { type IpcacheEntry, type IpcacheKey, ipcacheKey } from '../maps/ipcache.ts'
-import { eachRow, type Operations } from '../state/index.ts'
+import { asError, type Operations, rowsEqual } from '../state/index.ts'
 import type { Address, EndpointEntry } from '../tables/index.ts'
 
-export type ElementTarget<Row extends object, Key, Value> = {
+export type ElementTarget<Row extends object, Key, Value extends object> = {
   readonly map: BpfMap<Key, Value>
   readonly keyOf: (row: Row) => Key
   readonly valueOf: (row: Row) => Value
   /** Same text for the same key. */
   readonly textOf: (key: Key) => string
-  /** Resolves when what these rows refer to is in the kernel. */
-  readonly after: (signal: AbortSignal) => Promise<void>
+  /** Called when what packets are judged by has changed. */
   readonly onChanged: () => void
 }
 
-export function elementOperations<Row extends object, Key, Value>({
-  map,
-  keyOf,
-  valueOf,
-  textOf,
-  after,
-  onChanged,
-}: ElementTarget<Row, Key, Value>): Operations<Row> {
+export function elementOperations<Row extends object, Key, Value extends object>(
+  target: ElementTarget<Row, Key, Value>,
+): Operations<Row> {
+  const { map, keyOf, valueOf, textOf, onChanged } = target
+  let isFirst = true
+
+  /** Elements that are there since before this process; asked for once. */
+  function inherited(): ReadonlyMap<string, Value> {
+    if (!isFirst) return new Map()
+    const found = new Map(map.lookupBatch().map(([key, value]) => [textOf(key), value]))
+    isFirst = false
+    return found
+  }
+
   return {
-    async update(rows, signal) {
-      await after(signal)
-      try {
-        map.updateBatch(rows.map(row => [keyOf(row), valueOf(row)]))
-        return undefined
-      } catch {
-        // A batch ends at the first element that is refused: each by itself says which, and why.
-        return await eachRow<Row>(row => map.set(keyOf(row), valueOf(row)))(rows, signal)
-      } finally {
-        onChanged()
+    async update(rows) {
+      const known = inherited()
+      const failures = new Map<Row, Error>()
+      const elements: [Row, readonly [Key, Value]][] = []
+      for (const row of rows) {
+        try {
+          const element = [keyOf(row), valueOf(row)] as const
+          const old = known.get(textOf(element[0]))
+          if (old === undefined || !rowsEqual(old, element[1])) elements.push([row, element])
+        } catch (error) {
+          failures.set(row, asError(error))
+        }
       }
+      if (elements.length === 0) return failures
+      for (const [row, error] of await writeAll(map, elements)) failures.set(row, error)
+      onChanged()
+      return failures
     },
     async delete(rows) {
-      map.deleteBatch(rows.map(keyOf))
+      await map.deleteBatchAsync(rows.map(keyOf))
       onChanged()
     },
     async prune(desired) {
       const wanted = new Set(desired.map(row => textOf(keyOf(row))))
       const surplus = [...map.keys()].filter(key => !wanted.has(textOf(key)))
       if (surplus.length === 0) return
-      map.deleteBatch(surplus)
+      await map.deleteBatchAsync(surplus)
       onChanged()
     },
   }
 }
 
-type Waiting = Pick<ElementTarget<object, unknown, unknown>, 'after' | 'onChanged'>
+/** In one batch; where that fails, as in a map that is full, one by one, so that what can be written is. */
+async function writeAll<Row, Key, Value>(
+  map: BpfMap<Key, Value>,
+  elements: readonly (readonly [Row, readonly [Key, Value]])[],
+): Promise<Map<Row, Error>> {
+  const failures = new Map<Row, Error>()
+  try {
+    await map.updateBatchAsync(elements.map(([, element]) => element))
+    return failures
+  } catch {
+    // Each element tells for itself below.
+  }
+  for (const [row, [key, value]] of elements) {
+    try {
+      map.set(key, value)
+    } catch (error) {
+      failures.set(row, asError(error))
+    }
+  }
+  return failures
+}
 
 /** @param hostFlag the flag of this node's addresses */
 export function ipcacheOperations(
   map: BpfMap<IpcacheKey, IpcacheEntry>,
   hostFlag: number,
-  waiting: Waiting,
+  onChanged: () => void,
 ): Operations<Address> {
   return elementOperations<Address, IpcacheKey, IpcacheEntry>({
     map,
     keyOf: row => ipcacheKey(cidr(row.prefix)),
     valueOf: row => ({ identity: row.identity, flags: row.isHost ? hostFlag : 0 }),
     textOf: key => `${key.prefix_length} ${Buffer.from(key.address).toString('hex')}`,
-    ...waiting,
+    onChanged,
   })
 }
 
 export function endpointEntryOperations(
   map: BpfMap<EndpointKey, EndpointValue>,
-  waiting: Waiting,
+  onChanged: () => void,
 ): Operations<EndpointEntry> {
   return elementOperations<EndpointEntry, EndpointKey, EndpointValue>({
     map,
@@ -89,6 +120,6 @@ export function endpointEntryOperations(
       flags: 0,
     }),
     textOf: key => formatIp(key.bytes),
-    ...waiting,
+    onChanged,
   })
 }

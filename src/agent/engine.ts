@@ -1,0 +1,155 @@
+// The inside of an agent, put together by hand: tables, the controllers that fill them
+// and the reconcilers that make them real. It knows neither sources nor devices nor the
+// API; the maps it writes may be the kernel's or in memory.
+
+import { AddressPool, IntentController, type Memory, PolicyController } from '../controllers/index.ts'
+import {
+  type DatapathMaps,
+  type PolicyEntry as ElementValue,
+  type PolicyKey,
+  policyElement,
+  type Schema,
+} from '../maps/index.ts'
+import { PolicyRepository } from '../policy/index.ts'
+import { endpointEntryOperations, ipcacheOperations, type OpenMap, policyMapOperations } from '../reconcilers/index.ts'
+import { type Clock, type Operations, type ReconcileFailure, Reconciler, systemClock } from '../state/index.ts'
+import { createTables, type Endpoint, type Tables } from '../tables/index.ts'
+import { Endpoints } from './endpoints.ts'
+import { rememberedIdentities } from './identities.ts'
+
+type Element = readonly [PolicyKey, ElementValue]
+
+/** The maps that packets are judged by. */
+export type JudgingMaps = {
+  readonly schema: Schema
+  readonly maps: Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'runtime'>
+  /** A policy map that is not in force yet. @throws MapFullError */
+  createPolicyMap(elements: readonly Element[]): OpenMap
+  /** Elements of the policy map under a key of `policy_maps`; undefined when there is none. */
+  readPolicyMap(key: number): readonly Element[] | undefined
+}
+
+export type EngineOptions = {
+  /** Name and addresses of the node, canonical. */
+  readonly node: { readonly name: string; readonly addresses: readonly string[] }
+  readonly podCidrs: readonly string[]
+  /** What outlives the process. */
+  readonly memory: Memory
+  readonly datapath: JudgingMaps
+  /** Make endpoints' devices real. */
+  readonly devices: Operations<Endpoint>
+  readonly clock?: Clock
+  readonly onFailure?: (failure: ReconcileFailure) => void
+  /** The MAC address of a new pod. Default: a random one. */
+  readonly newMac?: () => string
+}
+
+type ReconcilerName = 'policy-maps' | 'addresses' | 'endpoint-entries' | 'endpoint-devices'
+
+export type Engine = {
+  readonly tables: Tables
+  /** For the source of objects. */
+  readonly intent: IntentController
+  readonly endpoints: Endpoints
+  readonly reconcilers: Readonly<Record<ReconcilerName, Pick<Reconciler<object>, 'status' | 'refresh' | 'metrics'>>>
+  /** Until the signal is aborted. The maps stay as they are. */
+  run(signal: AbortSignal): Promise<void>
+  /** Resolves when everything that is declared at the call has been tried in the kernel. */
+  attempted(signal?: AbortSignal): Promise<void>
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const { datapath, memory, node, clock = systemClock } = options
+  const { schema, maps } = datapath
+  const tables = createTables()
+  const common = { database: tables.database, clock, ...(options.onFailure && { onFailure: options.onFailure }) }
+
+  // Reconcilers: the only writers of the maps. Each change of what packets are judged by raises the revision.
+  const onChanged = revisionRaiser(maps.runtime)
+  const policyMaps = new Reconciler({
+    ...common,
+    name: 'policy-maps',
+    table: tables.policyMaps,
+    operations: policyMapOperations({
+      outer: maps.policy_maps,
+      createInner: elements => datapath.createPolicyMap(elements),
+      read: id => datapath.readPolicyMap(id),
+      encode: entry => policyElement(schema, entry, entry.rule),
+      onChanged,
+    }),
+  })
+  const addresses = new Reconciler({
+    ...common,
+    name: 'addresses',
+    table: tables.addresses,
+    operations: ipcacheOperations(maps.ipcache, schema.ipcacheFlags.number.HOST, onChanged),
+  })
+  const entries = new Reconciler({
+    ...common,
+    name: 'endpoint-entries',
+    table: tables.endpointEntries,
+    operations: endpointEntryOperations(maps.endpoints, onChanged),
+  })
+  const devices = new Reconciler({
+    ...common,
+    name: 'endpoint-devices',
+    table: tables.endpoints,
+    operations: options.devices,
+  })
+
+  // Controllers: from what is declared to what the maps are to have.
+  const allocator = rememberedIdentities(memory, () => clock.nowMs())
+  const policies = new PolicyController({
+    tables,
+    repository: new PolicyRepository(),
+    allocator,
+    memory,
+    ownNode: node,
+    clock,
+    inForce: {
+      policyMaps: signal => policyMaps.attempted(signal),
+      addresses: async signal => void (await Promise.all([addresses.attempted(signal), entries.attempted(signal)])),
+    },
+    onFirstResult: () => allocator.releaseUnclaimed(),
+  })
+  const endpoints = new Endpoints({
+    tables,
+    memory,
+    pools: options.podCidrs.map(range => poolWithout(range, node.addresses)),
+    policyMaps,
+    devices,
+    entries,
+    ...(options.newMac && { newMac: options.newMac }),
+  })
+
+  const reconcilers = { 'policy-maps': policyMaps, addresses, 'endpoint-entries': entries, 'endpoint-devices': devices }
+  return {
+    tables,
+    intent: new IntentController(tables, 'files', memory),
+    endpoints,
+    reconcilers,
+    async run(signal) {
+      await Promise.all([policies.run(signal), ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
+    },
+    async attempted(signal) {
+      await policies.caughtUp(signal)
+      await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
+    },
+  }
+}
+
+/** Connections judged before a change are judged again at their next packet. */
+function revisionRaiser(runtime: DatapathMaps['runtime']): () => void {
+  let revision = runtime.get(0)?.revision ?? 0
+  return () => {
+    revision = (revision + 1) >>> 0
+    runtime.set(0, { revision })
+  }
+}
+
+/** No pod may have an address of the node, not even one that its status claims. */
+function poolWithout(range: string, addresses: readonly string[]): AddressPool {
+  const pool = new AddressPool(range)
+  for (const address of addresses) if (pool.contains(address)) pool.claim(address)
+  return pool
+}

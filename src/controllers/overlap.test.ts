@@ -1,0 +1,152 @@
+// What two policies both allow, held against asking both of them: on written cases, and on random policies of every
+// action that the rule model knows.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { lookup, type PolicyEntry } from '../policy/index.ts'
+import { overlap } from './overlap.ts'
+
+type Short = readonly [
+  identity: number,
+  protocol: number,
+  port: number,
+  length: number,
+  verdict: 'allow' | 'deny',
+  precedence: number,
+]
+
+const entriesOf = (shorts: readonly Short[]): PolicyEntry[] =>
+  shorts.map(([identity, protocol, port, portPrefixLength, verdict, precedence]) => ({
+    direction: 'ingress',
+    identity,
+    protocol,
+    port,
+    portPrefixLength,
+    verdict,
+    precedence,
+    rule: `${verdict} ${precedence}`,
+  }))
+
+const OPEN: Short = [0, 0, 0, 0, 'allow', 1]
+
+const brief = (entries: readonly PolicyEntry[]): string[] =>
+  entries.map(entry => `${entry.identity} ${entry.protocol} ${entry.port}/${entry.portPrefixLength} ${entry.verdict}`)
+
+test('what both allow', async t => {
+  const cases: readonly {
+    readonly name: string
+    readonly before: readonly Short[]
+    readonly after: readonly Short[]
+    readonly want: readonly string[]
+    readonly closes: boolean
+    readonly opens: boolean
+  }[] = [
+    { name: 'nothing on either side', before: [], after: [], want: [], closes: false, opens: false },
+    {
+      name: 'the same policy stays as it is',
+      before: [[7, 6, 80, 16, 'allow', 5]],
+      after: [[7, 6, 80, 16, 'allow', 5]],
+      want: ['7 6 80/16 allow'],
+      closes: false,
+      opens: false,
+    },
+    {
+      name: 'isolation of a subject that was open',
+      before: [OPEN],
+      after: [[7, 6, 80, 16, 'allow', 5]],
+      want: ['7 6 80/16 allow'],
+      closes: true,
+      opens: false,
+    },
+    {
+      name: 'the end of isolation',
+      before: [[7, 6, 80, 16, 'allow', 5]],
+      after: [OPEN],
+      want: ['7 6 80/16 allow'],
+      closes: false,
+      opens: true,
+    },
+    {
+      name: 'another peer',
+      before: [[7, 6, 80, 16, 'allow', 5]],
+      after: [[8, 6, 80, 16, 'allow', 5]],
+      want: [],
+      closes: true,
+      opens: true,
+    },
+    {
+      name: 'ports that overlap in part',
+      before: [[7, 6, 80, 14, 'allow', 5]],
+      after: [
+        [7, 6, 82, 15, 'allow', 5],
+        [7, 6, 84, 15, 'allow', 5],
+      ],
+      want: ['7 6 82/15 allow'],
+      closes: true,
+      opens: true,
+    },
+    {
+      name: 'a peer that keeps what others lose',
+      before: [OPEN],
+      after: [
+        [0, 6, 80, 16, 'allow', 5],
+        [7, 0, 0, 0, 'allow', 5],
+        [7, 6, 80, 16, 'deny', 9],
+      ],
+      want: ['0 6 80/16 allow', '7 0 0/0 allow', '7 6 80/16 deny'],
+      closes: true,
+      opens: false,
+    },
+  ]
+  for (const { name, before, after, want, closes, opens } of cases)
+    await t.test(name, () => {
+      const result = overlap(entriesOf(before), entriesOf(after))
+      assert.deepEqual(brief(result.entries), want)
+      assert.deepEqual({ closes: result.closes, opens: result.opens }, { closes, opens })
+    })
+})
+
+/** Few values, so that prefixes nest, precedences tie and peers meet the entries for any peer. */
+const short: fc.Arbitrary<Short> = fc
+  .tuple(
+    fc.constantFrom(0, 0, 7, 8),
+    fc.constantFrom(0, 6, 17),
+    fc.nat(15),
+    fc.constantFrom(0, 12, 13, 14, 15, 16),
+    fc.constantFrom('allow' as const, 'allow' as const, 'deny' as const),
+    fc.integer({ min: 1, max: 4 }),
+  )
+  .map(([identity, protocol, port, bits, verdict, precedence]) => {
+    const length = protocol === 0 ? 0 : bits
+    return [identity, protocol, protocol === 0 ? 0 : port & (0xffff << (16 - length)), length, verdict, precedence]
+  })
+
+const policy = fc
+  .uniqueArray(short, { maxLength: 10, selector: ([a, b, c, d]) => `${a} ${b} ${c} ${d}` })
+  .map(entriesOf)
+
+test('for every peer and port the overlap allows exactly what both allow', () => {
+  const allows = (entries: readonly PolicyEntry[], identity: number, protocol: number, port: number): boolean =>
+    lookup(entries, { direction: 'ingress', identity, protocol, port })?.verdict === 'allow'
+  fc.assert(
+    fc.property(policy, policy, (before, after) => {
+      const result = overlap(before, after)
+      const keys = brief(result.entries).map(text => text.replace(/ \w+$/, ''))
+      assert.equal(new Set(keys).size, keys.length, 'one entry for a key')
+      for (const identity of [7, 8, 9])
+        for (const protocol of [6, 17, 132])
+          for (let port = 0; port < 18; port++) {
+            const [old, next] = [allows(before, identity, protocol, port), allows(after, identity, protocol, port)]
+            assert.equal(
+              allows(result.entries, identity, protocol, port),
+              old && next,
+              `${identity} ${protocol} ${port}`,
+            )
+            if (old && !next) assert.equal(result.closes, true)
+            if (!old && next) assert.equal(result.opens, true)
+          }
+    }),
+    { numRuns: 500 },
+  )
+})

@@ -1,0 +1,98 @@
+// From resolved policies to the rows of policy maps and rules. Holds the numbers that
+// both have: the same over a restart, and none given twice. A rule's number keeps its
+// text as long as an event or a tracked connection can carry it.
+
+import { DEFAULT_DENY, NOT_ISOLATED, type ResolvedPolicy, type Rule, type RuleKey } from '../policy/index.ts'
+import type { NumberedEntry, NumberedRule, PolicyMap } from '../tables/index.ts'
+import { Linger } from './linger.ts'
+import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
+import type { Subject } from './pod-labels.ts'
+
+/** Longer than a tracked connection lives without a packet. */
+const RULE_LINGER_MS = 3 * 60 * 60_000
+const FIRST_POLICY_ID = 1
+
+export class PolicyRows {
+  readonly #rules: ReturnType<typeof ruleNumbers>
+  readonly #ids: StableNumbers
+  readonly #ruleLinger: Linger<RuleKey>
+  /** Entries with numbers, by content. */
+  #numbered: ReadonlyMap<string, readonly NumberedEntry[]> = new Map()
+
+  /** @param now milliseconds on a clock that never goes back */
+  constructor(memory: Memory, now: () => number) {
+    this.#rules = ruleNumbers(memory)
+    this.#ids = new StableNumbers('policy-map', memory, FIRST_POLICY_ID)
+    this.#ruleLinger = new Linger(RULE_LINGER_MS, now)
+    this.#ruleLinger.update(this.#rules.keys())
+  }
+
+  /** Keys of subjects that have a policy map's number, also from an earlier run. */
+  subjectKeys(): string[] {
+    return this.#ids.keys()
+  }
+
+  /** Number of a subject's policy map. */
+  idOf({ key }: Pick<Subject, 'key'>): number {
+    return this.#ids.of(key)
+  }
+
+  /** Lets go of a subject's policy map; its number is not given again. */
+  forget(subjectKey: string): void {
+    this.#ids.forget(subjectKey)
+  }
+
+  /** Rows of policy maps. What the last call made is made anew only where its content differs. */
+  policyMaps(policies: Iterable<readonly [Subject, ResolvedPolicy]>): PolicyMap[] {
+    const numbered = new Map<string, readonly NumberedEntry[]>()
+    const rows = Array.from(policies, ([subject, { key, entries, isolatedBy }]): PolicyMap => {
+      const mine = numbered.get(key) ?? this.#numbered.get(key) ?? entries.map(entry => this.#number(entry))
+      numbered.set(key, mine)
+      return { id: this.idOf(subject), subject: subject.key, entries: mine, contentKey: key, isolatedBy }
+    })
+    this.#numbered = numbered
+    return rows
+  }
+
+  #number({ rule, ...entry }: ResolvedPolicy['entries'][number]): NumberedEntry {
+    return { ...entry, key: rule, rule: this.#rules.of(rule) }
+  }
+
+  /**
+   * Rows of the rules that maps carry, and of those that events may still carry.
+   * @param ruleOf a rule that is in force
+   * @param textOf what was said of a number before
+   */
+  rules(
+    maps: readonly PolicyMap[],
+    ruleOf: (key: RuleKey) => Rule | undefined,
+    textOf: (number: number) => string | undefined,
+  ): NumberedRule[] {
+    const keys = new Set<RuleKey>()
+    for (const { entries } of maps) for (const key of ruleKeysOf(entries)) keys.add(key)
+    const { lingering, ended } = this.#ruleLinger.update(keys)
+    for (const key of ended) this.#rules.forget(key)
+    return [...keys, ...lingering].map(key => {
+      const number = this.#rules.of(key)
+      return { number, key, text: ruleText(key, ruleOf(key)) ?? textOf(number) ?? key }
+    })
+  }
+}
+
+const ruleKeys = new WeakMap<readonly NumberedEntry[], ReadonlySet<RuleKey>>()
+
+function ruleKeysOf(entries: readonly NumberedEntry[]): ReadonlySet<RuleKey> {
+  const keys = ruleKeys.get(entries) ?? new Set(entries.map(entry => entry.key))
+  ruleKeys.set(entries, keys)
+  return keys
+}
+
+function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
+  if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
+  if (key === DEFAULT_DENY) return 'default deny'
+  if (!rule) return undefined
+  const { policy, path, origin } = rule
+  const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
+  const place = origin.file ? ` (${origin.file}:${origin.line})` : ''
+  return `${policy.kind} ${name} ${path}${place}`
+}

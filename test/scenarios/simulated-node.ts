@@ -1,0 +1,222 @@
+// A node without a kernel: the agent's real tables, controllers and reconcilers over
+// maps in memory, with a clock that the test moves and devices that are only counted.
+// What a restart keeps, the maps and the memory, is kept here too. Where a packet would
+// go, the predictor tells from the maps.
+
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { setImmediate as eventLoopTurn } from 'node:timers/promises'
+import { createEngine, type Engine } from '../../src/agent/engine.ts'
+import type { EndpointAnswer } from '../../src/api/index.ts'
+import { type Memory, volatileMemory } from '../../src/controllers/index.ts'
+import { mac } from '../../src/ip/index.ts'
+import { type DatapathMaps, type MapName, MemoryDatapath } from '../../src/maps/index.ts'
+import { MemorySource } from '../../src/sources/memory.ts'
+import { eachRow, ManualClock, type ReconcileFailure } from '../../src/state/index.ts'
+import type { Endpoint, Tables } from '../../src/tables/index.ts'
+import { type World, worldOf } from '../../src/trace/index.ts'
+import { type Hooks, type Write, watchedMap } from './watched-map.ts'
+
+export const OBJECT = fs.readFileSync(new URL('../../build/pod.o', import.meta.url))
+export const HOST_MAC = '02:61:78:6f:6e:65'
+export const NODE = { name: 'node1', addresses: ['172.30.0.2', 'fd00:172:30::2'] } as const
+export const POD_CIDRS = ['10.244.0.0/16', 'fd00:10:244::/64'] as const
+
+export type SimulatedNodeOptions = {
+  readonly sizes?: Partial<Readonly<Record<MapName, number>>>
+  /** Entries that a policy map has room for. */
+  readonly policyEntries?: number
+  readonly podCidrs?: readonly string[]
+  /** May throw, so that the write fails. */
+  readonly fault?: (write: Write) => void
+  /** Called after each element that was written. */
+  readonly onWrite?: (write: Write) => void
+  /** Awaited before each policy map that is exchanged, and before each round of the other maps. */
+  readonly pause?: () => Promise<void>
+}
+
+type Run = { readonly engine: Engine; readonly source: MemorySource; deliver(): void; stop(): Promise<void> }
+
+export class SimulatedNode {
+  readonly clock = new ManualClock()
+  readonly memory: Memory = volatileMemory()
+  readonly datapath: MemoryDatapath
+  readonly world: World
+  readonly failures: ReconcileFailure[] = []
+  /** Elements written since `takeWrites`. */
+  #writes: Write[] = []
+  readonly #options: SimulatedNodeOptions
+  readonly #files: Record<string, string> = {}
+  readonly #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-scenario-'))
+  #macs = 0
+  #run: Run | undefined
+
+  private constructor(options: SimulatedNodeOptions) {
+    this.#options = options
+    this.datapath = new MemoryDatapath(OBJECT, options.sizes)
+    this.world = worldOf(this.datapath, mac(HOST_MAC))
+  }
+
+  /** Running, with nothing declared. */
+  static async start(options: SimulatedNodeOptions = {}): Promise<SimulatedNode> {
+    const node = new SimulatedNode(options)
+    await node.restart()
+    return node
+  }
+
+  get isRunning(): boolean {
+    return this.#run !== undefined
+  }
+
+  get engine(): Engine {
+    if (!this.#run) throw new Error('the agent does not run')
+    return this.#run.engine
+  }
+
+  get tables(): Tables {
+    return this.engine.tables
+  }
+
+  /** Sets the text of files with manifests; undefined removes one. */
+  declare(texts: Readonly<Record<string, string | undefined>>): void {
+    for (const [name, text] of Object.entries(texts)) {
+      if (text === undefined) delete this.#files[name]
+      else this.#files[name] = text
+    }
+    this.#run?.source.set(texts)
+  }
+
+  /** Gives a pod its interface. @throws ApiError */
+  async add(pod: { readonly namespace: string; readonly name: string }, containerId: string): Promise<EndpointAnswer> {
+    const netns = this.#namespaceOf(containerId)
+    if (!fs.existsSync(netns)) fs.symlinkSync('/proc/self/ns/net', netns)
+    const request = { containerId, netns, interface: 'eth0', pod }
+    return this.engine.endpoints.add(request, new AbortController().signal)
+  }
+
+  async delete(containerId: string): Promise<void> {
+    await this.engine.endpoints.delete(containerId)
+  }
+
+  /** The pod's namespace ends without a word. */
+  endNamespace(containerId: string): void {
+    fs.rmSync(this.#namespaceOf(containerId), { force: true })
+  }
+
+  async advance(milliseconds: number): Promise<void> {
+    await this.clock.advance(milliseconds)
+    await this.settle()
+  }
+
+  /** Ends the agent. Maps and memory stay. */
+  async stop(): Promise<void> {
+    await this.#run?.stop()
+    this.#run = undefined
+  }
+
+  /** Ends the agent where it runs and starts the next one. @param isSilent the source tells nothing before `deliver` */
+  async restart(isSilent = false): Promise<void> {
+    await this.stop()
+    this.#run = this.#startAgent()
+    if (!isSilent) this.deliver()
+    await this.settle()
+  }
+
+  /** Lets the source of an agent that was started with a silent one tell what it has. */
+  deliver(): void {
+    this.#run?.deliver()
+  }
+
+  /** Until nothing happens any more without a change or the clock. */
+  async settle(): Promise<void> {
+    const progress = () => `${this.tables.database.revision} ${this.#writes.length}`
+    for (let quiet = 0, before = progress(); quiet < 10; quiet++) {
+      await eventLoopTurn()
+      if (progress() !== before) quiet = 0
+      before = progress()
+    }
+  }
+
+  /** Elements written since the last call. */
+  takeWrites(): readonly Write[] {
+    const writes = this.#writes
+    this.#writes = []
+    return writes
+  }
+
+  async close(): Promise<void> {
+    await this.stop()
+    fs.rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #namespaceOf(containerId: string): string {
+    return path.join(this.#folder, containerId)
+  }
+
+  #startAgent(): Run {
+    const { datapath } = this
+    const { policyEntries, podCidrs = POD_CIDRS } = this.#options
+    const size = policyEntries === undefined ? {} : { maxEntries: policyEntries }
+    const engine = createEngine({
+      node: NODE,
+      podCidrs,
+      memory: this.memory,
+      clock: this.clock,
+      devices: this.#devices(),
+      newMac: () => `0a:00:00:00:00:${(++this.#macs).toString(16).padStart(2, '0')}`,
+      onFailure: failure => this.failures.push(failure),
+      datapath: {
+        schema: datapath.schema,
+        maps: this.#maps(),
+        createPolicyMap: elements => ({ id: datapath.createPolicyMap(elements, size).id, close: () => undefined }),
+        readPolicyMap: key => datapath.policyMap(key)?.lookupBatch(),
+      },
+    })
+    engine.endpoints.restore()
+    const source = new MemorySource()
+    source.set(this.#files)
+    const stop = new AbortController()
+    const done = [engine.run(stop.signal)]
+    return {
+      engine,
+      source,
+      deliver: () => void done.push(source.run(engine.intent, stop.signal)),
+      async stop() {
+        stop.abort()
+        await Promise.all(done)
+      },
+    }
+  }
+
+  #maps(): Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'runtime'> {
+    const { fault, onWrite, pause } = this.#options
+    const hooks: Hooks = {
+      before: write => fault?.(write),
+      after: write => {
+        this.#writes.push(write)
+        onWrite?.(write)
+      },
+      pause: async () => pause?.(),
+    }
+    const { policy_maps, ipcache, endpoints, runtime } = this.datapath.maps
+    return {
+      policy_maps: watchedMap(policy_maps, hooks),
+      ipcache: watchedMap(ipcache, hooks),
+      endpoints: watchedMap(endpoints, hooks),
+      runtime,
+    }
+  }
+
+  #devices() {
+    return {
+      update: eachRow<Endpoint>(() => undefined),
+      delete: eachRow<Endpoint>(() => undefined),
+      prune: async () => undefined,
+    }
+  }
+}
