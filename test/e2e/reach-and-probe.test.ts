@@ -3,30 +3,18 @@
 // every run; AXONEME_SEED repeats one.
 
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
-import path from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { parseManifests } from '../../src/manifests/index.ts'
-import { parsePorts, reach, readCluster } from '../../src/policy/index.ts'
 import { outputOf } from './command-line.ts'
 import { clusterManifests, POD_KEYS, PORTS, policySet } from './random-policies.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster } from './support.ts'
+import { type Cell, cellTexts, type Family, type Tables, tablesByFunction } from './tables.ts'
 
 const NAME = 'e2e-reach'
 const SETS = 15
 /** The others ask the same functions without a process for each. */
 const SETS_BY_COMMAND = 3
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
-
-type Family = 4 | 6
-type Cell = {
-  readonly from: string
-  readonly to: string
-  readonly port: number
-  readonly protocol: string
-  readonly verdict: string
-}
 
 test(`${SETS} random sets of policies, computed and measured, seed ${seed}`, { skip: NEEDS_ROOT }, async t => {
   const cluster = await startCluster(t, NAME)
@@ -37,10 +25,10 @@ test(`${SETS} random sets of policies, computed and measured, seed ${seed}`, { s
     await t.test(`set ${index}`, async () => {
       await cluster.enforce('policies', ...policies)
       const tables = index < SETS_BY_COMMAND ? tablesByCommand : tablesByFunction
-      for (const [computed, measured] of await Promise.all([tables(cluster, 4), tables(cluster, 6)])) {
-        const cells = cellsOf(computed)
+      for (const [computed, measured] of await Promise.all([tables(cluster, PORTS, 4), tables(cluster, PORTS, 6)])) {
+        const cells = cellTexts(computed)
         assert.ok(cells.length > 0)
-        assert.deepEqual(cellsOf(measured), cells, JSON.stringify(policies, undefined, 1))
+        assert.deepEqual(cellTexts(measured), cells, JSON.stringify(policies, undefined, 1))
         denied.push(cells.filter(cell => cell.endsWith('denied')).length / cells.length)
       }
     })
@@ -51,27 +39,11 @@ test(`${SETS} random sets of policies, computed and measured, seed ${seed}`, { s
   )
 })
 
-const cellsOf = (cells: Iterable<Cell>): string[] =>
-  Array.from(cells, ({ from, to, port, protocol, verdict }) => `${from} ${to} ${port}/${protocol} ${verdict}`).sort()
-
-/** Computed, and measured. */
-type Tables = readonly [Iterable<Cell>, Iterable<Cell>]
-
-async function tablesByCommand({ paths }: TestCluster, family: Family): Promise<Tables> {
-  const table = ['--ports', PORTS, '--family', String(family), '-o', 'json']
+async function tablesByCommand({ paths }: TestCluster, ports: string, family: Family): Promise<Tables> {
+  const table = ['--ports', ports, '--family', String(family), '-o', 'json']
   const [computed, measured] = await Promise.all([
     outputOf('policy', 'reach', '-f', paths.objects, ...table),
     outputOf('sandbox', 'probe', '--name', NAME, ...table),
   ])
   return [JSON.parse(computed) as Cell[], JSON.parse(measured) as Cell[]]
-}
-
-async function tablesByFunction({ paths, client }: TestCluster, family: Family): Promise<Tables> {
-  const files = fs.readdirSync(paths.objects).map(name => path.join(paths.objects, name))
-  const parsed = files.map(file => parseManifests(fs.readFileSync(file, 'utf8'), file))
-  const { cluster } = readCluster(parsed.flatMap(({ objects }) => objects))
-  const ports = parsePorts(PORTS)
-  assert.ok(typeof ports !== 'string')
-  const { results } = await client.probe({ ports: PORTS, family, timeoutMs: 300, tries: 2 })
-  return [reach(cluster, ports, { family }), results]
 }
