@@ -54,6 +54,7 @@ async function measureKind(testbed: Testbed, { effort, signal }: Context, kind: 
     signal.throwIfAborted()
     addMs.push(await timed(() => testbed.agent.addEndpoint(requestFor(name, containerId, namespace), signal)))
   }
+  await testbed.untilLinked(signal)
   for (const { containerId } of endpoints)
     deleteMs.push(await timed(() => testbed.agent.deleteEndpoint(containerId, signal)))
   testbed.remove('foreign-pods')

@@ -5,7 +5,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient } from '../../src/api/client.ts'
-import { Namespace } from '../../src/net/index.ts'
+import { probe, queryTcx } from '../../src/bpf/index.ts'
+import { allLinks, Namespace, NetlinkSocket, withNamespace } from '../../src/net/index.ts'
 import { defaultConfiguration, down, nodePaths, SandboxClient, sandboxPaths, up } from '../../src/sandbox/index.ts'
 import { NAMESPACE, podManifest, podName } from './manifests.ts'
 
@@ -14,6 +15,8 @@ const NODE = 'node1'
 const PODS_TIMEOUT_MS = 120_000
 const PATIENCE_MS = 30_000
 const POLL_MS = 20
+/** Of the node's side of a pod's veth pair. */
+const POD_DEVICE_PREFIX = 'axo'
 
 export type TestbedOptions = {
   /** Pods `pod-1` … of the namespace `bench`, each with labels of its own. */
@@ -55,6 +58,7 @@ export class Testbed implements AsyncDisposable {
       testbed.apply('pods', ...Array.from({ length: pods }, (_, i) => podManifest(i + 1)))
       const options = { timeoutMs: PODS_TIMEOUT_MS, signal }
       await testbed.client.waitForPods(all => all.filter(pod => pod.ready).length === pods, options)
+      await testbed.untilLinked(signal)
     } catch (error) {
       await testbed[Symbol.asyncDispose]()
       throw error
@@ -104,7 +108,11 @@ export class Testbed implements AsyncDisposable {
   }
 
   /** Until what the agent's tables say is as asked. @throws Error after a time */
-  async until(what: string, isSo: (testbed: Testbed) => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  async until(
+    what: string,
+    isSo: (testbed: Testbed) => boolean | Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const deadline = performance.now() + PATIENCE_MS
     while (!(await isSo(this))) {
       if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS / 1000} s in vain for this: ${what}`)
@@ -119,6 +127,17 @@ export class Testbed implements AsyncDisposable {
     const isSettledTwice = async () =>
       (await isSettled()) && (await sleep(200, true, { signal })) && (await isSettled())
     await this.until('everything that is wanted is in the kernel', isSettledTwice, signal)
+  }
+
+  /** Until every pod's device has its final programs: an agent puts tcx links off to a quiet moment. */
+  async untilLinked(signal: AbortSignal): Promise<void> {
+    if (probe('tcx').answer !== 'supported') return
+    using node = await this.nodeNamespace()
+    using netlink = NetlinkSocket.open({ namespace: node })
+    const isLinked = (ifindex: number) =>
+      withNamespace(node, () => (['ingress', 'egress'] as const).every(side => queryTcx(ifindex, side).length > 0))
+    const podDevices = () => netlink.list(allLinks()).filter(link => link.name.startsWith(POD_DEVICE_PREFIX))
+    await this.until('every device has its links', () => podDevices().every(({ index }) => isLinked(index)), signal)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
