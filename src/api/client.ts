@@ -20,15 +20,20 @@ export class AgentUnreachableError extends Error {
   override readonly name = 'AgentUnreachableError'
   readonly code = 'AGENT_UNREACHABLE'
 
+  /** Nobody is there; else what is missing is something else. */
+  readonly isAbsent: boolean
+
   constructor(path: string, cause: NodeJS.ErrnoException) {
-    const reason =
-      cause.code === 'ENOENT'
-        ? 'there is no such socket'
-        : cause.code === 'ECONNREFUSED'
-          ? 'nobody listens there'
-          : cause.message
-    super(`no agent answers at ${path}: ${reason}`, { cause })
+    const reason = REASONS[cause.code ?? '']
+    super(`no agent answers at ${path}: ${reason ?? cause.message}`, { cause })
+    this.isAbsent = cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'
   }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket',
+  ECONNREFUSED: 'nobody listens there',
+  EACCES: 'only root may use it; run this with sudo',
 }
 
 export class AgentClient {

@@ -5,7 +5,7 @@ import { AgentUnreachableError, ApiError } from '../api/index.ts'
 
 /** Errors with a `code` are expected ones: their message says all. */
 export function explainError(error: unknown): string {
-  if (error instanceof AgentUnreachableError)
+  if (error instanceof AgentUnreachableError && error.isAbsent)
     return `${error.message}\n  Is a sandbox up? \`axoneme sandbox status\` tells; \`axoneme sandbox up\` starts one; --socket names another agent.`
   if (error instanceof ApiError) return error.message
   if (error instanceof Error && 'code' in error) return error.message

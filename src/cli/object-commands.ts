@@ -136,11 +136,17 @@ function forEachFile(options: FileOptions, action: FileAction): void {
 
 function storeOf(options: StoreOptions): ObjectStore {
   const folder = options.objects ?? objectsFolder(options)
-  if (!fs.existsSync(folder))
-    throw new ManifestError(
-      options.objects
-        ? `there is no folder ${folder}`
-        : `sandbox ${options.sandbox} is not up: start it with \`axoneme sandbox up --name ${options.sandbox}\``,
-    )
+  try {
+    fs.accessSync(folder, fs.constants.R_OK | fs.constants.X_OK)
+  } catch (cause) {
+    throw new ManifestError(whyNoStore(options, folder, (cause as NodeJS.ErrnoException).code), { cause })
+  }
   return new ObjectStore(folder)
+}
+
+function whyNoStore({ objects, sandbox }: StoreOptions, folder: string, code: string | undefined): string {
+  if (code !== 'ENOENT') return `${folder} cannot be read (${code}): only root can use it; run this with sudo`
+  return objects
+    ? `there is no folder ${folder}`
+    : `sandbox ${sandbox} is not up: start it with \`axoneme sandbox up --name ${sandbox}\``
 }

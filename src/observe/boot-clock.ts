@@ -9,8 +9,16 @@ export function bootClock(): () => number {
   return () => {
     if (performance.now() - measuredMs > REFRESH_MS) {
       measuredMs = performance.now()
-      micros = Date.now() * 1000 - Number(process.hrtime.bigint() / 1000n)
+      micros = nextMillisecond() * 1000 - Number(process.hrtime.bigint() / 1000n)
     }
     return micros
   }
+}
+
+/** `Date.now()` at the moment at which it changes: between two changes it says less than is true, by up to a millisecond. */
+function nextMillisecond(): number {
+  const before = Date.now()
+  let now = before
+  while (now === before) now = Date.now()
+  return now
 }
