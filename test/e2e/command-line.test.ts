@@ -255,16 +255,7 @@ test('the command line', { skip: NEEDS_ROOT }, async t => {
   })
 
   await t.test('without a sandbox every command says so, and how to start one', async () => {
-    const agentCommands = [
-      'status',
-      'endpoints',
-      'identities',
-      'tables',
-      'policy get',
-      'bpf maps',
-      'observe',
-      'observe -f',
-    ]
+    const agentCommands = ['status', 'policy get', 'observe -f']
     const objectCommands = ['get', `apply -f ${folder}`, `delete -f ${folder}`]
     const sandboxCommands = ['status', 'exec a -- true', 'logs a', 'probe --ports 80']
     const runs = [
@@ -281,6 +272,16 @@ test('the command line', { skip: NEEDS_ROOT }, async t => {
     }
     const down = await axoneme(['sandbox', 'down', '--name', ABSENT])
     assert.deepEqual([down.code, down.stdout], [0, `sandbox ${ABSENT} is not up: nothing to remove\n`])
+  })
+
+  await t.test('who may not use the sandbox is told so', async () => {
+    const commands = ['status', 'get']
+    const runs = [...commands.map(command => `${command} --sandbox ${NAME}`), `sandbox status --name ${NAME}`]
+    for (const command of runs) {
+      const { code, stderr } = await finish(startAxoneme(command.split(' '), { uid: NOBODY, gid: NOBODY }))
+      assert.equal(code, 1, command)
+      assert.match(stderr, /^axoneme: .*only root (may|can) use .*sudo\n$/, command)
+    }
   })
 
   await t.test('what is not a command, an option or a file', async () => {

@@ -10,7 +10,7 @@ import { nodePaths } from '../../src/sandbox/index.ts'
 import { type TestCluster, until } from './support.ts'
 
 /** Times of flows are those of the kernel's clock, translated with this precision. */
-const CLOCK_ERROR_MS = 2
+const CLOCK_ERROR_MS = 1
 
 export class FlowLog {
   readonly flows: Flow[] = []
