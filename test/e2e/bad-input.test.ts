@@ -98,8 +98,12 @@ test('bad input', { skip: NEEDS_ROOT }, async t => {
     const text = await problem(text => text.includes('second.yaml'))
     assert.match(text, /NetworkPolicy default\/deny-all: .*policy\.yaml:1/)
     assert.equal(await verdict('a', 'b'), 'denied')
-    cluster.remove('second')
+    cluster.remove('policy')
     await noProblems()
+    await cluster.agent.settled()
+    assert.equal(await verdict('a', 'b'), 'allowed', 'the second one takes its place')
+    cluster.remove('second')
+    await cluster.enforce('policy', denyAll('default', ['ingress']))
   })
 
   await t.test('a pod with the address of another: refused by name, and the other is undisturbed', async () => {

@@ -14,15 +14,16 @@ const other = (side: Side): Side => (side === 'client' ? 'server' : 'client')
 
 export class Conversation {
   readonly name: string
+  /** To be replaced when another agent has taken over. */
+  flows: FlowLog
   readonly #sockets: Readonly<Record<Side, TestSocket>>
-  readonly #flows: FlowLog
   readonly #protocol: Transport
   #words = 0
 
   private constructor(name: string, sockets: Readonly<Record<Side, TestSocket>>, flows: FlowLog, protocol: Transport) {
     this.name = name
     this.#sockets = sockets
-    this.#flows = flows
+    this.flows = flows
     this.#protocol = protocol
   }
 
@@ -62,7 +63,7 @@ export class Conversation {
       flow.protocol === this.#protocol &&
       flow.source.port === source.port &&
       flow.destination.port === destination.port
-    const drop = await this.#flows.next(`${word} to be dropped`, isIt, sinceMs)
+    const drop = await this.flows.next(`${word} to be dropped`, isIt, sinceMs)
     assert.ok(!this.#sockets[other(from)].heard.includes(word), `${word} arrived`)
     return drop
   }
