@@ -2,8 +2,8 @@
 // maps and programs. They ask its API and print.
 
 import { Command } from 'commander'
-import pc from 'picocolors'
 import type { AgentStatus, PrintedTable, ReconcilerState } from '../api/index.ts'
+import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { bytesText, type OutputFormat, outputOption, print, tableText } from './output.ts'
 

@@ -2,8 +2,8 @@
 // and here an error becomes one clear line and an exit code.
 
 import { Command } from 'commander'
-import pc from 'picocolors'
 import { agentCommand } from './agent-command.ts'
+import { colours as pc } from './colours.ts'
 import { completeCommand, completionCommand } from './completion.ts'
 import { demoCommand } from './demo-command.ts'
 import { explainError } from './errors.ts'

@@ -3,8 +3,8 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import pc from 'picocolors'
 import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
+import { colours as pc } from './colours.ts'
 
 export class ManifestError extends Error {
   override readonly name = 'ManifestError'

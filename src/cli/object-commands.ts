@@ -4,7 +4,6 @@
 
 import fs from 'node:fs'
 import { Command, Option } from 'commander'
-import pc from 'picocolors'
 import { readIntent } from '../controllers/index.ts'
 import {
   formatProblem,
@@ -16,6 +15,7 @@ import {
   parseManifests,
 } from '../manifests/index.ts'
 import { ObjectStore, type StoredObject } from '../sources/index.ts'
+import { colours as pc } from './colours.ts'
 import { objectsFolder } from './connection.ts'
 import { ManifestError, manifestFiles, readManifestText } from './manifest-files.ts'
 import { OUTPUT_FORMATS, type OutputFormat, tableText } from './output.ts'

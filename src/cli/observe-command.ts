@@ -1,9 +1,9 @@
 // `axoneme observe`: flows of a node as they happen, one readable line each.
 
 import { Command, Option } from 'commander'
-import pc from 'picocolors'
 import { stringify } from 'yaml'
 import { type Flow, flowLine } from '../observe/index.ts'
+import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { wholeNumber } from './output.ts'
 

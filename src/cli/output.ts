@@ -3,8 +3,8 @@
 
 import Table from 'cli-table3'
 import { InvalidArgumentError, Option } from 'commander'
-import pc from 'picocolors'
 import { stringify } from 'yaml'
+import { colours as pc } from './colours.ts'
 
 export const OUTPUT_FORMATS = ['table', 'json', 'yaml'] as const
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number]

@@ -1,0 +1,6 @@
+// Colours for people: only where standard output is a terminal, and NO_COLOR is not set
+// (https://no-color.org). What a program reads, in CI too, has none.
+
+import picocolors from 'picocolors'
+
+export const colours = picocolors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR'])
