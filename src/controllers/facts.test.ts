@@ -104,4 +104,11 @@ test('nothing is remembered anew while nothing changes', t => {
   tables.database.write(tx => tx.put(tables.pods, { ...pod('web'), origin: { file: 'pods.yaml', line: 1 } }))
   reader.read()
   assert.equal(set.mock.callCount(), 1)
+  const next = started(memory)
+  next.tables.database.write(tx => {
+    tx.put(next.tables.pods, pod('web'))
+    tx.put(next.tables.endpoints, ENDPOINT)
+  })
+  next.reader.read()
+  assert.equal(set.mock.callCount(), 1)
 })

@@ -19,8 +19,8 @@ export class PodGoneError extends Error {
 
 /** @param node the namespace that host sides live in */
 export function endpointDeviceOperations(
-  network: PodNetwork,
-  attacher: Attacher,
+  network: Pick<PodNetwork, 'createPair' | 'configure' | 'remove' | 'list'>,
+  attacher: Pick<Attacher, 'attach' | 'detach' | 'attached'>,
   node: Namespace,
 ): Operations<Endpoint> {
   async function update(endpoint: Endpoint, signal: AbortSignal): Promise<void> {

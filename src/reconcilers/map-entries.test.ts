@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { MapFullError } from '../bpf/index.ts'
-import { cidr } from '../ip/index.ts'
+import { cidr, ip, mac } from '../ip/index.ts'
 import { ipcacheKey, MemoryDatapath } from '../maps/index.ts'
-import type { Address } from '../tables/index.ts'
-import { ipcacheOperations } from './map-entries.ts'
+import type { Address, EndpointEntry } from '../tables/index.ts'
+import { endpointEntryOperations, ipcacheOperations } from './map-entries.ts'
 
 const object = readFileSync(new URL('../../build/pod.o', import.meta.url))
 const HOST_FLAG = 1
@@ -54,4 +54,55 @@ test('what no row accounts for goes', async () => {
   const changes = log.length
   await operations.prune(rows, signal)
   assert.equal(log.length, changes, 'nothing was there to prune')
+})
+
+test('what the map has since before the start is not written again, and what differs is', async () => {
+  const { ipcache, operations, log } = ipcacheOf(10)
+  await operations.update([row('10.0.0.1/32', 256), row('10.0.0.0/8', 300)], signal)
+  const next = ipcacheOperations(ipcache, HOST_FLAG, () => void log.push('changed by the next'))
+  log.splice(0)
+  assert.equal((await next.update([row('10.0.0.1/32', 256), row('10.0.0.0/8', 300)], signal))?.size ?? 0, 0)
+  assert.equal(log.length, 0)
+  const third = ipcacheOperations(ipcache, HOST_FLAG, () => void log.push('changed by the third'))
+  await third.update([row('10.0.0.1/32', 256), { ...row('10.0.0.0/8', 300), isHost: true }], signal)
+  assert.deepEqual(log, ['changed by the third'])
+  assert.deepEqual(ipcache.get(ipcacheKey(cidr('10.0.0.0/8'))), { identity: 300, flags: HOST_FLAG })
+})
+
+test('a prefix is not taken for the longer one that it begins with', async () => {
+  const { ipcache, operations } = ipcacheOf(10)
+  await operations.update([row('10.0.0.0/8', 300)], signal)
+  await ipcacheOperations(ipcache, HOST_FLAG, () => undefined).update([row('10.0.0.0/24', 300)], signal)
+  assert.equal(ipcache.count(), 2)
+})
+
+test('later rows are written whatever the map has, for somebody may have changed it', async () => {
+  const { ipcache, operations, identityOf } = ipcacheOf(10)
+  await operations.update([row('10.0.0.1/32', 256)], signal)
+  ipcache.clear()
+  await operations.update([row('10.0.0.1/32', 256)], signal)
+  assert.equal(identityOf('10.0.0.1/32'), 256)
+})
+
+test('a row that no element can say fails alone', async () => {
+  const { endpoints } = new MemoryDatapath(object).maps
+  const operations = endpointEntryOperations(endpoints, () => undefined)
+  const entry = (address: string, mac = '0a:00:00:00:00:01'): EndpointEntry => ({
+    address,
+    endpoint: 1,
+    ifindex: 7,
+    mac,
+    identity: 256,
+    policy: 1,
+    containerId: 'c1',
+  })
+  const faulty = [entry('10.0.0'), entry('10.0.0.8', 'no mac')]
+  const failures = await operations.update([...faulty, entry('fd00::7')], signal)
+  assert.deepEqual([...(failures ?? new Map()).keys()], faulty)
+  assert.deepEqual(endpoints.lookupBatch(), [
+    [
+      { bytes: ip('fd00::7').bytes },
+      { ifindex: 7, id: 1, identity: 256, policy: 1, mac: mac('0a:00:00:00:00:01'), flags: 0 },
+    ],
+  ])
 })

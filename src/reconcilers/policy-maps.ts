@@ -16,7 +16,7 @@ type Element = readonly [PolicyKey, PolicyEntry]
 export type OpenMap = MapReference & { close(): void }
 
 export type PolicyMapsTarget = {
-  readonly outer: BpfMap<number, number, MapReference>
+  readonly outer: Pick<BpfMap<number, number, MapReference>, 'get' | 'keys' | 'updateBatchAsync' | 'deleteBatchAsync'>
   /** Makes an inner map with these entries; the caller closes it. @throws MapFullError */
   readonly createInner: (elements: readonly Element[]) => OpenMap
   /** Elements of the inner map under a key of the outer one; undefined when there is none. */
