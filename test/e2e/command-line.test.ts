@@ -9,6 +9,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { parse, parseAllDocuments } from 'yaml'
 import { finish, runInPod } from '../sandbox/support.ts'
 import { AXONEME, axoneme, outputOf, startAxoneme } from './command-line.ts'
@@ -141,17 +142,20 @@ test('the command line', { skip: NEEDS_ROOT }, async t => {
       ['bpf programs', /^PROGRAM +ID +TAG/],
       ['bpf counters', /^VERDICT +DIRECTION +PACKETS +BYTES/],
     ]
-    for (const [command, header] of commands) {
-      const formats = ['table', 'json'].map(format => on(...command.split(' '), '-o', format))
-      const [table = '', json = ''] = await Promise.all(formats)
-      assert.match(table, header, command)
-      assert.equal(lines(table).length, 1 + (JSON.parse(json) as object[]).length, command)
-    }
-    for (const command of ['endpoints', 'tables', 'bpf programs']) {
-      const formats = ['yaml', 'json'].map(format => on(...command.split(' '), '-o', format))
-      const [yaml = '', json = ''] = await Promise.all(formats)
-      assert.deepEqual(parse(yaml), JSON.parse(json), command)
-    }
+    // Between two commands a row may come or go: then both are asked again.
+    for (const [command, header] of commands)
+      await until(`a table and JSON of the same ${command}`, async () => {
+        const formats = ['table', 'json'].map(format => on(...command.split(' '), '-o', format))
+        const [table = '', json = ''] = await Promise.all(formats)
+        assert.match(table, header, command)
+        return lines(table).length === 1 + (JSON.parse(json) as object[]).length
+      })
+    for (const command of ['endpoints', 'tables', 'bpf programs'])
+      await until(`YAML and JSON of the same ${command}`, async () => {
+        const formats = ['yaml', 'json'].map(format => on(...command.split(' '), '-o', format))
+        const [yaml = '', json = ''] = await Promise.all(formats)
+        return isDeepStrictEqual(parse(yaml), JSON.parse(json))
+      })
     assert.match(await on('endpoints'), /^\d+ +shop\/front +10\.244\.\S+ fd00:\S+ +axo\d+ /m)
     assert.match(await on('policy', 'get'), /^NetworkPolicy +shop +only-front +\S+:1$/m)
     const { code, stderr } = await axoneme(['tables', 'nothing', '--sandbox', NAME])
