@@ -85,7 +85,6 @@ export function policyMapOperations(target: PolicyMapsTarget): Operations<Policy
     async update(rows) {
       const wanting = rows.filter(row => !isInForce(row))
       if (wanting.length === 0) return
-      for (const row of wanting) written.delete(row.id)
       try {
         return await writeAll(wanting)
       } finally {
