@@ -2,7 +2,6 @@
 // code; an agent that is not there as AgentUnreachableError, which says what to do.
 
 import http from 'node:http'
-import readline from 'node:readline'
 import type {
   AgentStatus,
   ApiErrorBody,
@@ -34,6 +33,16 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such socket',
   ECONNREFUSED: 'nobody listens there',
   EACCES: 'only root may use it; run this with sudo',
+}
+
+/** A stream broke off; what it would have told further is not known. */
+export class StreamCutError extends Error {
+  override readonly name = 'StreamCutError'
+  readonly code = 'STREAM_CUT'
+
+  constructor(path: string, cause: unknown) {
+    super(`the agent at ${path} ended, or gave up, in the middle of its answer`, { cause })
+  }
 }
 
 export class AgentClient {
@@ -80,15 +89,14 @@ export class AgentClient {
     await this.#ask('DELETE', `/v1/endpoints/${encodeURIComponent(containerId)}`, undefined, signal)
   }
 
-  /** Flows as the agent formats them; ends when the agent or the signal does. */
+  /** Flows as the agent formats them, until it has told all or the signal is aborted. @throws StreamCutError */
   async *flows<Flow>(query: Readonly<Record<string, string>>, signal?: AbortSignal): AsyncGenerator<Flow> {
     const response = await this.#open('GET', `/v1/flows?${new URLSearchParams(query).toString()}`, undefined, signal)
     if (response.statusCode !== 200) await failed(response)
     try {
-      for await (const line of readline.createInterface({ input: response, crlfDelay: Infinity }))
-        if (line) yield JSON.parse(line) as Flow
+      for await (const line of linesOf(response)) yield JSON.parse(line) as Flow
     } catch (error) {
-      if (!signal?.aborted) throw error
+      if (!signal?.aborted) throw response.complete ? error : new StreamCutError(this.#socketPath, error)
     } finally {
       response.destroy()
     }
@@ -120,6 +128,15 @@ async function failed(response: http.IncomingMessage): Promise<never> {
     // Not JSON: the text itself is all there is to say.
   }
   throw new ApiError(response.statusCode ?? 500, error.code, error.message)
+}
+
+async function* linesOf(response: http.IncomingMessage): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk as string}`.split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
 }
 
 async function textOf(response: http.IncomingMessage): Promise<string> {

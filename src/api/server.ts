@@ -52,7 +52,7 @@ const toStandardError = ({ method, url, error }: RequestFailure): void => consol
 
 /**
  * Listens on a unix socket that only root can use. A socket file that nobody listens on is taken over.
- * @throws SocketInUseError
+ * @throws SocketInUseError, NotASocketError
  */
 export async function serveApi(
   path: string,
@@ -60,7 +60,7 @@ export async function serveApi(
   onFailure: (failure: RequestFailure) => void = toStandardError,
 ): Promise<ApiServer> {
   await requireUnserved(path)
-  fs.rmSync(path, { force: true })
+  if (fs.lstatSync(path, { throwIfNoEntry: false })) fs.unlinkSync(path)
   let streams = 0
   const server = http.createServer((request, response) => {
     const { method = 'GET', url = '/' } = request
@@ -96,10 +96,22 @@ export class SocketInUseError extends Error {
   }
 }
 
+/** What is there is no socket, and perhaps of worth to somebody. */
+export class NotASocketError extends Error {
+  override readonly name = 'NotASocketError'
+  readonly code = 'NOT_A_SOCKET'
+
+  constructor(path: string) {
+    super(`${path} is there already and is no socket: remove it, or name another path`)
+  }
+}
+
 const NOBODY_LISTENS: readonly (string | undefined)[] = ['ECONNREFUSED', 'ENOENT']
 
-/** For whoever would touch what the server of this socket owns. @throws SocketInUseError when there is one */
+/** For whoever would touch what the server of this socket owns. @throws SocketInUseError when there is one, NotASocketError */
 export async function requireUnserved(path: string): Promise<void> {
+  const there = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (there && !there.isSocket()) throw new NotASocketError(path)
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const probe = net.connect(path, () => resolve(true))
   probe.on('error', (error: NodeJS.ErrnoException) => resolve(!NOBODY_LISTENS.includes(error.code)))
@@ -118,7 +130,7 @@ async function handle(
   const gone = new AbortController()
   response.once('close', () => gone.abort())
   try {
-    const url = new URL(request.url ?? '/', 'http://agent')
+    const url = urlOf(request.url ?? '/')
     const { route, parameters } = findRoute(routes, request.method ?? 'GET', url.pathname)
     const body = await readBody(request)
     const asked: ApiRequest = { parameters, query: url.searchParams, body, signal: gone.signal }
@@ -134,14 +146,29 @@ async function handle(
       response.writeHead(200, { 'content-type': 'application/x-ndjson' })
       response.flushHeaders()
       await route.stream(asked, item => writeLine(response, item, gone.signal))
+      response.end()
     } finally {
       countStream(-1)
-      response.end()
     }
   } catch (error) {
     if (!(error instanceof ApiError) && !gone.signal.aborted) onFailure(error)
+    // A stream that broke must not look like one that was told to the end.
     if (response.headersSent) response.destroy()
     else sendError(response, error)
+  }
+}
+
+function urlOf(text: string): URL {
+  const url = URL.parse(text, 'http://agent')
+  if (!url) throw new ApiError(400, 'BAD_URL', `${text} is no path`)
+  return url
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch (error) {
+    throw new ApiError(400, 'BAD_URL', `${part} is not encoded as a part of a path is`, error)
   }
 }
 
@@ -150,7 +177,7 @@ function findRoute(routes: readonly Route[], method: string, path: string): { ro
   for (const route of routes) {
     const match = route.path.exec(path)
     if (match?.[0] !== path) continue
-    if (route.method === method) return { route, parameters: match.slice(1).map(decodeURIComponent) }
+    if (route.method === method) return { route, parameters: match.slice(1).map(decoded) }
     otherMethod = true
   }
   if (otherMethod) throw new ApiError(405, 'METHOD_NOT_ALLOWED', `${path} does not take ${method}`)
@@ -163,9 +190,10 @@ async function readBody(request: http.IncomingMessage): Promise<unknown> {
   for await (const chunk of request) {
     const bytes = chunk as Buffer
     size += bytes.length
-    if (size > MAX_BODY_BYTES) throw new ApiError(413, 'TOO_LARGE', `a request may have ${MAX_BODY_BYTES} bytes`)
-    chunks.push(bytes)
+    // Read on, or the sender would be cut off before the answer.
+    if (size <= MAX_BODY_BYTES) chunks.push(bytes)
   }
+  if (size > MAX_BODY_BYTES) throw new ApiError(413, 'TOO_LARGE', `a request may have ${MAX_BODY_BYTES} bytes`)
   if (size === 0) return undefined
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
