@@ -79,9 +79,31 @@ test('a watcher sees every event from the call on, also those before it is first
 test('a watcher that is too slow loses the oldest, and is told how many', async () => {
   const { observer, arrive } = observed()
   const watcher = observer.watch(new AbortController().signal)
-  arrive(8192 + 5)
+  arrive(4096 + 5)
   assert.deepEqual([told((await watcher.next()).value), told((await watcher.next()).value)], ['5 missed', 6])
   await watcher.return(undefined)
+})
+
+test('a watcher that takes all it can get leaves the event loop its turns', async () => {
+  const { observer, arrive } = observed()
+  const stop = new AbortController()
+  arrive(1)
+  const watcher = observer.watch(stop.signal)
+  arrive(1000)
+  const progress = { taken: 0, turnsAt: [] as number[] }
+  const countTurns = async (): Promise<void> => {
+    while (progress.taken < 1000) {
+      progress.turnsAt.push(progress.taken)
+      await eventLoopTurn()
+    }
+  }
+  const counting = countTurns()
+  for await (const item of watcher) {
+    assert.equal(told(item), ++progress.taken + 1)
+    if (progress.taken === 1000) break
+  }
+  await counting
+  assert.ok(progress.turnsAt.length > 10, `turns came after ${progress.turnsAt.join(', ')} events`)
 })
 
 test('events that never end leave the event loop its turns', { timeout: 10_000 }, async () => {

@@ -8,9 +8,10 @@ import { decodeFlowEvent, type FlowEvent, type FlowEventLayout } from '../maps/e
 
 /** As many as Hubble's default ring holds. */
 const KEPT_EVENTS = 4096
-const QUEUED_EVENTS = 8192
 /** Read at once. A pod can make events faster than they are read: what else the agent has to do gets its turn. */
 const EVENTS_PER_TURN = 4096
+/** Handed to a watcher at once. To put one in words and on the wire takes far longer than to read it. */
+const WATCHED_PER_TURN = 64
 const BUSY_POLL_MS = 10
 const IDLE_POLL_MS = 100
 
@@ -20,7 +21,8 @@ export type Observed = { readonly event: FlowEvent } | { readonly missed: number
 /** What the observer needs of its ring buffer. */
 export type EventRing = Pick<RingBuffer, 'drain' | 'onReadable' | 'close'>
 
-type Watcher = { readonly queue: FlowEvent[]; missed: number; wake: () => void }
+/** `position`: how many events had been received before the next one that it is to see. */
+type Watcher = { position: number; wake: () => void }
 
 export class FlowObserver {
   /** Events read since the start. */
@@ -68,11 +70,11 @@ export class FlowObserver {
   }
 
   /**
-   * Events from this call on, until the signal is aborted. A watcher that is too slow loses the oldest, and is told.
-   * Until it is read or the signal is aborted, it goes on collecting.
+   * Events from this call on, until the signal is aborted. A watcher that lags behind what is kept loses the oldest, and
+   * is told. Events are made for it one by one, as it takes them, and everything else gets its turn in between.
    */
   watch(signal: AbortSignal): AsyncGenerator<Observed> {
-    const watcher: Watcher = { queue: [], missed: 0, wake: () => undefined }
+    const watcher: Watcher = { position: this.received, wake: () => undefined }
     if (signal.aborted) return this.#follow(watcher, signal)
     this.#watchers.add(watcher)
     const onAbort = (): void => {
@@ -85,17 +87,19 @@ export class FlowObserver {
 
   async *#follow(watcher: Watcher, signal: AbortSignal, onAbort = (): void => undefined): AsyncGenerator<Observed> {
     try {
-      while (!signal.aborted) {
-        if (watcher.missed > 0) {
-          const { missed } = watcher
-          watcher.missed = 0
+      for (let inTurn = 1; !signal.aborted; inTurn++) {
+        const missed = this.received - KEPT_EVENTS - watcher.position
+        if (missed > 0) {
+          watcher.position += missed
           yield { missed }
+        } else if (watcher.position < this.received) {
+          yield { event: this.#decodeKept(watcher.position++ % KEPT_EVENTS) }
+          if (inTurn % WATCHED_PER_TURN === 0) await nextTurn()
+        } else {
+          const { promise, resolve } = Promise.withResolvers<void>()
+          watcher.wake = resolve
+          await promise
         }
-        for (const event of watcher.queue.splice(0)) yield { event }
-        if (watcher.queue.length > 0 || signal.aborted) continue
-        const { promise, resolve } = Promise.withResolvers<void>()
-        watcher.wake = resolve
-        await promise
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -109,15 +113,6 @@ export class FlowObserver {
     const slot = this.received % KEPT_EVENTS
     this.received++
     this.#kept.set(new Uint8Array(view.buffer, view.byteOffset + offset, size), slot * size)
-    if (this.#watchers.size === 0) return
-    const event = this.#decodeKept(slot)
-    for (const watcher of this.#watchers) {
-      if (watcher.queue.length >= QUEUED_EVENTS) {
-        watcher.queue.shift()
-        watcher.missed++
-      }
-      watcher.queue.push(event)
-    }
   }
 
   #decodeKept(slot: number): FlowEvent {
