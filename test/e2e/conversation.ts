@@ -10,8 +10,6 @@ import { until } from './support.ts'
 
 export type Side = 'client' | 'server'
 
-const other = (side: Side): Side => (side === 'client' ? 'server' : 'client')
-
 export class Conversation {
   readonly name: string
   /** To be replaced when another agent has taken over. */
@@ -48,14 +46,14 @@ export class Conversation {
 
   /** Something is said, and heard on the other side. */
   async arrives(from: Side): Promise<void> {
-    const word = this.#say(from)
-    await until(`${word} to arrive`, () => this.#sockets[other(from)].heard.includes(word))
+    const word = this.say(from)
+    await until(`${word} to arrive`, () => this.isHeard(word))
   }
 
   /** Something is said, the kernel drops it, and it is not heard. @returns the drop */
   async isCut(from: Side): Promise<Flow> {
     const sinceMs = Date.now()
-    const word = this.#say(from)
+    const word = this.say(from)
     const { client, server } = this.#sockets
     const [source, destination] = from === 'client' ? [client, server] : [server, client]
     const isIt = (flow: Flow): boolean =>
@@ -64,13 +62,19 @@ export class Conversation {
       flow.source.port === source.port &&
       flow.destination.port === destination.port
     const drop = await this.flows.next(`${word} to be dropped`, isIt, sinceMs)
-    assert.ok(!this.#sockets[other(from)].heard.includes(word), `${word} arrived`)
+    assert.ok(!this.isHeard(word), `${word} arrived`)
     return drop
   }
 
-  #say(from: Side): string {
+  /** @returns a word that nobody has said before */
+  say(from: Side): string {
     const word = `<${this.name} from ${from}: ${++this.#words}>`
     this.#sockets[from].send(word)
     return word
+  }
+
+  /** By either side: each word has one that says it. */
+  isHeard(word: string): boolean {
+    return Object.values(this.#sockets).some(({ heard }) => heard.includes(word))
   }
 }

@@ -4,18 +4,21 @@
 //
 //   load-program.ts HOME hold ADDRESS PORT COUNT        opens connections; echoes each line of its input on all of them
 //   load-program.ts HOME attempt ADDRESS PORT TIMEOUT   connects again and again until its input ends, then tells the counts
+//   load-program.ts HOME flood ADDRESS PORT             sends datagrams as fast as it can until its input ends, then tells how many
 //
 // HOME is the inode of the test's own network namespace: in that one it refuses to run.
 
+import dgram from 'node:dgram'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import readline from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 
 const ECHO_TIMEOUT_MS = 10_000
 const LISTEN_TIMEOUT_MS = 20_000
 const PAUSE_MS = 2
+const DATAGRAMS_PER_TURN = 64
 
 const [home, mode, address = '', port = '', number = ''] = process.argv.slice(2)
 if (String(fs.statSync('/proc/self/ns/net').ino) === home) {
@@ -24,6 +27,7 @@ if (String(fs.statSync('/proc/self/ns/net').ino) === home) {
 }
 if (mode === 'hold') await hold(Number(number))
 else if (mode === 'attempt') await attempt(Number(number))
+else if (mode === 'flood') await flood()
 else throw new Error(`unknown mode ${mode}`)
 process.exit(0)
 
@@ -77,4 +81,19 @@ async function attempt(timeoutMs: number): Promise<void> {
     await sleep(PAUSE_MS)
   }
   console.log(JSON.stringify({ connected, failed }))
+}
+
+async function flood(): Promise<void> {
+  const stop = new AbortController()
+  process.stdin.resume().once('end', () => stop.abort())
+  const socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4')
+  socket.connect(Number(port), address)
+  await once(socket, 'connect')
+  let sent = 0
+  console.log('flooding')
+  while (!stop.signal.aborted) {
+    for (let i = 0; i < DATAGRAMS_PER_TURN; i++) socket.send('x', () => sent++)
+    await nextTurn()
+  }
+  console.log(JSON.stringify({ sent }))
 }
