@@ -2,7 +2,7 @@
 // for; a value that cannot be is refused here, with the option's name.
 
 import path from 'node:path'
-import { formatIp, parseCidr, parseIp } from '../ip/index.ts'
+import { addressCount, formatIp, parseCidr, parseIp } from '../ip/index.ts'
 
 export type AgentConfiguration = {
   /** Name of the node, as the Node object has it. */
@@ -41,12 +41,18 @@ export type AgentOptions = {
   readonly flowEvents?: boolean
 }
 
+/** The first two addresses and the last one are never given out. */
+const SMALLEST_RANGE = 4n
+
 /** @throws ConfigurationError naming the option */
 export function agentConfiguration(options: AgentOptions): AgentConfiguration {
   const families = new Set<number>()
   const podCidrs = options.podCidr.map(text => {
     const cidr = parseCidr(text)
     if (!cidr) throw new ConfigurationError(`--pod-cidr ${text} is not a prefix such as 10.244.0.0/24`)
+    if (cidr.hadHostBits)
+      throw new ConfigurationError(`--pod-cidr ${text} has bits behind its prefix; is ${cidr.text} meant?`)
+    if (addressCount(cidr) < SMALLEST_RANGE) throw new ConfigurationError(`--pod-cidr ${text} has no address for a pod`)
     if (families.has(cidr.family))
       throw new ConfigurationError(`--pod-cidr ${text}: a node has one range of each family`)
     families.add(cidr.family)

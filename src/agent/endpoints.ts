@@ -73,8 +73,8 @@ export class Endpoints {
     const inode = inodeOf(request.netns)
     if (inode === undefined)
       throw new ApiError(400, 'NO_NAMESPACE', `${request.netns} is not a network namespace that can be opened`)
-    await this.#whenLeft(containerId, signal)
     const pod = await this.#whenPod(request, signal)
+    await this.#whenLeft(containerId, signal)
     // From here to the row no other request comes between.
     const existing = tables.endpoints.get(containerId)
     if (existing && existing.networkNamespaceInode !== inode)
@@ -82,6 +82,7 @@ export class Endpoints {
     const endpoint = existing ?? this.#create(request, pod, inode)
     try {
       await this.#whenReady(endpoint, AbortSignal.any([signal, AbortSignal.timeout(readyTimeoutMs)]))
+      if (tables.endpoints.get(containerId)?.id !== endpoint.id) throw new Error('it was deleted meanwhile')
     } catch (cause) {
       // Where taking it back takes long, the reconcilers go on with it.
       const isOurs = !existing && tables.endpoints.get(containerId)?.id === endpoint.id

@@ -65,3 +65,52 @@ test('a record that a full disk cut short is not there, and the next one is', t 
   journal.close()
   assert.deepEqual(facts(file, 'rule'), { a: 16, c: 18 })
 })
+
+test('lines that are no records are passed over', t => {
+  const file = journalFile(t)
+  new Journal(file).close()
+  const lines = [
+    'null',
+    '7',
+    '[]',
+    '{}',
+    '{"kind":"rule","key":7,"value":1}',
+    '{"kind":"rule","key":"x"}',
+    '',
+    'no JSON',
+  ]
+  fs.writeFileSync(file, [...lines, '{"kind":"rule","key":"a","value":16}', ''].join('\n'))
+  assert.deepEqual(facts(file, 'rule'), { a: 16 })
+})
+
+test('facts come in the order in which their keys first came, also after a restart', t => {
+  const file = journalFile(t)
+  const journal = new Journal(file)
+  for (const key of ['c', 'a', 'b']) journal.set('rule', key, 1)
+  journal.set('rule', 'c', 2)
+  journal.close()
+  assert.deepEqual(Object.keys(facts(file, 'rule')), ['c', 'a', 'b'])
+})
+
+test('taking back what is not there writes nothing', t => {
+  const file = journalFile(t)
+  const journal = new Journal(file)
+  journal.delete('rule', 'a')
+  journal.close()
+  assert.equal(fs.readFileSync(file, 'utf8'), '')
+})
+
+test('an agent that cannot read its journal does not begin with an empty one', t => {
+  const file = journalFile(t)
+  fs.mkdirSync(file, { recursive: true })
+  assert.throws(() => new Journal(file), {
+    code: 'JOURNAL_UNREADABLE',
+    message: /agent\.journal cannot be read \(EISDIR/,
+  })
+})
+
+test('only its owner may read it', t => {
+  const file = journalFile(t)
+  new Journal(file).close()
+  assert.equal(fs.statSync(file).mode & 0o777, 0o600)
+})

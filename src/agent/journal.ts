@@ -19,7 +19,7 @@ export class Journal {
   #lines = 0
   #isCutShort = false
 
-  /** Reads what an earlier run wrote. A last line that was cut short is ignored. */
+  /** Reads what an earlier run wrote. A last line that was cut short is ignored. @throws JournalUnreadableError */
   constructor(file: string) {
     this.#path = file
     fs.mkdirSync(path.dirname(file), { recursive: true })
@@ -82,21 +82,43 @@ export class Journal {
   }
 }
 
+/** What was remembered cannot be known. To go on without it would give numbers again that the kernel's maps hold. */
+export class JournalUnreadableError extends Error {
+  override readonly name = 'JournalUnreadableError'
+  readonly code = 'JOURNAL_UNREADABLE'
+
+  constructor(file: string, cause: Error) {
+    super(
+      `the journal ${file} cannot be read (${cause.message}): mend that, or remove it together with the pinned maps`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
 function readLines(file: string): JournalRecord[] {
   let text: string
   try {
     text = fs.readFileSync(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    throw new JournalUnreadableError(file, error as Error)
   }
   const lines = text.split('\n')
   lines.pop() // empty, or cut short
   return lines.flatMap(line => {
     try {
-      return [JSON.parse(line) as JournalRecord]
+      const record: unknown = JSON.parse(line)
+      return isRecord(record) ? [record] : []
     } catch {
       return [] // cut short; the next record is on a line of its own
     }
   })
+}
+
+function isRecord(value: unknown): value is JournalRecord {
+  if (typeof value !== 'object' || value === null) return false
+  const { kind, key } = value as Partial<JournalRecord>
+  return typeof kind === 'string' && typeof key === 'string' && 'value' in value
 }
