@@ -23,12 +23,18 @@ export const cellTexts = (cells: Iterable<Cell>): string[] =>
 /** Computed, and measured. */
 export type Tables = readonly [Iterable<Cell>, Iterable<Cell>]
 
-export async function tablesByFunction({ paths, client }: TestCluster, ports: string, family: Family): Promise<Tables> {
+export async function tablesByFunction(cluster: TestCluster, ports: string, family: Family): Promise<Tables> {
+  const computed = computedTable(cluster, ports, family)
+  const { results } = await cluster.client.probe({ ports, family, timeoutMs: 300, tries: 2 })
+  return [computed, results]
+}
+
+/** By the manifests that are in the cluster's folder now. */
+export function computedTable({ paths }: TestCluster, ports: string, family: Family): Cell[] {
   const files = fs.readdirSync(paths.objects).map(name => path.join(paths.objects, name))
   const parsed = files.map(file => parseManifests(fs.readFileSync(file, 'utf8'), file))
   const { cluster } = readCluster(parsed.flatMap(({ objects }) => objects))
   const asked = parsePorts(ports)
   assert.ok(typeof asked !== 'string')
-  const { results } = await client.probe({ ports, family, timeoutMs: 300, tries: 2 })
-  return [reach(cluster, asked, { family }), results]
+  return [...reach(cluster, asked, { family })]
 }
