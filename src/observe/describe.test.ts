@@ -1,0 +1,284 @@
+// A kernel record in words: names of pods, identities and rules, what a protocol has to
+// say, and the one line that people read.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { ip } from '../ip/index.ts'
+import { labelSet, PROTOCOLS } from '../labels/index.ts'
+import { type FlowEvent, readDatapathObject } from '../maps/index.ts'
+import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
+import { describeFlow } from './describe.ts'
+import { type Flow, flowLine, isWanted } from './flow.ts'
+
+const { schema } = readDatapathObject(readFileSync(new URL('../../build/pod.o', import.meta.url)))
+const origin = { file: 'web.yaml', line: 3 }
+
+const pod = (name: string, more: Partial<Pod> = {}): Pod => ({
+  namespace: 'shop',
+  name,
+  labels: {},
+  serviceAccount: 'default',
+  hostNetwork: false,
+  addresses: [],
+  ports: [],
+  origin,
+  ...more,
+})
+
+const endpoint = (id: number, podName: string, ...addresses: readonly string[]): Endpoint => ({
+  id,
+  containerId: `c${id}`,
+  podNamespace: 'shop',
+  podName,
+  networkNamespace: '/run/netns/x',
+  networkNamespaceInode: 1,
+  interface: 'eth0',
+  hostInterface: `axo${id}`,
+  ifindex: id,
+  mac: '0a:00:00:00:00:01',
+  addresses,
+})
+
+const tables = createTables()
+tables.database.write(tx => {
+  tx.put(tables.endpoints, endpoint(1, 'client', '10.0.0.2', 'fd00::2'))
+  tx.put(tables.endpoints, endpoint(2, 'web', '10.0.0.3', 'fd00::3'))
+  tx.put(tables.pods, pod('far', { addresses: ['10.1.0.7'] }))
+  tx.put(tables.pods, pod('agent', { addresses: ['172.30.0.2'], hostNetwork: true }))
+  tx.put(tables.identities, {
+    number: 256,
+    labels: labelSet([
+      { source: 'k8s', key: 'io.kubernetes.pod.namespace', value: 'shop' },
+      { source: 'k8s', key: 'app', value: 'client' },
+    ]),
+  })
+  tx.put(tables.rules, { number: 16, key: 'k', text: 'NetworkPolicy shop/web ingress[0] (web.yaml:7)' })
+  tx.put(tables.rules, { number: 1, key: 'not-isolated', text: 'open: no policy isolates this direction' })
+  for (const [id, address] of [
+    [1, '10.0.0.2'],
+    [2, '10.0.0.3'],
+  ] as const)
+    tx.put(tables.endpointEntries, {
+      address,
+      endpoint: id,
+      ifindex: id,
+      mac: '',
+      identity: 256,
+      policy: id,
+      containerId: `c${id}`,
+    })
+  const ref = { kind: 'NetworkPolicy', namespace: 'shop', name: 'web', origin }
+  const shared = { entries: [], contentKey: '' }
+  tx.put(tables.policyMaps, {
+    id: 1,
+    subject: 'client',
+    ...shared,
+    isolatedBy: { ingress: [], egress: [{ ...ref, name: 'out', origin: { file: '', line: 0 } }] },
+  })
+  tx.put(tables.policyMaps, { id: 2, subject: 'web', ...shared, isolatedBy: { ingress: [ref], egress: [] } })
+})
+
+const kind = schema.eventKind.number
+const verdict = schema.verdict.number
+
+const record = (more: Partial<FlowEvent> = {}): FlowEvent => ({
+  time_ns: 5_000_000_123_456_789n,
+  source: ip('10.0.0.2'),
+  destination: ip('10.0.0.3'),
+  source_port: 40_000,
+  destination_port: 80,
+  protocol: PROTOCOLS.TCP,
+  family: 4,
+  tcp_flags: 0x02,
+  icmp_type: 0,
+  icmp_code: 0,
+  kind: kind.NEW,
+  verdict: verdict.FORWARDED,
+  direction: schema.trafficDirection.number.EGRESS,
+  drop_reason: 0,
+  observation: 0,
+  is_reply: 0,
+  flow_flags: 0,
+  egress_rule: 1,
+  ingress_rule: 16,
+  length: 60,
+  ifindex: 1,
+  identity: [256, 257],
+  endpoint: [1, 2],
+  packets: [1n, 0n],
+  bytes: [60n, 0n],
+  ...more,
+})
+
+const describe = (more: Partial<FlowEvent> = {}): Flow =>
+  describeFlow(record(more), { node: 'node1', tables, schema, bootMicros: () => 1_700_000_000_000_000 })
+
+const dropped = (
+  reason: keyof typeof schema.dropReason.number,
+  side: 'INGRESS' | 'EGRESS',
+  more: Partial<FlowEvent> = {},
+) =>
+  describe({
+    kind: kind.DROP,
+    verdict: verdict.DROPPED,
+    drop_reason: schema.dropReason.number[reason],
+    direction: schema.trafficDirection.number[side],
+    egress_rule: 0,
+    ingress_rule: 0,
+    ...more,
+  })
+
+test('a new connection between two pods', () => {
+  assert.deepEqual(describe(), {
+    time: '2024-01-11T19:06:40.123456Z',
+    node: 'node1',
+    verdict: 'FORWARDED',
+    event: 'new',
+    source: {
+      address: '10.0.0.2',
+      port: 40_000,
+      identity: 256,
+      identityName: 'shop/client',
+      labels: ['k8s:app=client', 'k8s:io.kubernetes.pod.namespace=shop'],
+      pod: { namespace: 'shop', name: 'client' },
+    },
+    destination: {
+      address: '10.0.0.3',
+      port: 80,
+      identity: 257,
+      identityName: 'identity 257',
+      labels: [],
+      pod: { namespace: 'shop', name: 'web' },
+    },
+    protocol: 'TCP',
+    family: 4,
+    tcpFlags: ['SYN'],
+    isReply: false,
+    egressRule: { number: 1, text: 'open: no policy isolates this direction' },
+    ingressRule: { number: 16, text: 'NetworkPolicy shop/web ingress[0] (web.yaml:7)' },
+    packets: [1, 0],
+    bytes: [60, 0],
+  })
+})
+
+test('who an end is', async t => {
+  const cases: readonly {
+    readonly name: string
+    readonly address: string
+    readonly identity: number
+    readonly want: string
+  }[] = [
+    { name: 'a pod of this node, by its endpoint', address: 'fd00::3', identity: 257, want: 'shop/web:80' },
+    { name: 'a pod elsewhere, by its status', address: '10.1.0.7', identity: 300, want: 'shop/far:80' },
+    {
+      name: 'the node, also where a pod is on its network',
+      address: '172.30.0.2',
+      identity: 1,
+      want: 'host 172.30.0.2:80',
+    },
+    { name: 'somebody outside', address: '198.51.100.7', identity: 9, want: 'world-ipv4 198.51.100.7:80' },
+    {
+      name: 'an identity that nobody knows any more',
+      address: '198.51.100.7',
+      identity: 999,
+      want: 'identity 999 198.51.100.7:80',
+    },
+  ]
+  for (const { name, address, identity, want } of cases)
+    await t.test(name, () => {
+      const line = flowLine(describe({ destination: ip(address), identity: [256, identity] }))
+      assert.ok(line.includes(`  TCP SYN shop/client:40000 -> ${want}  `), line)
+    })
+})
+
+test('what a flow says in one line', async t => {
+  const cases: readonly { readonly name: string; readonly flow: Flow; readonly want: string }[] = [
+    {
+      name: 'a new connection, with the rules of both sides',
+      flow: describe(),
+      want:
+        '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/web:80  FORWARDED  egress: open: no policy isolates this ' +
+        'direction  ingress: NetworkPolicy shop/web ingress[0] (web.yaml:7)',
+    },
+    {
+      name: 'a reply is written in the direction of its connection',
+      flow: describe({
+        is_reply: 1,
+        source: ip('10.0.0.3'),
+        destination: ip('10.0.0.2'),
+        source_port: 80,
+        destination_port: 40_000,
+        tcp_flags: 0x12,
+        kind: kind.ACTIVE,
+        packets: [3n, 2n],
+        bytes: [300n, 2000n],
+        egress_rule: 0,
+        ingress_rule: 0,
+      }),
+      want: '19:06:40.123  active  TCP SYN,ACK shop/client:40000 <- shop/web:80  FORWARDED  3+2 packets, 300+2000 bytes',
+    },
+    {
+      name: 'a denial by default names the policies that isolate the receiver',
+      flow: dropped('POLICY_DENIED', 'INGRESS'),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client:40000 -> shop/web:80  DROPPED (POLICY_DENIED ingress)  ' +
+        'no rule allows it; isolated by NetworkPolicy shop/web (web.yaml:3)',
+    },
+    {
+      name: 'and those of the sender, where its egress decided',
+      flow: dropped('POLICY_DENIED', 'EGRESS'),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client:40000 -> shop/web:80  DROPPED (POLICY_DENIED egress)  ' +
+        'no rule allows it; isolated by NetworkPolicy shop/out',
+    },
+    {
+      name: 'a reply that is judged again is denied by the receiver of its connection',
+      flow: dropped('POLICY_DENIED', 'INGRESS', {
+        is_reply: 1,
+        source: ip('10.0.0.3'),
+        destination: ip('10.0.0.2'),
+        source_port: 80,
+        destination_port: 40_000,
+        tcp_flags: 0x10,
+      }),
+      want:
+        '19:06:40.123  drop    TCP ACK shop/client:40000 <- shop/web:80  DROPPED (POLICY_DENIED ingress)  ' +
+        'no rule allows it; isolated by NetworkPolicy shop/web (web.yaml:3)',
+    },
+    {
+      name: 'a rule that nobody knows any more has its number',
+      flow: describe({ egress_rule: 0, ingress_rule: 77, kind: kind.CLOSED, tcp_flags: 0 }),
+      want: '19:06:40.123  closed  TCP shop/client:40000 -> shop/web:80  FORWARDED  ingress: rule 77  1+0 packets, 60+0 bytes',
+    },
+    {
+      name: 'a message of ICMP has a type and no ports',
+      flow: describe({ protocol: PROTOCOLS.ICMP, icmp_type: 8, icmp_code: 0, egress_rule: 0, ingress_rule: 0 }),
+      want: '19:06:40.123  new     ICMP 8/0 shop/client -> shop/web  FORWARDED',
+    },
+    {
+      name: 'a protocol without a name has its number',
+      flow: describe({ protocol: 47, egress_rule: 0, ingress_rule: 0 }),
+      want: '19:06:40.123  new     47 shop/client -> shop/web  FORWARDED',
+    },
+    {
+      name: 'a drop that no policy decided',
+      flow: dropped('INVALID_SOURCE_IP', 'EGRESS', { source: ip('10.9.9.9'), identity: [0, 257] }),
+      want: '19:06:40.123  drop    TCP SYN identity 0 10.9.9.9:40000 -> shop/web:80  DROPPED (INVALID_SOURCE_IP egress)',
+    },
+  ]
+  for (const { name, flow, want } of cases) await t.test(name, () => assert.equal(flowLine(flow), want))
+})
+
+test('a filter asks for a pod at either end, and for a verdict', () => {
+  const flow = describe()
+  assert.equal(isWanted(flow, {}), true)
+  for (const [filter, want] of [
+    [{ pod: 'shop/client' }, true],
+    [{ pod: 'shop/web' }, true],
+    [{ pod: 'default/web' }, false],
+    [{ verdict: 'DROPPED' }, false],
+    [{ pod: 'shop/web', verdict: 'FORWARDED' }, true],
+  ] as const)
+    assert.equal(isWanted(flow, filter), want, JSON.stringify(filter))
+})
