@@ -5,6 +5,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { SandboxError } from '../src/sandbox/index.ts'
 import { machineFacts, machineText, measuredCommit } from './harness/machine.ts'
 import type { Section } from './harness/result.ts'
 import { markdownTable, notes, replaceMeasured, terminalTable } from './harness/table.ts'
@@ -16,6 +17,7 @@ import { measureEvents } from './measure/events.ts'
 import { type Context, FULL, type OwnMeasurement, PODS, QUICK, type TestbedMeasurement } from './measure/measurement.ts'
 import { measurePodToPod, measureWithoutFlowEvents } from './measure/pod-to-pod.ts'
 import { measurePolicyChange } from './measure/policy-change.ts'
+import { BusyError, lockMachine } from './testbed/lock.ts'
 import { Testbed } from './testbed/testbed.ts'
 
 const FOLDER = import.meta.dirname
@@ -64,9 +66,9 @@ async function main(args: readonly string[]): Promise<number> {
     await run(options, interrupt.signal)
     return 0
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error
-    console.error('interrupted; everything that was made is removed')
-    return 130
+    if (interrupt.signal.aborted) console.error('interrupted; everything that was made is removed')
+    else console.error(error instanceof BusyError || error instanceof SandboxError ? error.message : error)
+    return interrupt.signal.aborted ? 130 : 1
   }
 }
 
@@ -96,6 +98,8 @@ function parseOptions(args: readonly string[]): Options | undefined {
 }
 
 async function run({ effort, names, isComplete }: Options, signal: AbortSignal): Promise<void> {
+  await using held = new AsyncDisposableStack()
+  held.use(await lockMachine())
   const startedAt = new Date()
   const machine = machineFacts()
   console.log(machineText(machine))
