@@ -4,7 +4,7 @@
 export { SandboxClient } from './client.ts'
 export { defaultConfiguration, type NodeConfiguration, type SandboxConfiguration } from './configuration.ts'
 export type { NodeStatus, PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'
-export type { SandboxErrorCode } from './errors.ts'
+export { SandboxError, type SandboxErrorCode } from './errors.ts'
 export { type DownResult, down, type LifeOptions, type UpResult, up } from './life.ts'
 export { type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './paths.ts'
 export type { PodPhase, PodStatus } from './pods/pod.ts'
