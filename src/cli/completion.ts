@@ -1,7 +1,7 @@
 // Shell completion: a script for bash, zsh or fish that asks `axoneme __complete` for
 // candidates, so that scripts never go stale: the commands themselves are the list.
 
-import { Argument, Command } from 'commander'
+import { Argument, Command, type Option } from 'commander'
 
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_axoneme() {
@@ -34,23 +34,30 @@ export function completeCommand(program: Command): Command {
     .action((words: readonly string[]) => console.log(candidates(program, words).join('\n')))
 }
 
-/** What may stand for the last word, given those before it. */
+/**
+ * What may stand for the last word, given those before it. Nothing where only files or names of the user's can: the
+ * shell then completes files.
+ */
 export function candidates(program: Command, words: readonly string[]): string[] {
   const last = words.at(-1) ?? ''
   let command = program
-  let option: string | undefined
+  let option: Option | undefined
   for (const word of words.slice(0, -1)) {
-    const next = command.commands.find(candidate => candidate.name() === word)
-    if (next) command = next
-    option = word.startsWith('-') ? word : undefined
+    // What follows an option that takes a value is that value, whatever else it may be called.
+    const isValue = option !== undefined
+    option = isValue
+      ? undefined
+      : command.options.find(each => takesValue(each) && [each.long, each.short].includes(word))
+    if (!isValue) command = command.commands.find(each => each.name() === word) ?? command
   }
-  const choices = command.options.find(
-    ({ long, short }) => option !== undefined && [long, short].includes(option),
-  )?.argChoices
-  const names = choices ?? [
-    ...command.commands.map(candidate => candidate.name()).filter(name => !name.startsWith('__')),
-    ...command.registeredArguments.flatMap(argument => argument.argChoices ?? []),
-    ...command.options.map(candidate => candidate.long ?? ''),
-  ]
-  return names.filter(name => name !== '' && name.startsWith(last))
+  const names = option
+    ? (option.argChoices ?? [])
+    : [
+        ...command.commands.map(each => each.name()).filter(name => !name.startsWith('__')),
+        ...command.registeredArguments.flatMap(argument => argument.argChoices ?? []),
+        ...command.options.flatMap(each => each.long ?? []),
+      ]
+  return names.filter(name => name.startsWith(last))
 }
+
+const takesValue = ({ required, optional }: Option): boolean => required || optional
