@@ -1,13 +1,16 @@
 // Which endpoints have entries in the kernel, and with whose identity: pods that are
-// gone from the API while their containers end, addresses that somebody else has.
+// gone from the API while their containers end, addresses that somebody else has. And
+// the steps of a change; test/scenarios/transitions.test.ts tells what packets meet then.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { LocalIdentityAllocator, RESERVED } from '../labels/index.ts'
-import { PolicyRepository } from '../policy/index.ts'
-import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
+import { parseManifests } from '../manifests/index.ts'
+import { PolicyRepository, readNetworkPolicy } from '../policy/index.ts'
+import { createTables, type Endpoint, type Pod, type Policy, type Tables } from '../tables/index.ts'
 import { volatileMemory } from './memory.ts'
-import { PolicyController } from './policies.ts'
+import { PolicyController, type PolicyControllerOptions } from './policies.ts'
 
 const { signal } = new AbortController()
 const origin = { file: '', line: 0 }
@@ -35,7 +38,7 @@ const endpoint = (id: number, podName: string, address: string): Endpoint => ({
   addresses: [address],
 })
 
-function started() {
+function started(options: Partial<PolicyControllerOptions> = {}) {
   const tables = createTables()
   const controller = new PolicyController({
     tables,
@@ -43,6 +46,7 @@ function started() {
     allocator: new LocalIdentityAllocator({ now: () => 0 }),
     memory: volatileMemory(),
     ownNode: { name: 'node1', addresses: ['10.0.0.1'] },
+    ...options,
   })
   const identityOf = (address: string) => tables.endpointEntries.get(address)?.identity
   return { tables, controller, identityOf }
@@ -92,4 +96,157 @@ test('a pod gets no entry for an address that a node has', async () => {
   assert.notEqual(identityOf('10.0.0.7'), undefined)
   assert.equal(tables.addresses.get('10.0.0.1/32')?.identity, RESERVED.host)
   assert.equal(tables.problems.by('object', 'pod shop/thief').length, 1)
+})
+
+function policy(spec: string): Policy {
+  const text = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all, namespace: shop}, spec: ${spec}}`
+  const [object] = parseManifests(text, 'all.yaml').objects
+  const rules = object && readNetworkPolicy(object).value
+  assert.ok(rules)
+  return { kind: 'NetworkPolicy', namespace: 'shop', name: 'all', rules, origin }
+}
+
+const openDirections = (tables: Tables): string[] =>
+  tables.policyMaps.all().map(({ entries }) =>
+    entries
+      .filter(({ identity, verdict }) => identity === 0 && verdict === 'allow')
+      .map(({ direction }) => direction)
+      .join(),
+  )
+
+/** Two pods, and what the tables say each time that a step waits for the kernel. */
+async function withSteps(look: (tables: Tables) => unknown) {
+  const seen: unknown[] = []
+  const made: { tables?: Tables } = {}
+  const record = async (step: string): Promise<void> => void (made.tables && seen.push([step, look(made.tables)]))
+  const parts = started({ inForce: { policyMaps: () => record('maps'), addresses: () => record('addresses') } })
+  const { tables, controller } = parts
+  tables.database.write(tx => {
+    for (const [id, name] of [
+      [1, 'web'],
+      [2, 'client'],
+    ] as const) {
+      tx.put(tables.pods, pod(name, name))
+      tx.put(tables.endpoints, endpoint(id, name, `10.0.0.${6 + id}`))
+    }
+  })
+  await controller.step(signal)
+  made.tables = tables
+  return { ...parts, seen }
+}
+
+test('a policy that turns from ingress to egress denies both on the way', async () => {
+  const { tables, controller, seen } = await withSteps(openDirections)
+  tables.database.write(tx => tx.put(tables.policies, policy('{podSelector: {}}')))
+  await controller.step(signal)
+  seen.splice(0)
+  tables.database.write(tx => tx.put(tables.policies, policy('{podSelector: {}, policyTypes: [Egress]}')))
+  await controller.step(signal)
+  assert.deepEqual(seen, [
+    ['maps', ['', '']],
+    ['addresses', ['', '']],
+  ])
+  assert.deepEqual(openDirections(tables), ['ingress', 'ingress'])
+})
+
+test('what only closes is in force at the first step', async () => {
+  const { tables, controller, seen } = await withSteps(openDirections)
+  tables.database.write(tx => tx.put(tables.policies, policy('{podSelector: {}, policyTypes: [Ingress, Egress]}')))
+  await controller.step(signal)
+  // Before, identities learn of what it names: nothing, but that is not known beforehand.
+  const open = ['ingress,egress', 'ingress,egress']
+  assert.deepEqual(seen.slice(0, 3), [
+    ['maps', open],
+    ['addresses', open],
+    ['maps', ['', '']],
+  ])
+})
+
+test('identities tell apart what a policy names before it is in force, and forget it after', async () => {
+  const { tables, controller, seen } = await withSteps(all => [
+    all.addresses.get('198.51.100.0/24') !== undefined,
+    all.policyMaps.all().map(({ isolatedBy }) => isolatedBy.ingress.length),
+  ])
+  tables.database.write(tx =>
+    tx.put(tables.policies, policy('{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]}')),
+  )
+  await controller.step(signal)
+  assert.deepEqual(seen.splice(0), [
+    ['maps', [false, [0, 0]]],
+    ['addresses', [true, [0, 0]]],
+    ['maps', [true, [1, 1]]],
+    ['addresses', [true, [1, 1]]],
+  ])
+  tables.database.write(tx => tx.delete(tables.policies, 'NetworkPolicy/shop/all'))
+  await controller.step(signal)
+  assert.deepEqual(seen.splice(0), [
+    ['maps', [true, [0, 0]]],
+    ['addresses', [true, [0, 0]]],
+    ['maps', [true, [0, 0]]],
+    ['addresses', [false, [0, 0]]],
+  ])
+})
+
+test('an endpoint that is deleted while a change is on its way does not come back', async () => {
+  const parts = await withSteps(tables => {
+    if (tables.endpoints.get('container1')) tables.database.write(tx => tx.delete(tables.endpoints, 'container1'))
+    return tables.endpointEntries.all().map(({ endpoint: id }) => id)
+  })
+  const { tables, controller, seen } = parts
+  tables.database.write(tx => tx.put(tables.pods, pod('client', 'other')))
+  await controller.step(signal)
+  assert.deepEqual(seen.at(-1), ['addresses', [2]])
+})
+
+test('who waits until the controller has caught up waits for all that was declared then', async () => {
+  const stop = new AbortController()
+  const gate = Promise.withResolvers<void>()
+  const { tables, controller } = started({
+    inForce: { policyMaps: () => gate.promise, addresses: async () => undefined },
+  })
+  const marks = [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.endpoints].map(table =>
+    table.registerInitializer('test'),
+  )
+  const running = controller.run(stop.signal)
+  let isCaughtUp = false
+  const waiting = controller.caughtUp().then(() => {
+    isCaughtUp = true
+    return isCaughtUp
+  })
+  tables.database.write(() => {
+    for (const mark of marks) mark()
+  })
+  for (let turn = 0; turn < 5; turn++) await eventLoopTurn()
+  assert.equal(isCaughtUp, false)
+  assert.equal(tables.policyMaps.initialized, false)
+  gate.resolve()
+  await waiting
+  assert.equal(tables.policyMaps.initialized, true)
+  tables.database.write(tx => {
+    tx.put(tables.pods, pod('web', 'web'))
+    tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7'))
+  })
+  await controller.caughtUp()
+  assert.equal(tables.endpointEntries.size, 1)
+  stop.abort()
+  await running
+  tables.database.write(tx => tx.delete(tables.pods, 'shop/web'))
+  await assert.rejects(controller.caughtUp(), { name: 'WaitError', code: 'stopped' })
+})
+
+test('an end in the middle of a change is no failure', async () => {
+  const stop = new AbortController()
+  const { tables, controller } = started({
+    inForce: {
+      policyMaps: async () => {
+        stop.abort()
+        throw new Error('given up')
+      },
+      addresses: async () => undefined,
+    },
+  })
+  for (const table of [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.endpoints])
+    table.registerInitializer('test')()
+  await controller.run(stop.signal)
+  assert.equal(tables.policyMaps.initialized, false)
 })
