@@ -3,4 +3,4 @@
 
 import picocolors from 'picocolors'
 
-export const colours = picocolors.createColors(process.stdout.isTTY && !process.env['NO_COLOR'])
+export const colours = picocolors.createColors(Boolean(process.stdout.isTTY) && !process.env['NO_COLOR'])
