@@ -187,6 +187,7 @@ static __noinline int solicitation_from_pod(struct __sk_buff *skb, const struct 
 	frame->ip.payload_len = bpf_htons(sizeof(frame->nd) + sizeof(frame->option));
 	frame->nd.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT;
 	frame->nd.flags = ND_FLAG_SOLICITED | ND_FLAG_OVERRIDE;
+	__builtin_memset(frame->nd.reserved, 0, sizeof(frame->nd.reserved));
 	frame->nd.checksum = 0;
 	frame->option.type = ND_TARGET_LINK_LAYER;
 	frame->option.length = 1;
