@@ -1,29 +1,72 @@
-// Datagrams between all pods from sockets that stay open while random policies follow
-// one another: after every change each of them crosses exactly where `policy reach`
-// says so. Another seed for every run; AXONEME_SEED repeats one.
+// Datagrams between all pods from sockets that stay open while random policies, and
+// labels of pods, follow one another. After every change each of them crosses exactly
+// where `policy reach` says so; and while the change is under way, what both states
+// deny never crosses, and what both allow always does. Another seed for every run;
+// AXONEME_SEED repeats one.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { FlowLog, isDropped } from './flows.ts'
-import { clusterManifests, POD_KEYS, policySet } from './random-policies.ts'
+import { clusterManifests, POD_KEYS, podLabels, policySet } from './random-policies.ts'
 import { SocketHost, type TestSocket } from './sockets.ts'
-import { NEEDS_ROOT, startCluster, until } from './support.ts'
+import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 import { computedTable, type Family } from './tables.ts'
 
 const CHANGES = 25
 const PORTS = [80, 81] as const
 const FAMILIES: readonly Family[] = [4, 6]
+/** Between two datagrams of a socket while a change is under way. */
+const PAUSE_MS = 2
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
 
 /** One socket of a pod, connected to the echo server of another. */
-type Open = { readonly name: string; readonly family: Family; readonly socket: TestSocket }
+type Open = { readonly cell: string; readonly socket: TestSocket }
+
+const state = fc.record({ policies: policySet, pod: fc.constantFrom(...POD_KEYS), labels: podLabels })
 
 test(`${CHANGES} random changes under open sockets, seed ${seed}`, { skip: NEEDS_ROOT }, async t => {
   const cluster = await startCluster(t, 'e2e-changes')
   await cluster.enforce('cluster', ...clusterManifests())
   await cluster.untilReady(...POD_KEYS)
   const flows = await FlowLog.follow(t, cluster)
+  const open = await openSockets(t, cluster)
+
+  const states = fc.sample(state, { numRuns: CHANGES, seed })
+  let now: ReadonlySet<string> = new Set(open.map(({ cell }) => cell))
+  let crossed = 0
+  for (const [round, { policies, pod, labels }] of states.entries())
+    await t.test(`change ${round}`, async () => {
+      // Every other time the pod gets its own labels back, so that no two pods change theirs at one moment.
+      const relabelled = round % 2 === 0 ? { [pod]: labels } : {}
+      const changing = cluster.enforce('cluster', ...clusterManifests(relabelled), ...policies)
+      const words = await speakUntil(open, changing, round)
+      const before = now
+      now = allowedCells(cluster)
+      const last = `<${round}.last>`
+      const sinceMs = Date.now()
+      for (const { socket } of open) socket.send(last)
+      for (const { cell, socket } of open) {
+        const what = `change ${round} of seed ${seed}: ${cell}`
+        if (now.has(cell)) {
+          await until(`${what} to cross`, () => socket.heard.includes(last))
+          crossed++
+          if (before.has(cell)) await until(`${what} to cross all the while`, () => isAllHeard(words, socket))
+        } else {
+          const isIt = (flow: { source: { port?: number } }) => flow.source.port === socket.port
+          await flows.next(`${what} to be dropped`, flow => isDropped(flow) && isIt(flow), sinceMs)
+          assert.ok(!socket.heard.includes(last), what)
+          if (!before.has(cell)) assert.ok(!words.some(word => socket.heard.includes(word)), `${what}, on the way`)
+        }
+      }
+    })
+  const share = crossed / (open.length * CHANGES)
+  t.diagnostic(`seed ${seed}: ${open.length} sockets, ${share.toFixed(2)} of the last datagrams crossed`)
+  assert.ok(share > 0.05 && share < 0.95, 'policies that deny nothing or everything prove little')
+})
+
+async function openSockets(t: TestContext, cluster: TestCluster): Promise<Open[]> {
   const open: Open[] = []
   for (const from of POD_KEYS) {
     const host = await SocketHost.inPod(t, cluster, from)
@@ -31,45 +74,41 @@ test(`${CHANGES} random changes under open sockets, seed ${seed}`, { skip: NEEDS
       for (const address of (await cluster.pod(to))?.addresses ?? [])
         for (const port of PORTS) {
           const family = address.includes(':') ? 6 : 4
-          open.push({ name: `${from} ${to} ${port}/UDP`, family, socket: await host.connect('UDP', address, port) })
+          const socket = await host.connect('UDP', address, port)
+          open.push({ cell: `${from} ${to} ${port} IPv${family}`, socket })
         }
   }
+  return open
+}
 
-  const sets = fc.sample(policySet, { numRuns: CHANGES, seed })
-  let crossed = 0
-  for (const [round, policies] of sets.entries())
-    await t.test(`change ${round}`, async () => {
-      await cluster.enforce('policies', ...policies)
-      const asked = PORTS.map(port => `${port}/UDP`).join()
-      const allowed = new Map(
-        FAMILIES.map(family => [
-          family,
-          new Set(
-            computedTable(cluster, asked, family)
-              .filter(({ verdict }) => verdict === 'allowed')
-              .map(({ from, to, port }) => `${from} ${to} ${port}/UDP`),
-          ),
-        ]),
-      )
-      const sinceMs = Date.now()
-      const word = `<${round}>`
-      for (const { socket } of open) socket.send(word)
-      for (const { name, family, socket } of open) {
-        const what = `change ${round} of seed ${seed}: ${name}, family ${family}`
-        if (allowed.get(family)?.has(name)) {
-          await until(`${what} to cross`, () => socket.heard.includes(word))
-          crossed++
-        } else {
-          await flows.next(
-            `${what} to be dropped`,
-            flow => isDropped(flow) && flow.source.port === socket.port,
-            sinceMs,
-          )
-          assert.ok(!socket.heard.includes(word), what)
-        }
-      }
-    })
-  const share = crossed / (open.length * CHANGES)
-  t.diagnostic(`seed ${seed}: ${open.length} sockets, ${share.toFixed(2)} of all datagrams crossed`)
-  assert.ok(share > 0.05 && share < 0.95, 'policies that deny nothing or everything prove little')
-})
+/** Every socket speaks while the change is under way. @returns the words */
+async function speakUntil(open: readonly Open[], changing: Promise<void>, round: number): Promise<string[]> {
+  const words: string[] = []
+  let isOver = false
+  const over = changing.finally(() => {
+    isOver = true
+  })
+  const speak = async (): Promise<void> => {
+    const word = `<${round}.${words.length}>`
+    words.push(word)
+    for (const { socket } of open) socket.send(word)
+    await sleep(PAUSE_MS)
+    if (!isOver) await speak()
+  }
+  await Promise.all([over, speak()])
+  return words
+}
+
+const isAllHeard = (words: readonly string[], socket: TestSocket): boolean =>
+  words.every(word => socket.heard.includes(word))
+
+function allowedCells(cluster: TestCluster): Set<string> {
+  const asked = PORTS.map(port => `${port}/UDP`).join()
+  return new Set(
+    FAMILIES.flatMap(family =>
+      computedTable(cluster, asked, family)
+        .filter(({ verdict }) => verdict === 'allowed')
+        .map(({ from, to, port }) => `${from} ${to} ${port} IPv${family}`),
+    ),
+  )
+}

@@ -27,8 +27,8 @@ export const POD_KEYS: readonly string[] = PODS.map(({ key }) => key)
 
 const addressesOf = (host: string) => [`10.244.1.${host}`, `fd00:10:244::${host}`] as const
 
-/** Namespaces and pods; every pod answers on all of `PORTS`. */
-export function clusterManifests(): object[] {
+/** Namespaces and pods; every pod answers on all of `PORTS`. @param relabelled labels instead of the usual ones, by pod */
+export function clusterManifests(relabelled: Readonly<Record<string, Labels>> = {}): object[] {
   return [
     ...Object.entries(NAMESPACES).map(([name, labels]) => namespaceManifest(name, labels)),
     ...PODS.map(({ key, labels, host, swapped }) => {
@@ -40,7 +40,7 @@ export function clusterManifests(): object[] {
           name: `${name}-${protocol.toLowerCase()}`,
         }))
       })
-      return podAt(key, addressesOf(host), { labels, ports })
+      return podAt(key, addressesOf(host), { labels: relabelled[key] ?? labels, ports })
     }),
   ]
 }
@@ -56,6 +56,11 @@ const namespaceLabel = fc.constantFrom(
   ['kubernetes.io/metadata.name', 'x'],
   ['kubernetes.io/metadata.name', 'z'],
 )
+
+/** Labels that a pod may have for a while. */
+export const podLabels: fc.Arbitrary<Labels> = fc
+  .array(label, { maxLength: 2 })
+  .map(pairs => Object.fromEntries(pairs.map(([key = '', value = '']) => [key, value])))
 
 const selectorOf = (pair: typeof label | typeof namespaceLabel) =>
   fc.oneof(
