@@ -28,7 +28,7 @@ export type RoutesOptions = {
   readonly version: string
   readonly startedAtMs: number
   readonly tables: Tables
-  readonly datapath: Datapath
+  readonly datapath: Pick<Datapath, 'schema' | 'maps' | 'programs'>
   readonly endpoints: Endpoints
   readonly observer: FlowObserver
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
@@ -87,22 +87,32 @@ export function agentRoutes(options: RoutesOptions): Route[] {
     {
       method: 'GET',
       path: /\/v1\/flows/,
-      stream: async ({ query, signal }, send) => {
-        const last = Number(query.get('last') ?? (query.has('follow') ? 0 : 20))
+      stream: ({ query, signal }) => {
+        const last = lastOf(query)
         const filter = filterOf(query)
-        options.observer.poll()
-        // Both at one moment, so that no flow between the old ones and the new is lost or told twice.
-        const following = query.has('follow') ? options.observer.watch(signal) : undefined
-        for (const flow of newestFlows(options, last, filter)) await send(flow)
-        for await (const item of following ?? [])
-          if ('missed' in item) await send({ missed: item.missed })
-          else {
-            const flow = options.describe(item.event)
-            if (isWanted(flow, filter)) await send(flow)
-          }
+        return async send => {
+          options.observer.poll()
+          // Both at one moment, so that no flow between the old ones and the new is lost or told twice.
+          const following = query.has('follow') ? options.observer.watch(signal) : undefined
+          for (const flow of newestFlows(options, last, filter)) await send(flow)
+          for await (const item of following ?? [])
+            if ('missed' in item) await send({ missed: item.missed })
+            else {
+              const flow = options.describe(item.event)
+              if (isWanted(flow, filter)) await send(flow)
+            }
+        }
       },
     },
   ]
+}
+
+/** How many of the newest flows are asked for. */
+function lastOf(query: URLSearchParams): number {
+  const text = query.get('last')
+  if (text === null) return query.has('follow') ? 0 : 20
+  if (!/^\d+$/.test(text)) throw new ApiError(400, 'BAD_REQUEST', `last must be a whole number, not "${text}"`)
+  return Number(text)
 }
 
 function filterOf(query: URLSearchParams): FlowFilter {
@@ -158,7 +168,7 @@ function reconcilerState(name: string, { status }: AnyReconciler): ReconcilerSta
   return { name, done: status.by('kind', 'done').length, pending: status.by('kind', 'pending').length, failed }
 }
 
-function mapInfos({ maps }: Datapath): MapInfo[] {
+function mapInfos({ maps }: RoutesOptions['datapath']): MapInfo[] {
   return Object.values(maps).map(map => ({
     name: map.name,
     type: map.type,
@@ -183,7 +193,7 @@ function programInfos({ datapath, tables }: RoutesOptions): ProgramInfo[] {
   })
 }
 
-function dropCounts({ schema, maps }: Datapath): DropCount[] {
+function dropCounts({ schema, maps }: RoutesOptions['datapath']): DropCount[] {
   return readPacketCounters(schema, maps.packet_counts).map(({ reason, direction, packets, bytes }) => ({
     reason,
     direction,

@@ -10,7 +10,7 @@ export const endpointRequest = z.strictObject({
   /** File of the pod's network namespace. */
   netns: z.string().startsWith('/'),
   /** Name of the interface to make in it. */
-  interface: z.string().regex(/^[a-zA-Z0-9_.-]{1,15}$/),
+  interface: z.string().regex(/^(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,15}$/),
   pod: z.strictObject({ namespace: z.string().min(1), name: z.string().min(1) }),
 })
 

@@ -69,11 +69,13 @@ test('a stream waits for a slow reader, and ends with it', async t => {
     {
       method: 'GET',
       path: /\/v1\/flows/,
-      stream: async ({ signal }, send) => {
-        let sent = 0
-        for (; !signal.aborted && sent < 100_000; sent++) await send({ filler: 'x'.repeat(4096) })
-        ended.resolve(sent)
-      },
+      stream:
+        ({ signal }) =>
+        async send => {
+          let sent = 0
+          for (; !signal.aborted && sent < 100_000; sent++) await send({ filler: 'x'.repeat(4096) })
+          ended.resolve(sent)
+        },
     },
   ])
   for await (const _ of client.flows({})) break
@@ -181,7 +183,10 @@ test('a client that goes is noticed, and is no failure', async t => {
 const flows = (stream: (send: (item: unknown) => Promise<void>, signal: AbortSignal) => Promise<void>): Route => ({
   method: 'GET',
   path: /\/v1\/flows/,
-  stream: ({ signal }, send) => stream(send, signal),
+  stream:
+    ({ signal }) =>
+    send =>
+      stream(send, signal),
 })
 
 test('a stream ends well only where it was told to the end', async t => {
@@ -247,6 +252,20 @@ test('a reader that is slow for long costs the server no listeners', async t => 
   for await (const _ of client.flows({})) count++
   assert.equal(count, 200)
   assert.deepEqual(warnings, [])
+})
+
+test('a stream that is refused says why, as any request does', async t => {
+  const { client, failures } = await serve(t, [
+    {
+      method: 'GET',
+      path: /\/v1\/flows/,
+      stream: () => {
+        throw new ApiError(400, 'BAD_REQUEST', 'not so')
+      },
+    },
+  ])
+  await assert.rejects(client.flows({}).next(), { status: 400, code: 'BAD_REQUEST', message: 'not so' })
+  assert.deepEqual(failures, [])
 })
 
 test('there are only so many streams at a time', async t => {

@@ -39,9 +39,12 @@ export type Route = {
   readonly path: RegExp
 } & (
   | { readonly answer: (request: ApiRequest) => unknown }
-  /** Writes objects until it returns. `send` resolves when the client can take more. */
-  | { readonly stream: (request: ApiRequest, send: (item: unknown) => Promise<void>) => Promise<void> }
+  /** Looks at the request, which it may refuse; what it returns then writes objects until it ends. */
+  | { readonly stream: (request: ApiRequest) => Stream }
 )
+
+/** `send` resolves when the client can take more. */
+export type Stream = (send: (item: unknown) => Promise<void>) => Promise<void>
 
 export type ApiServer = { close(): Promise<void> }
 
@@ -138,6 +141,7 @@ async function handle(
       send(response, 200, (await route.answer(asked)) ?? {})
       return
     }
+    const stream = route.stream(asked)
     if (countStream(1) > MAX_STREAMS) {
       countStream(-1)
       throw new ApiError(503, 'TOO_MANY_STREAMS', `${MAX_STREAMS} streams are open already`)
@@ -145,7 +149,7 @@ async function handle(
     try {
       response.writeHead(200, { 'content-type': 'application/x-ndjson' })
       response.flushHeaders()
-      await route.stream(asked, item => writeLine(response, item, gone.signal))
+      await stream(item => writeLine(response, item, gone.signal))
       response.end()
     } finally {
       countStream(-1)
