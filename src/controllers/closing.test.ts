@@ -11,15 +11,16 @@ import type { Subject } from './pod-labels.ts'
 const subject = (key: string): Subject => ({ key, labels: EMPTY_LABELS, namedPorts: [] })
 const [A, B] = [subject('a'), subject('b')] as const
 
+/** Ports that the policy allows: of ingress, and below zero of egress. */
 const allow = (...ports: readonly number[]): ResolvedPolicy => ({
   key: `ports ${ports.join()}`,
   isolatedBy: { ingress: [], egress: [] },
   entries: ports.map(
     (port): PolicyEntry => ({
-      direction: 'ingress',
+      direction: port < 0 ? 'egress' : 'ingress',
       identity: 0,
       protocol: 6,
-      port,
+      port: Math.abs(port),
       portPrefixLength: 16,
       verdict: 'allow',
       precedence: 5,
@@ -29,115 +30,54 @@ const allow = (...ports: readonly number[]): ResolvedPolicy => ({
 })
 
 const portsOf = (policy: ResolvedPolicy | undefined): number[] =>
-  (policy?.entries ?? []).filter(({ verdict }) => verdict === 'allow').map(({ port }) => port)
+  (policy?.entries ?? [])
+    .filter(({ verdict }) => verdict === 'allow')
+    .map(({ port, direction }) => (direction === 'egress' ? -port : port))
+
+type Ports = readonly number[]
 
 const cases: readonly {
   readonly name: string
-  /** Of subjects a and b: [before, after]. */
-  readonly given: readonly [readonly [number[], number[]], readonly [number[], number[]]]
-  readonly moves: boolean
-  readonly want: readonly [number[], number[]]
+  /** Of each subject: before, after, and what is in force on the way. */
+  readonly a: readonly [before: Ports, after: Ports, want: Ports]
+  readonly b: readonly [before: Ports, after: Ports, want: Ports]
+  readonly moves?: true
 }[] = [
+  { name: 'nothing changes', a: [[1], [1], [1]], b: [[2], [2], [2]], moves: true },
   {
-    name: 'nothing changes',
-    given: [
-      [[1], [1]],
-      [[2], [2]],
+    name: 'one map: it is exchanged whole',
+    a: [
+      [1, -1],
+      [2, -2],
+      [2, -2],
     ],
-    moves: true,
-    want: [[1], [2]],
+    b: [[3], [3], [3]],
   },
-  {
-    name: 'one map changes: it is exchanged whole',
-    given: [
-      [[1], [2]],
-      [[3], [3]],
-    ],
-    moves: false,
-    want: [[2], [3]],
-  },
-  {
-    name: 'one map changes, and addresses move',
-    given: [
-      [
-        [1, 2],
-        [2, 3],
-      ],
-      [[3], [3]],
-    ],
-    moves: true,
-    want: [[2], [3]],
-  },
-  {
-    name: 'several maps only open',
-    given: [
-      [[1], [1, 2]],
-      [[3], [3, 4]],
-    ],
-    moves: false,
-    want: [
-      [1, 2],
-      [3, 4],
-    ],
-  },
-  {
-    name: 'several maps only close',
-    given: [
-      [[1, 2], [1]],
-      [[3, 4], [3]],
-    ],
-    moves: false,
-    want: [[1], [3]],
-  },
-  {
-    name: 'one opens and another closes',
-    given: [
-      [[1], [1, 2]],
-      [[3, 4], [3]],
-    ],
-    moves: false,
-    want: [[1], [3]],
-  },
-  {
-    name: 'maps open while addresses move',
-    given: [
-      [[1], [1, 2]],
-      [[3], [3, 4]],
-    ],
-    moves: true,
-    want: [[1], [3]],
-  },
-  {
-    name: 'both of both',
-    given: [
-      [
-        [1, 2],
-        [2, 3],
-      ],
-      [
-        [3, 4],
-        [4, 5],
-      ],
-    ],
-    moves: false,
-    want: [[2], [4]],
-  },
+  { name: 'one map, and addresses move', a: [[1, 2], [2, 3], [2]], b: [[3], [3], [3]], moves: true },
+  { name: 'several maps open', a: [[1], [1, 2], [1, 2]], b: [[-3], [-3, -4], [-3, -4]] },
+  { name: 'several maps close', a: [[1, 2], [1], [1]], b: [[-3, -4], [-3], [-3]] },
+  { name: 'one direction opens and closes', a: [[1], [2], [2]], b: [[3], [4], [4]] },
+  { name: 'the other direction opens and closes', a: [[-1], [-2], [-2]], b: [[-3], [-4], [-4]] },
+  { name: 'ingress opens here while egress closes there', a: [[1], [1, 2], [1]], b: [[-3, -4], [-3], [-3]] },
+  { name: 'egress opens here while ingress closes there', a: [[-1], [-1, -2], [-1]], b: [[3, 4], [3], [3]] },
+  { name: 'each map turns from one direction to the other', a: [[1], [-1], []], b: [[1], [-1], []] },
+  { name: 'maps open while addresses move', a: [[1], [1, 2], [1]], b: [[3], [3, 4], [3]], moves: true },
+  { name: 'maps close while addresses move', a: [[1, 2], [1], [1]], b: [[3, 4], [3], [3]], moves: true },
 ]
 
-for (const { name, given, moves, want } of cases)
+for (const { name, a, b, moves = false } of cases)
   test(name, () => {
-    const [[a, nextA], [b, nextB]] = given
     const before = new Map([
-      [A, allow(...a)],
-      [B, allow(...b)],
+      [A, allow(...a[0])],
+      [B, allow(...b[0])],
     ])
     const after = new Map([
-      [A, allow(...nextA)],
-      [B, allow(...nextB)],
+      [A, allow(...a[1])],
+      [B, allow(...b[1])],
     ])
     const closing = closingPolicies(before, after, moves)
-    assert.deepEqual([portsOf(closing.get(A)), portsOf(closing.get(B))], want)
-    // A policy that is the new one, or the old one, is named so: then no map is written twice.
+    assert.deepEqual([portsOf(closing.get(A)), portsOf(closing.get(B))], [a[2], b[2]])
+    // A policy that is the new one is named so: then its map is not written twice.
     for (const one of [A, B])
       if (portsOf(closing.get(one)).join() === portsOf(after.get(one)).join())
         assert.equal(closing.get(one)?.key, after.get(one)?.key)
@@ -152,7 +92,7 @@ test('equal changes share what is in force meanwhile', () => {
     [A, allow(2, 3)],
     [B, allow(2, 3)],
   ])
-  const closing = closingPolicies(before, after, false)
+  const closing = closingPolicies(before, after, true)
   assert.equal(closing.get(A)?.key, closing.get(B)?.key)
   assert.equal(closing.get(A)?.entries, closing.get(B)?.entries)
 })

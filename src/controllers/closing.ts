@@ -1,15 +1,15 @@
 // What is in force while a change of policies spreads over several maps: for each
 // subject what its old and its new policy both allow. Pure.
 
-import type { ResolvedPolicy } from '../policy/index.ts'
+import { DIRECTIONS, type ResolvedPolicy } from '../policy/index.ts'
 import { type Overlap, overlap } from './overlap.ts'
 import type { Subject } from './pod-labels.ts'
 
 type Policies = ReadonlyMap<Subject, ResolvedPolicy>
 
 /**
- * Policies that deny at once whatever will be denied, and allow nothing new yet. Where nothing moves and the change is in
- * one map, or all of it in the same sense, the new policies can be in force at once.
+ * Policies that deny at once whatever will be denied, and allow nothing new yet. Where nothing moves, the new policies can
+ * be in force at once unless one direction opens while the other closes: a packet meets one policy of each direction.
  * @param before the policy of each subject until now, `after` from now on, for the same subjects
  * @param moves whether addresses or endpoints change their identity or policy too
  */
@@ -26,8 +26,12 @@ export function closingPolicies(before: Policies, after: Policies, moves: boolea
     overlaps.set(key, both)
     return { ...change, both }
   })
-  const isOneWay = !judged.some(({ both }) => both.opens) || !judged.some(({ both }) => both.closes)
-  if (isOneWay && !moves) return after
+  const isMixed = DIRECTIONS.some(
+    direction =>
+      judged.some(({ both }) => both.opens.has(direction)) &&
+      judged.some(({ both }) => both.closes.has(direction === 'ingress' ? 'egress' : 'ingress')),
+  )
+  if (!isMixed && !moves) return after
   return new Map([...after, ...judged.map(change => [change.subject, closingPolicy(change)] as const)])
 }
 
@@ -36,6 +40,6 @@ type PolicyChange = { readonly old: ResolvedPolicy; readonly next: ResolvedPolic
 const overlapKey = ({ old, next }: PolicyChange): string => `${old.key} and ${next.key}`
 
 function closingPolicy({ old, next, both }: PolicyChange & { readonly both: Overlap }): ResolvedPolicy {
-  if (!both.opens) return next
-  return both.closes ? { ...next, key: overlapKey({ old, next }), entries: both.entries } : old
+  if (both.opens.size === 0) return next
+  return both.closes.size > 0 ? { ...next, key: overlapKey({ old, next }), entries: both.entries } : old
 }

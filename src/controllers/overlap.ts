@@ -7,19 +7,21 @@ import { ANY_PEER, DEFAULT_DENY, DIRECTIONS, type Direction, type PolicyEntry } 
 export type Overlap = {
   /** Allow exactly what both allow. The rules named are those of the new policy where it has any. */
   readonly entries: readonly PolicyEntry[]
-  /** Whether the new policy denies something that the old one allows. */
-  readonly closes: boolean
-  /** Whether it allows something that the old one denies. */
-  readonly opens: boolean
+  /** Directions in which the new policy denies something that the old one allows. */
+  readonly closes: ReadonlySet<Direction>
+  /** Directions in which it allows something that the old one denies. */
+  readonly opens: ReadonlySet<Direction>
 }
 
 /** @param before and `after` as a policy map holds them: look-up as in `PolicyEntry` */
 export function overlap(before: readonly PolicyEntry[], after: readonly PolicyEntry[]): Overlap {
   const parts = DIRECTIONS.map(direction => new DirectionOverlap(direction, before, after))
+  const directions = (holds: (part: DirectionOverlap) => boolean): Set<Direction> =>
+    new Set(parts.filter(holds).map(part => part.direction))
   return {
     entries: parts.flatMap(part => part.entries),
-    closes: parts.some(part => part.closes),
-    opens: parts.some(part => part.opens),
+    closes: directions(part => part.closes),
+    opens: directions(part => part.opens),
   }
 }
 
@@ -38,13 +40,13 @@ class DirectionOverlap {
   readonly entries: PolicyEntry[] = []
   closes = false
   opens = false
-  readonly #direction: Direction
+  readonly direction: Direction
   readonly #before: ReadonlyMap<number, Cells>
   readonly #after: ReadonlyMap<number, Cells>
   readonly #anyIsSame: boolean
 
   constructor(direction: Direction, before: readonly PolicyEntry[], after: readonly PolicyEntry[]) {
-    this.#direction = direction
+    this.direction = direction
     this.#before = byIdentity(before, direction)
     this.#after = byIdentity(after, direction)
     this.#anyIsSame = isSame(this.#cellsBefore(ANY_PEER), this.#cellsAfter(ANY_PEER))
@@ -80,7 +82,7 @@ class DirectionOverlap {
       const denier = [after, before].find(entry => entry?.verdict === 'deny')
       const treatment = after?.treatment ?? before?.treatment
       result.set(cellKey(cell), {
-        direction: this.#direction,
+        direction: this.direction,
         identity,
         ...pick(cell),
         verdict,
