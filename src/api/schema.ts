@@ -70,6 +70,7 @@ export type ProgramInfo = {
   readonly tag: string
   readonly translatedBytes: number
   readonly jitedBytes: number
+  /** Devices that it is to be on. */
   readonly attached: number
 }
 

@@ -76,9 +76,11 @@ export async function serveApi(
   server.keepAliveTimeout = 60_000
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('error', reject)
+  // Nobody else may reach it, not even for the moment until its mode could be changed.
+  const umask = process.umask(0o177)
   server.listen(path, resolve)
+  process.umask(umask)
   await promise
-  fs.chmodSync(path, 0o600)
   return {
     async close() {
       const closed = Promise.withResolvers<void>()

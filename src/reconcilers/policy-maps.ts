@@ -141,22 +141,29 @@ class Swaps {
   }
 }
 
-/** One new map for rows with the same entries; where they do not fit, an empty one, which denies everything. */
-function fill(
+/** One new map for rows with the same entries. */
+function fill(rows: readonly PolicyMap[], target: PolicyMapsTarget, failures: Map<PolicyMap, Error>): Swap[] {
+  try {
+    const inner = createFor(rows, target, failures)
+    return rows.map(({ id }) => ({ id, inner }))
+  } catch (error) {
+    for (const row of rows) failures.set(row, asError(error))
+    return []
+  }
+}
+
+/** A map with the entries of the rows; where they do not fit, an empty one, which denies everything. */
+function createFor(
   rows: readonly PolicyMap[],
   { createInner, encode }: PolicyMapsTarget,
   failures: Map<PolicyMap, Error>,
-): Swap[] {
-  const swapTo = (inner: OpenMap): Swap[] => rows.map(({ id }) => ({ id, inner }))
+): OpenMap {
   try {
-    return swapTo(createInner((rows[0]?.entries ?? []).map(encode)))
+    return createInner((rows[0]?.entries ?? []).map(encode))
   } catch (error) {
-    if (!(error instanceof MapFullError)) {
-      for (const row of rows) failures.set(row, asError(error))
-      return []
-    }
+    if (!(error instanceof MapFullError)) throw error
     for (const row of rows) failures.set(row, new PolicyTooLargeError(row, error.maxEntries, error))
-    return swapTo(createInner([]))
+    return createInner([])
   }
 }
 
