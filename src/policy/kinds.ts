@@ -2,25 +2,44 @@
 // policy and that nothing here enforces is refused by name, never passed over.
 
 import { apiGroup, type ManifestObject, problemOf, type Validation } from '../manifests/index.ts'
+import {
+  ADMIN_NETWORK_POLICY_API,
+  ADMIN_NETWORK_POLICY_KIND,
+  BASELINE_ADMIN_NETWORK_POLICY_KIND,
+  CLUSTER_NETWORK_POLICY_API,
+  CLUSTER_NETWORK_POLICY_KIND,
+  readAdminNetworkPolicy,
+  readBaselineAdminNetworkPolicy,
+  readClusterNetworkPolicy,
+} from './cluster-network-policy.ts'
 import { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './network-policy.ts'
 import type { Policy } from './rule.ts'
 
 type Reader = (object: ManifestObject) => Validation<Policy>
 
-/** Readers by `KIND.GROUP`, with the version they know. */
-const KINDS: ReadonlyMap<string, { readonly apiVersion: string; readonly read: Reader }> = new Map([
-  [
-    `${NETWORK_POLICY_KIND}.${apiGroup(NETWORK_POLICY_API)}`,
-    { apiVersion: NETWORK_POLICY_API, read: readNetworkPolicy },
-  ],
-])
+type Kind = { readonly kind: string; readonly apiVersion: string; readonly read: Reader }
+
+/** Kinds that are enforced, each in the one version that is known here. */
+const ENFORCED: readonly Kind[] = [
+  { kind: NETWORK_POLICY_KIND, apiVersion: NETWORK_POLICY_API, read: readNetworkPolicy },
+  { kind: CLUSTER_NETWORK_POLICY_KIND, apiVersion: CLUSTER_NETWORK_POLICY_API, read: readClusterNetworkPolicy },
+  { kind: ADMIN_NETWORK_POLICY_KIND, apiVersion: ADMIN_NETWORK_POLICY_API, read: readAdminNetworkPolicy },
+  {
+    kind: BASELINE_ADMIN_NETWORK_POLICY_KIND,
+    apiVersion: ADMIN_NETWORK_POLICY_API,
+    read: readBaselineAdminNetworkPolicy,
+  },
+]
+
+const USE_INSTEAD = `${NETWORK_POLICY_KIND} and ${CLUSTER_NETWORK_POLICY_KIND} are`
+
+const KINDS: ReadonlyMap<string, Kind> = new Map(
+  ENFORCED.map(known => [`${known.kind}.${apiGroup(known.apiVersion)}`, known]),
+)
 
 /** Kinds that restrict traffic elsewhere and are not enforced here yet. */
 const NOT_ENFORCED: ReadonlySet<string> = new Set([
   'NetworkPolicy.extensions',
-  'ClusterNetworkPolicy.policy.networking.k8s.io',
-  'AdminNetworkPolicy.policy.networking.k8s.io',
-  'BaselineAdminNetworkPolicy.policy.networking.k8s.io',
   'CiliumNetworkPolicy.cilium.io',
   'CiliumClusterwideNetworkPolicy.cilium.io',
   'NetworkPolicy.projectcalico.org',
@@ -38,6 +57,6 @@ export function readPolicy(object: ManifestObject): Validation<Policy> | undefin
   if (kind?.apiVersion === object.apiVersion) return kind.read(object)
   if (kind) return { problems: [problemOf(object, 'error', ['apiVersion'], `must be ${kind.apiVersion}`)] }
   if (!NOT_ENFORCED.has(name)) return undefined
-  const message = `${object.kind} of ${object.apiVersion} is not enforced; only ${NETWORK_POLICY_KIND} of ${NETWORK_POLICY_API} is`
+  const message = `${object.kind} of ${object.apiVersion} is not enforced; ${USE_INSTEAD}`
   return { problems: [problemOf(object, 'error', ['kind'], message)] }
 }

@@ -3,27 +3,23 @@
 // here: addresses with leading zeros, and IPv4 written as IPv6.
 
 import * as z from 'zod'
-import { cidrContains, type ParsedCidr, parseCidr } from '../ip/index.ts'
+import { cidrContains } from '../ip/index.ts'
 import { apiKind, apiObject, isPortName, PORT_NAME_RULE, portNumber, transportProtocol } from '../manifests/index.ts'
+import { cidrSchema } from './cidr-schema.ts'
 import { labelSelectorSchema } from './label-selector-schema.ts'
 
-const cidr = z.string().transform((text, { issues }): ParsedCidr => {
-  const prefix = parseCidr(text)
-  if (prefix) return prefix
-  issues.push({ code: 'custom', message: 'must be a prefix such as 10.0.0.0/8 or fd00::/8', input: text })
-  return z.NEVER
-})
-
-const ipBlockSchema = apiObject({ cidr, except: z.array(cidr).default([]) }).check(({ value, issues }) => {
-  for (const [i, except] of value.except.entries())
-    if (!cidrContains(value.cidr, except) || except.prefixLength === value.cidr.prefixLength)
-      issues.push({
-        code: 'custom',
-        message: `must be inside ${value.cidr.text} and smaller`,
-        path: ['except', i],
-        input: except.text,
-      })
-})
+const ipBlockSchema = apiObject({ cidr: cidrSchema, except: z.array(cidrSchema).default([]) }).check(
+  ({ value, issues }) => {
+    for (const [i, except] of value.except.entries())
+      if (!cidrContains(value.cidr, except) || except.prefixLength === value.cidr.prefixLength)
+        issues.push({
+          code: 'custom',
+          message: `must be inside ${value.cidr.text} and smaller`,
+          path: ['except', i],
+          input: except.text,
+        })
+  },
+)
 
 const PEER_FIELDS = ['podSelector', 'namespaceSelector', 'ipBlock'] as const
 

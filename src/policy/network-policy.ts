@@ -19,6 +19,7 @@ import {
   type Validation,
   validate,
 } from '../manifests/index.ts'
+import { hostBitsWarning } from './cidr-schema.ts'
 import {
   type NetworkPolicyContent,
   type NetworkPolicyPeer,
@@ -143,11 +144,9 @@ function warnings(object: ManifestObject, { spec }: NetworkPolicyContent): Probl
     for (const [i, { peers }] of peersAndPorts(spec, direction).entries())
       for (const [j, { ipBlock }] of peers.entries()) {
         const path = ['spec', direction, i, direction === 'ingress' ? 'from' : 'to', j, 'ipBlock']
-        if (ipBlock?.cidr.hadHostBits) found.push(warn([...path, 'cidr'], hostBits(ipBlock.cidr.text)))
+        if (ipBlock?.cidr.hadHostBits) found.push(warn([...path, 'cidr'], hostBitsWarning(ipBlock.cidr.text)))
         for (const [k, except] of (ipBlock?.except ?? []).entries())
-          if (except.hadHostBits) found.push(warn([...path, 'except', k], hostBits(except.text)))
+          if (except.hadHostBits) found.push(warn([...path, 'except', k], hostBitsWarning(except.text)))
       }
   return found
 }
-
-const hostBits = (text: string): string => `has bits set beyond its prefix; it is read as ${text}`

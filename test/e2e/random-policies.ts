@@ -1,4 +1,4 @@
-// A small cluster and random NetworkPolicies for it: selectors of every form, blocks
+// A small cluster and random policies for it, of namespaces and of the cluster: selectors of every form, blocks
 // with pods' addresses in and out of them, ports by number, name and range.
 
 import * as fc from 'fast-check'
@@ -129,13 +129,57 @@ const policy = fc.record({
   egress: fc.array(rule('to'), { maxLength: 3 }),
 })
 
-/** Two to five policies that hold together. */
-export const policySet: fc.Arbitrary<object[]> = fc.array(policy, { minLength: 2, maxLength: 5 }).map(policies =>
-  policies.map(({ namespace, podSelector, directions, ingress, egress }, i) =>
-    networkPolicy(`${namespace}/policy-${i}`, {
-      podSelector,
-      ...(directions !== 'egress' && { ingress }),
-      ...(directions !== 'ingress' && { egress }),
-    }),
-  ),
+const podsPeer = fc.record({ namespaceSelector: selectorOf(namespaceLabel), podSelector: selectorOf(label) })
+const clusterPods = fc.oneof(
+  selectorOf(namespaceLabel).map(namespaces => ({ namespaces })),
+  podsPeer.map(pods => ({ pods })),
 )
+
+const destination = fc.constantFrom({ number: 80 }, { number: 81 }, { range: { start: 80, end: 81 } })
+const protocol = fc.oneof(
+  fc.constantFrom('tcp', 'udp').chain(name => destination.map(destinationPort => ({ [name]: { destinationPort } }))),
+  fc.constantFrom<object>({ destinationNamedPort: 'first-tcp' }, { destinationNamedPort: 'second-udp' }),
+)
+
+const action = fc.constantFrom('Accept', 'Deny', 'Pass')
+
+const clusterRule = (peers: 'from' | 'to') =>
+  fc
+    .record({
+      action,
+      list: fc.array(clusterPods, { minLength: 1, maxLength: 2 }),
+      protocols: fc.option(fc.array(protocol, { minLength: 1, maxLength: 2 }), { nil: undefined }),
+    })
+    .map(({ action, list, protocols }) => ({ action, [peers]: list, ...(protocols && { protocols }) }))
+
+/** Without named ports, which addresses have none of. */
+const networksRule = fc
+  .record({ action, blocks: fc.uniqueArray(block, { minLength: 1, maxLength: 2, selector: ({ cidr }) => cidr }) })
+  .map(({ action, blocks }) => ({ action, to: [{ networks: blocks.map(({ cidr }) => cidr) }] }))
+
+const clusterPolicy = fc.record({
+  tier: fc.constantFrom('Admin', 'Baseline'),
+  priority: fc.nat(3),
+  subject: clusterPods,
+  ingress: fc.array(clusterRule('from'), { maxLength: 2 }),
+  egress: fc.array(fc.oneof(clusterRule('to'), networksRule), { maxLength: 2 }),
+})
+
+/** Two to four policies of namespaces and up to two of the cluster, that hold together. */
+export const policySet: fc.Arbitrary<object[]> = fc
+  .tuple(fc.array(policy, { minLength: 2, maxLength: 4 }), fc.array(clusterPolicy, { maxLength: 2 }))
+  .map(([policies, clusterPolicies]) => [
+    ...policies.map(({ namespace, podSelector, directions, ingress, egress }, i) =>
+      networkPolicy(`${namespace}/policy-${i}`, {
+        podSelector,
+        ...(directions !== 'egress' && { ingress }),
+        ...(directions !== 'ingress' && { egress }),
+      }),
+    ),
+    ...clusterPolicies.map((spec, i) => ({
+      apiVersion: 'policy.networking.k8s.io/v1alpha2',
+      kind: 'ClusterNetworkPolicy',
+      metadata: { name: `cluster-policy-${i}` },
+      spec,
+    })),
+  ])
