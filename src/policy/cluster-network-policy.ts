@@ -23,6 +23,7 @@ import {
   type SubjectContent,
 } from './cluster-network-policy-schema.ts'
 import { precedence } from './precedence.ts'
+import { policyRef, ruleProvenance } from './provenance.ts'
 import {
   type Action,
   DIRECTIONS,
@@ -31,7 +32,6 @@ import {
   type Policy,
   type PolicyRef,
   type PortMatch,
-  policyKey,
   type Rule,
   type Tier,
 } from './rule.ts'
@@ -138,8 +138,7 @@ class Reader {
   constructor(object: ManifestObject, problems: readonly Problem[]) {
     this.#object = object
     this.#problems = problems
-    const { file, line } = object.origin
-    this.#ref = { kind: object.kind, namespace: '', name: object.metadata.name, origin: { file, line } }
+    this.#ref = policyRef(object)
   }
 
   policy(content: Content): Validation<Policy> {
@@ -154,19 +153,13 @@ class Reader {
   }
 
   #rule({ tier, priority, portsField }: Content, direction: Direction, index: number, content: RuleContent): Rule {
-    const path = `${direction}[${index}]`
     const place = ['spec', direction, index] as const
     const peers = this.#peers([...place, direction === 'ingress' ? 'from' : 'to'], content)
     const ports = this.#ports([...place, portsField], content)
     const isEnforceable = peers !== undefined && ports !== undefined
     const action = !isEnforceable && content.action === 'Pass' ? 'deny' : ACTIONS[content.action]
     return {
-      key: `${policyKey(this.#ref)}/${path}`,
-      policy: this.#ref,
-      path,
-      origin: { file: this.#object.origin.file, line: this.#object.position(place).line },
-      direction,
-      index,
+      ...ruleProvenance(this.#object, this.#ref, direction, index),
       action,
       tier,
       precedence: precedence({ tier, action, priority, place: index }),

@@ -12,7 +12,6 @@ import {
 } from '../labels/index.ts'
 import {
   type ManifestObject,
-  namespaceOf,
   type Path,
   type Problem,
   problemOf,
@@ -27,6 +26,7 @@ import {
   networkPolicySchema,
 } from './network-policy-schema.ts'
 import { precedence } from './precedence.ts'
+import { policyRef, ruleProvenance } from './provenance.ts'
 import {
   DIRECTIONS,
   type Direction,
@@ -34,7 +34,6 @@ import {
   type Policy,
   type PolicyRef,
   type PortMatch,
-  policyKey,
   type Rule,
 } from './rule.ts'
 
@@ -46,20 +45,14 @@ export function readNetworkPolicy(object: ManifestObject): Validation<Policy> {
   const { value, problems } = validate(networkPolicySchema, object)
   if (!value) return { problems }
   const { spec } = value
-  const namespace = namespaceOf(object)
-  const ref: PolicyRef = {
-    kind: NETWORK_POLICY_KIND,
-    namespace,
-    name: object.metadata.name,
-    origin: { file: object.origin.file, line: object.origin.line },
-  }
+  const ref = policyRef(object)
   const isolates = isolatedDirections(spec)
   const rules = DIRECTIONS.flatMap(direction =>
     isolates[direction]
       ? peersAndPorts(spec, direction).map((rule, index) => readRule(object, ref, direction, index, rule))
       : [],
   )
-  const subject = selector([inNamespace(namespace), ...podRequirements(spec.podSelector)])
+  const subject = selector([inNamespace(ref.namespace), ...podRequirements(spec.podSelector)])
   return { value: { ref, specs: [{ subject, isolates, rules }] }, problems: [...problems, ...warnings(object, value)] }
 }
 
@@ -85,14 +78,8 @@ function readRule(
   index: number,
   { peers, ports }: RuleContent,
 ): Rule {
-  const path = `${direction}[${index}]`
   return {
-    key: `${policyKey(policy)}/${path}`,
-    policy,
-    path,
-    origin: { file: object.origin.file, line: object.position(['spec', direction, index]).line },
-    direction,
-    index,
+    ...ruleProvenance(object, policy, direction, index),
     action: 'allow',
     tier: 'normal',
     precedence: precedence({ tier: 'normal', action: 'allow' }),
