@@ -4,33 +4,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
+import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { FactReader } from './facts.ts'
 import { type Memory, volatileMemory } from './memory.ts'
 
 const origin = { file: 'pods.yaml', line: 1 }
-const pod = (app: string): Pod => ({
-  namespace: 'shop',
-  name: 'web',
-  labels: { app },
-  serviceAccount: 'default',
-  hostNetwork: false,
-  addresses: [],
-  ports: [],
-  origin,
-})
-const ENDPOINT: Endpoint = {
-  id: 1,
-  containerId: 'c1',
-  podNamespace: 'shop',
-  podName: 'web',
-  networkNamespace: '/run/netns/x',
-  networkNamespaceInode: 1,
-  interface: 'eth0',
-  hostInterface: 'axo1',
-  ifindex: 7,
-  mac: '0a:00:00:00:00:01',
-  addresses: ['10.0.0.7'],
-}
+const pod = (app: string): Pod => podRow('web', { labels: { app }, origin })
+const ENDPOINT: Endpoint = endpointRow(1, 'web', { ifindex: 7, addresses: ['10.0.0.7'] })
 
 function started(memory: Memory = volatileMemory()) {
   const tables = createTables()

@@ -7,40 +7,19 @@ import { test } from 'node:test'
 import { LocalIdentityAllocator, labelSet, labelTexts, RESERVED } from '../labels/index.ts'
 import { parseManifests } from '../manifests/index.ts'
 import { ReferenceCounts, readNetworkPolicy } from '../policy/index.ts'
-import type { Endpoint, Pod } from '../tables/index.ts'
+import type { Pod } from '../tables/index.ts'
+import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { type AddressFacts, addressProblems, IdentityHolder, planAddresses } from './identities.ts'
 import { PodLabels } from './pod-labels.ts'
 
 const origin = { file: '', line: 0 }
 
-const pod = (name: string, more: Partial<Pod> = {}): Pod => ({
-  namespace: 'shop',
-  name,
-  labels: { app: name },
-  serviceAccount: 'default',
-  hostNetwork: false,
-  addresses: [],
-  ports: [],
-  origin,
-  ...more,
-})
+const pod = (name: string, more: Partial<Pod> = {}): Pod => podRow(name, { labels: { app: name }, ...more })
 
-const using = (id: number, podName: string, ...addresses: readonly string[]): AddressFacts['endpoints'][number] => {
-  const endpoint: Endpoint = {
-    id,
-    containerId: `c${id}`,
-    podNamespace: 'shop',
-    podName,
-    networkNamespace: '/run/netns/x',
-    networkNamespaceInode: 1,
-    interface: 'eth0',
-    hostInterface: `axo${id}`,
-    ifindex: id,
-    mac: '0a:00:00:00:00:01',
-    addresses,
-  }
-  return { endpoint, pod: pod(podName) }
-}
+const using = (id: number, podName: string, ...addresses: readonly string[]): AddressFacts['endpoints'][number] => ({
+  endpoint: endpointRow(id, podName, { addresses }),
+  pod: pod(podName),
+})
 
 /** References of a policy with these ingress sources. */
 function referencesOf(from: string): ReferenceCounts {

@@ -9,34 +9,15 @@ import { LocalIdentityAllocator, RESERVED } from '../labels/index.ts'
 import { parseManifests } from '../manifests/index.ts'
 import { PolicyRepository, readNetworkPolicy } from '../policy/index.ts'
 import { createTables, type Endpoint, type Pod, type Policy, type Tables } from '../tables/index.ts'
+import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { volatileMemory } from './memory.ts'
 import { PolicyController, type PolicyControllerOptions } from './policies.ts'
 
 const { signal } = new AbortController()
 const origin = { file: '', line: 0 }
-const pod = (name: string, app: string): Pod => ({
-  namespace: 'shop',
-  name,
-  labels: { app },
-  serviceAccount: 'default',
-  hostNetwork: false,
-  addresses: [],
-  ports: [],
-  origin,
-})
-const endpoint = (id: number, podName: string, address: string): Endpoint => ({
-  id,
-  containerId: `container${id}`,
-  podNamespace: 'shop',
-  podName,
-  networkNamespace: '/run/netns/x',
-  networkNamespaceInode: 1,
-  interface: 'eth0',
-  hostInterface: `axo${id}`,
-  ifindex: id,
-  mac: '0a:00:00:00:00:01',
-  addresses: [address],
-})
+const pod = (name: string, app: string): Pod => podRow(name, { labels: { app } })
+const endpoint = (id: number, podName: string, address: string): Endpoint =>
+  endpointRow(id, podName, { containerId: `container${id}`, addresses: [address] })
 
 function started(options: Partial<PolicyControllerOptions> = {}) {
   const tables = createTables()

@@ -8,37 +8,17 @@ import { ip } from '../ip/index.ts'
 import { labelSet, PROTOCOLS } from '../labels/index.ts'
 import { type FlowEvent, readDatapathObject } from '../maps/index.ts'
 import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
+import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { describeFlow } from './describe.ts'
 import { type Flow, flowLine, isWanted } from './flow.ts'
 
 const { schema } = readDatapathObject(readFileSync(new URL('../../build/pod.o', import.meta.url)))
 const origin = { file: 'web.yaml', line: 3 }
 
-const pod = (name: string, more: Partial<Pod> = {}): Pod => ({
-  namespace: 'shop',
-  name,
-  labels: {},
-  serviceAccount: 'default',
-  hostNetwork: false,
-  addresses: [],
-  ports: [],
-  origin,
-  ...more,
-})
+const pod = (name: string, more: Partial<Pod> = {}): Pod => podRow(name, { origin, ...more })
 
-const endpoint = (id: number, podName: string, ...addresses: readonly string[]): Endpoint => ({
-  id,
-  containerId: `c${id}`,
-  podNamespace: 'shop',
-  podName,
-  networkNamespace: '/run/netns/x',
-  networkNamespaceInode: 1,
-  interface: 'eth0',
-  hostInterface: `axo${id}`,
-  ifindex: id,
-  mac: '0a:00:00:00:00:01',
-  addresses,
-})
+const endpoint = (id: number, podName: string, ...addresses: readonly string[]): Endpoint =>
+  endpointRow(id, podName, { addresses })
 
 const tables = createTables()
 tables.database.write(tx => {

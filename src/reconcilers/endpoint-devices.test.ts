@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Link, Namespace } from '../net/index.ts'
 import type { Endpoint } from '../tables/index.ts'
+import { endpointRow } from '../tables/testing/rows.ts'
 import { endpointDeviceOperations, PodGoneError } from './endpoint-devices.ts'
 
 const OWN_NAMESPACE = '/proc/self/ns/net'
@@ -36,20 +37,13 @@ function started(t: { after(clean: () => void): void }, fault: Fault = () => und
     detach: (ifindex: number) => call(`detach ${ifindex}`),
     attached: () => there.programs,
   }
-  const endpoint = (id: number, more: Partial<Endpoint> = {}): Endpoint => ({
-    id,
-    containerId: `c${id}`,
-    podNamespace: 'shop',
-    podName: `pod${id}`,
-    networkNamespace: OWN_NAMESPACE,
-    networkNamespaceInode: node.inode,
-    interface: 'eth0',
-    hostInterface: `axo${id}`,
-    ifindex: 100 + id,
-    mac: '0a:00:00:00:00:01',
-    addresses: [],
-    ...more,
-  })
+  const endpoint = (id: number, more: Partial<Endpoint> = {}): Endpoint =>
+    endpointRow(id, `pod${id}`, {
+      networkNamespace: OWN_NAMESPACE,
+      networkNamespaceInode: node.inode,
+      ifindex: 100 + id,
+      ...more,
+    })
   return { calls, there, endpoint, operations: endpointDeviceOperations(network, attacher, node) }
 }
 
