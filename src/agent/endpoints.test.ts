@@ -7,6 +7,7 @@ import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { AddressPool, type Memory, volatileMemory } from '../controllers/index.ts'
 import { type Operations, Reconciler } from '../state/index.ts'
 import { createTables, type Endpoint, type EndpointEntry } from '../tables/index.ts'
+import { podRow } from '../tables/testing/rows.ts'
 import { Endpoints } from './endpoints.ts'
 
 const REQUEST = {
@@ -15,15 +16,7 @@ const REQUEST = {
   interface: 'eth0',
   pod: { namespace: 'shop', name: 'web' },
 }
-const POD = {
-  ...REQUEST.pod,
-  labels: {},
-  serviceAccount: 'default',
-  hostNetwork: false,
-  addresses: [],
-  ports: [],
-  origin: { file: '', line: 0 },
-}
+const POD = podRow('web')
 
 type Kernel<Row extends object> = Operations<Row> & { fault: Error | undefined }
 

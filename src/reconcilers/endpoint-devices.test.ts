@@ -24,10 +24,7 @@ function started(t: { after(clean: () => void): void }, fault: Fault = () => und
   }
   const there = { links: [] as number[], programs: [] as number[] }
   const network = {
-    createPair: ({ id }: Endpoint) => {
-      call(`pair ${id}`)
-      return true
-    },
+    createPair: ({ id }: Endpoint) => call(`pair ${id}`),
     configure: ({ id }: Endpoint) => call(`configure ${id}`),
     remove: ({ ifindex }: Pick<Endpoint, 'ifindex'>) => call(`remove ${ifindex}`),
     list: () => there.links.map(index => ({ index }) as Link),
