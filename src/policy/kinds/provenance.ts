@@ -1,8 +1,8 @@
 // Where a policy and its rules come from: what every policy kind says of itself in the
 // same way.
 
-import { type ManifestObject, namespaceOf } from '../manifests/index.ts'
-import { type Direction, type PolicyRef, policyKey, type Rule } from './rule.ts'
+import { type ManifestObject, namespaceOf } from '../../manifests/index.ts'
+import { type Direction, type PolicyRef, policyKey, type Rule } from '../model/rule.ts'
 
 /** Names the policy that an object is. */
 export function policyRef(object: ManifestObject): PolicyRef {

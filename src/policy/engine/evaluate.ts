@@ -2,9 +2,9 @@
 // question, and the verdict of a connection from the policies of both ends. A
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
+import type { Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './repository.ts'
-import type { Direction } from './rule.ts'
 
 export type PolicyQuestion = {
   readonly direction: Direction

@@ -2,8 +2,8 @@
 // connection to each port, all rules considered. Nothing here knows of identities or
 // of map entries.
 
-import { NOT_ISOLATED_PRECEDENCE } from './precedence.ts'
-import { DEFAULT_DENY, NOT_ISOLATED, type Rule, type RuleKey, type Tier, type Treatment } from './rule.ts'
+import { NOT_ISOLATED_PRECEDENCE } from '../model/precedence.ts'
+import { DEFAULT_DENY, NOT_ISOLATED, type Rule, type RuleKey, type Tier, type Treatment } from '../model/rule.ts'
 
 export type Verdict = 'allow' | 'deny'
 

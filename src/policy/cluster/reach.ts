@@ -1,7 +1,7 @@
 // Who may reach whom: the table that `policy reach` prints, and that `sandbox probe`
 // measures by real connections.
 
-import { PROTOCOLS, protocolName, protocolNumber } from '../labels/index.ts'
+import { PROTOCOLS, protocolName, protocolNumber } from '../../labels/index.ts'
 import { type Cluster, type ClusterPod, type End, isOwnNode } from './cluster.ts'
 
 /** A port to ask for: a number, or a name that each destination pod has its own number for. */

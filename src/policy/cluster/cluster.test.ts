@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatIp, ip } from '../ip/index.ts'
-import { formatProblem, parseManifests } from '../manifests/index.ts'
+import { formatIp, ip } from '../../ip/index.ts'
+import { formatProblem, parseManifests } from '../../manifests/index.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { type ReadCluster, readCluster } from './cluster-manifests.ts'
 import { parsePorts, podName, reach } from './reach.ts'

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { PROTOCOLS } from '../labels/index.ts'
-import { parseManifests } from '../manifests/index.ts'
+import { PROTOCOLS } from '../../labels/index.ts'
+import { parseManifests } from '../../manifests/index.ts'
 import { type Cluster } from './cluster.ts'
 import { readCluster } from './cluster-manifests.ts'
 import { type ReachPort, reach } from './reach.ts'
@@ -32,7 +32,7 @@ type Topology = {
 type Cases = { topology: Topology; cases: { description: string; tags: string[]; steps: Step[] }[] }
 
 const { topology, cases } = JSON.parse(
-  readFileSync(new URL('../../test/data/networkpolicy-cases.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../test/data/networkpolicy-cases.json', import.meta.url), 'utf8'),
 ) as Cases
 
 const containerPorts = Object.entries(topology.portNames).map(([key, name]) => {

@@ -2,12 +2,12 @@
 // the same numbers for the named ports the specs use. Rules are prepared once; a change
 // of identities afterwards only sorts peers into classes that the same rules match.
 
-import { labelledPort, namedPortKey } from '../labels/index.ts'
+import { labelledPort, namedPortKey } from '../../labels/index.ts'
+import { DIRECTIONS, type Direction, type PolicySpec, type Rule } from '../model/rule.ts'
 import { EntryCompiler, type PolicyEntry } from './entries.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans } from './port-space.ts'
 import type { PortPrefix } from './prefix-cover.ts'
-import { DIRECTIONS, type Direction, type PolicySpec, type Rule } from './rule.ts'
 
 /** A spec whose peers are bound to sets of identities. */
 export type BoundSpec = { readonly spec: PolicySpec; readonly rules: readonly BoundRule[] }

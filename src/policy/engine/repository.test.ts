@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { cidr } from '../ip/index.ts'
+import { cidr } from '../../ip/index.ts'
 import {
   has,
   inNamespace,
@@ -14,10 +14,10 @@ import {
   podLabels,
   podRequirements,
   selector,
-} from '../labels/index.ts'
-import { precedence } from './precedence.ts'
+} from '../../labels/index.ts'
+import { precedence } from '../model/precedence.ts'
+import type { Direction, Peer, Policy, PortMatch, Rule } from '../model/rule.ts'
 import { PolicyRepository, type ResolvedPolicy, type Subject } from './repository.ts'
-import type { Direction, Peer, Policy, PortMatch, Rule } from './rule.ts'
 
 const TCP = PROTOCOLS.TCP
 

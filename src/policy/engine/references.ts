@@ -2,9 +2,9 @@
 // ports of egress rules, label keys. Counted, so that the last policy that named a
 // thing takes it away.
 
-import { type Cidr, cidr, PrefixTrie } from '../ip/index.ts'
-import { namedPortKey, type Selector } from '../labels/index.ts'
-import { type Policy, peerSelector } from './rule.ts'
+import { type Cidr, cidr, PrefixTrie } from '../../ip/index.ts'
+import { namedPortKey, type Selector } from '../../labels/index.ts'
+import { type Policy, peerSelector } from '../model/rule.ts'
 
 /** A live view; `revision` grows with every change of the other three. */
 export type References = {

@@ -5,7 +5,7 @@
 // known here has no field left: the reader sees to it that it fails closed.
 
 import * as z from 'zod'
-import { apiKind, apiObject, portName, portNumber, transportProtocol } from '../manifests/index.ts'
+import { apiKind, apiObject, portName, portNumber, transportProtocol } from '../../manifests/index.ts'
 import { cidrSchema } from './cidr-schema.ts'
 import { labelSelectorSchema } from './label-selector-schema.ts'
 

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatProblem, type Problem, parseManifests } from '../manifests/index.ts'
+import { formatProblem, type Problem, parseManifests } from '../../manifests/index.ts'
+import type { Policy } from '../model/rule.ts'
 import { readNetworkPolicy } from './network-policy.ts'
-import type { Policy } from './rule.ts'
 
 const FILE = 'policy.yaml'
 

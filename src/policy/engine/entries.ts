@@ -3,6 +3,7 @@
 // only what differs from those. An entry is left out exactly where verdict, reported
 // rule and treatment stay the same without it.
 
+import { compareRules, DEFAULT_DENY, type Direction, type RuleKey, type Treatment } from '../model/rule.ts'
 import {
   type Decider,
   type Decision,
@@ -13,7 +14,6 @@ import {
   type Verdict,
 } from './port-space.ts'
 import { coverPorts, type Need, type NeedRegion, type PortPrefix } from './prefix-cover.ts'
-import { compareRules, DEFAULT_DENY, type Direction, type RuleKey, type Treatment } from './rule.ts'
 
 /** Identity of entries that answer for any peer. */
 export const ANY_PEER = 0

@@ -1,7 +1,8 @@
 // The policy kinds: which objects are policies, and who reads them. A kind that is a
 // policy and that nothing here enforces is refused by name, never passed over.
 
-import { apiGroup, type ManifestObject, problemOf, type Validation } from '../manifests/index.ts'
+import { apiGroup, type ManifestObject, problemOf, type Validation } from '../../manifests/index.ts'
+import type { Policy } from '../model/rule.ts'
 import {
   ADMIN_NETWORK_POLICY_API,
   ADMIN_NETWORK_POLICY_KIND,
@@ -13,7 +14,6 @@ import {
   readClusterNetworkPolicy,
 } from './cluster-network-policy.ts'
 import { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './network-policy.ts'
-import type { Policy } from './rule.ts'
 
 type Reader = (object: ManifestObject) => Validation<Policy>
 

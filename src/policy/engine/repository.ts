@@ -12,11 +12,7 @@ import {
   namedPortNumbers,
   SelectorIndex,
   selector,
-} from '../labels/index.ts'
-import { contentKey } from './content-key.ts'
-import type { PolicyEntry } from './entries.ts'
-import { type PeerSet, PeerSets } from './peer-sets.ts'
-import { ReferenceCounts, type References } from './references.ts'
+} from '../../labels/index.ts'
 import {
   comparePolicies,
   DIRECTIONS,
@@ -28,7 +24,11 @@ import {
   policyKey,
   type Rule,
   type RuleKey,
-} from './rule.ts'
+} from '../model/rule.ts'
+import { contentKey } from './content-key.ts'
+import type { PolicyEntry } from './entries.ts'
+import { type PeerSet, PeerSets } from './peer-sets.ts'
+import { ReferenceCounts, type References } from './references.ts'
 import { type BoundRule, type BoundSpec, namedPortsOf, ownPortsFor, SubjectPlan } from './subject-plan.ts'
 
 /** Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. */

@@ -2,7 +2,7 @@
 // semantics live. A policy object has specs; a spec selects subjects, may isolate
 // them, and holds rules. Each rule knows the object, place and line it comes from.
 
-import { has, lacks, type Selector, selector } from '../labels/index.ts'
+import { has, lacks, type Selector, selector } from '../../labels/index.ts'
 
 /** Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
 export type Direction = 'ingress' | 'egress'

@@ -9,7 +9,7 @@ import {
   podRequirements,
   type Requirement,
   selector,
-} from '../labels/index.ts'
+} from '../../labels/index.ts'
 import {
   type ManifestObject,
   type Path,
@@ -17,16 +17,8 @@ import {
   problemOf,
   type Validation,
   validate,
-} from '../manifests/index.ts'
-import { hostBitsWarning } from './cidr-schema.ts'
-import {
-  type NetworkPolicyContent,
-  type NetworkPolicyPeer,
-  type NetworkPolicyPort,
-  networkPolicySchema,
-} from './network-policy-schema.ts'
-import { precedence } from './precedence.ts'
-import { policyRef, ruleProvenance } from './provenance.ts'
+} from '../../manifests/index.ts'
+import { precedence } from '../model/precedence.ts'
 import {
   DIRECTIONS,
   type Direction,
@@ -35,7 +27,15 @@ import {
   type PolicyRef,
   type PortMatch,
   type Rule,
-} from './rule.ts'
+} from '../model/rule.ts'
+import { hostBitsWarning } from './cidr-schema.ts'
+import {
+  type NetworkPolicyContent,
+  type NetworkPolicyPeer,
+  type NetworkPolicyPort,
+  networkPolicySchema,
+} from './network-policy-schema.ts'
+import { policyRef, ruleProvenance } from './provenance.ts'
 
 export const NETWORK_POLICY_KIND = 'NetworkPolicy'
 export const NETWORK_POLICY_API = 'networking.k8s.io/v1'

@@ -2,7 +2,7 @@
 // rules use is held once; a new identity meets only the selectors that could match it,
 // a new selector only the identities that could.
 
-import { LabelIndex, type LabelSet, type Selector, SelectorIndex } from '../labels/index.ts'
+import { LabelIndex, type LabelSet, type Selector, SelectorIndex } from '../../labels/index.ts'
 
 /** A selector and the identities that it matches now. Of one PeerSets, equal selectors have the same set. */
 export type PeerSet = { readonly selector: Selector; readonly identities: ReadonlySet<number> }

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { ip } from '../ip/index.ts'
-import { formatProblem, parseManifests } from '../manifests/index.ts'
+import { ip } from '../../ip/index.ts'
+import { formatProblem, parseManifests } from '../../manifests/index.ts'
 import { readCluster } from './cluster-manifests.ts'
 
 type Labels = Record<string, string>

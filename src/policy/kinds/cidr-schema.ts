@@ -1,7 +1,7 @@
 // Schema of an address prefix as Kubernetes APIs have it.
 
 import * as z from 'zod'
-import { type ParsedCidr, parseCidr } from '../ip/index.ts'
+import { type ParsedCidr, parseCidr } from '../../ip/index.ts'
 
 export const cidrSchema = z.string().transform((text, { issues }): ParsedCidr => {
   const prefix = parseCidr(text)

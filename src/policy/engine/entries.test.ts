@@ -5,11 +5,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { precedence } from '../model/precedence.ts'
+import {
+  type Action,
+  compareRules,
+  DEFAULT_DENY,
+  NOT_ISOLATED,
+  type Rule,
+  type Tier,
+  type Treatment,
+} from '../model/rule.ts'
 import { EntryCompiler, type PolicyEntry } from './entries.ts'
 import { lookup } from './evaluate.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from './port-space.ts'
-import { precedence } from './precedence.ts'
-import { type Action, compareRules, DEFAULT_DENY, NOT_ISOLATED, type Rule, type Tier, type Treatment } from './rule.ts'
 
 const TCP = 6
 const UDP = 17

@@ -2,8 +2,8 @@
 // else is passed over. What has errors is left out and told; the caller decides
 // whether to go on without it.
 
-import { addressAt, type Cidr, cidr, formatIp, type IpAddress, ip } from '../ip/index.ts'
-import { PROTOCOLS } from '../labels/index.ts'
+import { addressAt, type Cidr, cidr, formatIp, type IpAddress, ip } from '../../ip/index.ts'
+import { PROTOCOLS } from '../../labels/index.ts'
 import {
   type ManifestObject,
   objectKey,
@@ -14,10 +14,10 @@ import {
   readNamespace,
   readNode,
   readPod,
-} from '../manifests/index.ts'
+} from '../../manifests/index.ts'
+import { readPolicy } from '../kinds/kinds.ts'
+import type { Policy } from '../model/rule.ts'
 import { Cluster, type ClusterNode, type ClusterPod } from './cluster.ts'
-import { readPolicy } from './kinds.ts'
-import type { Policy } from './rule.ts'
 
 /** Where pods without an address are assumed to be: the pools of a sandbox. */
 export const ASSUMED_POOLS: readonly Cidr[] = [cidr('10.244.0.0/16'), cidr('fd00:10:244::/64')]

@@ -2,7 +2,7 @@
 // as the API server (k8s.io/apimachinery pkg/apis/meta/v1/validation).
 
 import * as z from 'zod'
-import { apiObject, isLabelKey, isLabelValue, LABEL_KEY_RULE, LABEL_VALUE_RULE } from '../manifests/index.ts'
+import { apiObject, isLabelKey, isLabelValue, LABEL_KEY_RULE, LABEL_VALUE_RULE } from '../../manifests/index.ts'
 
 const labelKey = z.string().refine(isLabelKey, LABEL_KEY_RULE)
 const labelValue = z.string().refine(isLabelValue, LABEL_VALUE_RULE)

@@ -3,7 +3,7 @@
 // takes the way that an agent takes, from labels through identities and the repository
 // to map entries and the look-up of the kernel, and knows no shorter one.
 
-import { formatIp, type IpAddress } from '../ip/index.ts'
+import { formatIp, type IpAddress } from '../../ip/index.ts'
 import {
   addressLabels,
   type LabelSet,
@@ -12,10 +12,10 @@ import {
   podLabels,
   reservedIdentities,
   reservedLabels,
-} from '../labels/index.ts'
-import { type ConnectionVerdict, type Party, verdict } from './evaluate.ts'
-import { PolicyRepository, type ResolvedPolicy } from './repository.ts'
-import type { Policy } from './rule.ts'
+} from '../../labels/index.ts'
+import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
+import { PolicyRepository, type ResolvedPolicy } from '../engine/repository.ts'
+import type { Policy } from '../model/rule.ts'
 
 export type ClusterPod = {
   readonly namespace: string

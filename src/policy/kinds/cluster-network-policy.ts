@@ -3,7 +3,7 @@
 // them (Baseline), and isolate nobody. What cannot be enforced fails closed, as the API
 // asks: an Accept then matches nothing, a Deny or Pass denies everything.
 
-import { namespaceRequirements, PROTOCOLS, podRequirements, type Selector, selector } from '../labels/index.ts'
+import { namespaceRequirements, PROTOCOLS, podRequirements, type Selector, selector } from '../../labels/index.ts'
 import {
   type ManifestObject,
   type Path,
@@ -11,19 +11,8 @@ import {
   problemOf,
   type Validation,
   validate,
-} from '../manifests/index.ts'
-import { hostBitsWarning } from './cidr-schema.ts'
-import {
-  adminNetworkPolicySchema,
-  baselineAdminNetworkPolicySchema,
-  clusterNetworkPolicySchema,
-  type PeerContent,
-  type PortContent,
-  type ProtocolContent,
-  type SubjectContent,
-} from './cluster-network-policy-schema.ts'
-import { precedence } from './precedence.ts'
-import { policyRef, ruleProvenance } from './provenance.ts'
+} from '../../manifests/index.ts'
+import { precedence } from '../model/precedence.ts'
 import {
   type Action,
   DIRECTIONS,
@@ -34,7 +23,18 @@ import {
   type PortMatch,
   type Rule,
   type Tier,
-} from './rule.ts'
+} from '../model/rule.ts'
+import { hostBitsWarning } from './cidr-schema.ts'
+import {
+  adminNetworkPolicySchema,
+  baselineAdminNetworkPolicySchema,
+  clusterNetworkPolicySchema,
+  type PeerContent,
+  type PortContent,
+  type ProtocolContent,
+  type SubjectContent,
+} from './cluster-network-policy-schema.ts'
+import { policyRef, ruleProvenance } from './provenance.ts'
 
 export const CLUSTER_NETWORK_POLICY_KIND = 'ClusterNetworkPolicy'
 export const CLUSTER_NETWORK_POLICY_API = 'policy.networking.k8s.io/v1alpha2'
