@@ -15,7 +15,7 @@ import {
   readNode,
   readPod,
 } from '../../manifests/index.ts'
-import { readPolicy } from '../kinds/kinds.ts'
+import { readPolicy } from '../kinds/read-policy.ts'
 import type { Policy } from '../model/rule.ts'
 import { Cluster, type ClusterNode, type ClusterPod } from './cluster.ts'
 

@@ -152,7 +152,7 @@ test('the entries of small policies', async t => {
     },
     {
       name: 'a different treatment is a different decision',
-      given: [given('any', [ALL_PORTS], { name: 'q' }), given([7], [ALL_PORTS], { treatment: { log: 'seen' } })],
+      given: [given('any', [ALL_PORTS], { name: 'q' }), given([7], [ALL_PORTS], { treatment: { l7: 'seen' } })],
       want: ['0 0 0/0 allow q', '7 0 0/0 allow p'],
     },
   ]
@@ -188,7 +188,7 @@ test('precedence: tier, then priority, then place, then deny over allow; one u32
 
 // From here on: the entries against the rule model, read as it is written down.
 
-type Outcome = { readonly verdict: Verdict; readonly rule: string; readonly log: string | undefined }
+type Outcome = { readonly verdict: Verdict; readonly rule: string; readonly l7: string | undefined }
 
 function modelOutcome(
   rules: readonly Given[],
@@ -207,10 +207,10 @@ function modelOutcome(
   for (const tier of ['admin', 'normal', 'baseline']) {
     const decisive = matching.find(rule => rule.tier === tier)
     if (decisive && decisive.action !== 'pass')
-      return { verdict: decisive.action, rule: decisive.key, log: decisive.treatment?.log }
+      return { verdict: decisive.action, rule: decisive.key, l7: decisive.treatment?.l7 }
     if (tier === 'normal' && isIsolated) return undefined
   }
-  return { verdict: 'allow', rule: NOT_ISOLATED, log: undefined }
+  return { verdict: 'allow', rule: NOT_ISOLATED, l7: undefined }
 }
 
 /** The kernel's answer; a denial by default and one after a pass are the same to a user. */
@@ -222,7 +222,7 @@ function kernelOutcome(
 ): Outcome | undefined {
   const entry = lookup(entries, { direction: 'ingress', identity, protocol, port })
   if (!entry || entry.rule === DEFAULT_DENY) return undefined
-  return { verdict: entry.verdict, rule: entry.rule, log: entry.treatment?.log }
+  return { verdict: entry.verdict, rule: entry.rule, l7: entry.treatment?.l7 }
 }
 
 const anyPort = fc.oneof(
@@ -246,9 +246,9 @@ const anyGiven: fc.Arbitrary<Given> = fc
     tier: fc.constantFrom('admin' as const, 'normal' as const, 'normal' as const, 'baseline' as const),
     priority: fc.constantFrom(1, 2),
     place: fc.constantFrom(0, 1),
-    log: fc.constantFrom('', '', 'seen'),
+    l7: fc.constantFrom('', '', 'seen'),
   })
-  .map(({ peers, spans, log, ...options }) => given(peers, spans, log ? { ...options, treatment: { log } } : options))
+  .map(({ peers, spans, l7, ...options }) => given(peers, spans, l7 ? { ...options, treatment: { l7 } } : options))
 const anyRules = fc
   .array(anyGiven, { maxLength: 8 })
   .map(rules => rules.map((one, index) => ({ ...one, rule: { ...one.rule, index, key: `${one.rule.key}#${index}` } })))

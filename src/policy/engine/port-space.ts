@@ -106,8 +106,8 @@ export class Decider {
 }
 
 /** Canonical text of a treatment. */
-export function treatmentKey({ audit, log, authentication, l7 }: Treatment): string {
-  return JSON.stringify([audit ?? false, log ?? '', authentication ?? '', l7 ?? ''])
+export function treatmentKey({ audit, authentication, l7 }: Treatment): string {
+  return JSON.stringify([audit ?? false, authentication ?? '', l7 ?? ''])
 }
 
 type Change = { readonly rank: number; readonly step: 1 | -1 }

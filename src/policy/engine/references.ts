@@ -4,7 +4,7 @@
 
 import { type Cidr, cidr, PrefixTrie } from '../../ip/index.ts'
 import { namedPortKey, type Selector } from '../../labels/index.ts'
-import { type Policy, peerSelector } from '../model/rule.ts'
+import { isResolved, type Policy, peerSelector } from '../model/rule.ts'
 
 /** A live view; `revision` grows with every change of the other three. */
 export type References = {
@@ -39,7 +39,8 @@ export class ReferenceCounts implements References {
     for (const spec of policy.specs) {
       this.#countSelector(spec.subject, step)
       for (const { direction, peers, ports } of spec.rules) {
-        for (const peer of peers === 'any' ? [] : peers) this.#countSelector(peerSelector(peer), step)
+        for (const peer of peers === 'any' ? [] : peers.filter(isResolved))
+          this.#countSelector(peerSelector(peer), step)
         if (direction === 'egress' && ports !== 'any')
           for (const { protocol, ports: match } of ports)
             if (match !== 'any' && 'name' in match)

@@ -17,6 +17,7 @@ import {
   comparePolicies,
   DIRECTIONS,
   type Direction,
+  isResolved,
   type Policy,
   type PolicyRef,
   type PolicySpec,
@@ -172,7 +173,7 @@ export class PolicyRepository {
     const portKeys = direction === 'egress' && peers === 'any' ? new Set(namedPortsOf(rule)) : []
     return {
       rule,
-      peers: peers === 'any' ? peers : peers.map(peer => this.#peerSets.acquire(peerSelector(peer))),
+      peers: peers === 'any' ? peers : peers.filter(isResolved).map(peer => this.#peerSets.acquire(peerSelector(peer))),
       portPeers: new Map([...portKeys].map(key => [key, this.#peerSets.acquire(selector([has('port', key)]))])),
     }
   }

@@ -8,7 +8,7 @@ import { formatProblem, type Problem, parseManifests } from '../../manifests/ind
 import { readCluster } from '../cluster/cluster-manifests.ts'
 import { parsePorts, type ReachPort, reach } from '../cluster/reach.ts'
 import type { Policy } from '../model/rule.ts'
-import { readPolicy } from './kinds.ts'
+import { readPolicy } from './read-policy.ts'
 
 const FILE = 'policy.yaml'
 
@@ -40,7 +40,12 @@ const brief = (policy: Policy | undefined): unknown =>
     path,
     action,
     tier,
-    peers: peers === 'any' ? peers : peers.map(peer => (peer.kind === 'cidr' ? peer.cidr : peer.selector.key)),
+    peers:
+      peers === 'any'
+        ? peers
+        : peers.map(peer =>
+            peer.kind === 'selector' ? peer.selector.key : peer.kind === 'cidr' ? peer.cidr : 'group',
+          ),
     ports:
       ports === 'any'
         ? ports

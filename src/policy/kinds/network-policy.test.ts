@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { formatProblem, type Problem, parseManifests } from '../../manifests/index.ts'
-import type { Policy } from '../model/rule.ts'
+import { isResolved, type Policy } from '../model/rule.ts'
 import { readNetworkPolicy } from './network-policy.ts'
 
 const FILE = 'policy.yaml'
@@ -45,7 +45,9 @@ function brief(policy: Policy): unknown {
       peers:
         peers === 'any'
           ? peers
-          : peers.map(p => (p.kind === 'cidr' ? [p.cidr, ...p.except.map(e => `!${e}`)].join(' ') : p.selector.key)),
+          : peers
+              .filter(isResolved)
+              .map(p => (p.kind === 'cidr' ? [p.cidr, ...p.except.map(e => `!${e}`)].join(' ') : p.selector.key)),
       ports:
         ports === 'any'
           ? ports

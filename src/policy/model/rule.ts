@@ -42,9 +42,20 @@ export const NOT_ISOLATED: RuleKey = 'not-isolated'
 /** Reported where a pass rule led past all rules to the default of an isolated subject. */
 export const DEFAULT_DENY: RuleKey = 'default-deny'
 
-export type Policy = { readonly ref: PolicyRef; readonly specs: readonly PolicySpec[] }
+export type Policy = {
+  readonly ref: PolicyRef
+  readonly specs: readonly PolicySpec[]
+  /** What is valid and not enforced yet. The rules that have it fail closed: an allow matches nobody, a deny everybody. */
+  readonly unenforced?: readonly Unenforced[] | undefined
+}
 
-export type PolicySpec = {
+/** A field, such as `spec.egress[0].toFQDNs`, and why it is not enforced. */
+export type Unenforced = { readonly path: string; readonly reason: string }
+
+/** What a spec or rule does when its policy is one to try out: what only it denies is recorded as such and passes. */
+export type Audit = { readonly audit?: true | undefined }
+
+export type PolicySpec = Audit & {
   /** Whom the rules protect (ingress) or restrict (egress). */
   readonly subject: Selector
   /** Directions in which a subject is denied what no rule allows. */
@@ -52,7 +63,7 @@ export type PolicySpec = {
   readonly rules: readonly Rule[]
 }
 
-export type Rule = {
+export type Rule = Audit & {
   readonly key: RuleKey
   readonly policy: PolicyRef
   /** The rule's field in the object, such as `ingress[0]`, and its line. */
@@ -70,6 +81,8 @@ export type Rule = {
   /** At the destination. An empty list is none. */
   readonly ports: 'any' | readonly PortMatch[]
   readonly treatment?: Treatment | undefined
+  /** Text for the flow records of what this rule decides. */
+  readonly log?: string | undefined
 }
 
 /** One alternative of a rule's peers. */
@@ -85,6 +98,12 @@ export type Peer =
       readonly except: readonly string[]
       readonly covers: 'everything' | 'world'
     }
+  /** Addresses outside the cluster, in the prefixes of the CIDR groups of this name or with these labels, less `except`. */
+  | {
+      readonly kind: 'cidr-group'
+      readonly group: { readonly name: string } | { readonly selector: Selector }
+      readonly except: readonly string[]
+    }
 
 /** One alternative of a rule's ports. `protocol` is the IP protocol number, 1 to 255; for ICMP a port is the type. */
 export type PortMatch = {
@@ -92,22 +111,24 @@ export type PortMatch = {
   readonly ports: 'any' | { readonly first: number; readonly last: number } | { readonly name: string }
 }
 
-/**
- * What happens beside the verdict. No front end makes any yet; they travel to the entries, and two decisions that
- * differ in them are different decisions.
- */
+/** What happens beside the verdict. Two decisions that differ in it are different decisions. */
 export type Treatment = {
-  /** Record the verdict and let the packet pass. */
+  /** Of a denial: record it and let the packet pass. Made by the engine, see `Audit`. */
   readonly audit?: true
-  /** Text for the flow record. */
-  readonly log?: string
   readonly authentication?: 'required' | 'disabled'
   /** Key of the API-level rules that judge the connection's content. */
   readonly l7?: string
 }
 
+/** Peers as the engine has them: groups stand there as their prefixes. */
+export type ResolvedPeer = Exclude<Peer, { readonly kind: 'cidr-group' }>
+
+export function isResolved(peer: Peer): peer is ResolvedPeer {
+  return peer.kind !== 'cidr-group'
+}
+
 /** The selector that a peer stands for. */
-export function peerSelector(peer: Peer): Selector {
+export function peerSelector(peer: ResolvedPeer): Selector {
   if (peer.kind === 'selector') return peer.selector
   const excepted = peer.except.map(cidr => lacks('cidr', cidr))
   return selector([has('cidr', peer.cidr), ...excepted, ...(peer.covers === 'world' ? [has('reserved', 'world')] : [])])
