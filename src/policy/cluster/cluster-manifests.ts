@@ -15,9 +15,10 @@ import {
   readNode,
   readPod,
 } from '../../manifests/index.ts'
+import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import type { Policy } from '../model/rule.ts'
-import { Cluster, type ClusterNode, type ClusterPod } from './cluster.ts'
+import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from './cluster.ts'
 
 /** Where pods without an address are assumed to be: the pools of a sandbox. */
 export const ASSUMED_POOLS: readonly Cidr[] = [cidr('10.244.0.0/16'), cidr('fd00:10:244::/64')]
@@ -28,11 +29,13 @@ export type ReadCluster = {
   readonly problems: readonly Problem[]
 }
 
+export type ReadClusterOptions = Pick<ClusterContent, 'enforcement'>
+
 /** Makes a cluster of everything that the objects declare. */
-export function readCluster(objects: Iterable<ManifestObject>): ReadCluster {
+export function readCluster(objects: Iterable<ManifestObject>, options: ReadClusterOptions = {}): ReadCluster {
   const reading = new Reading()
   for (const object of objects) reading.read(object)
-  return reading.finish()
+  return reading.finish(options)
 }
 
 type ReadPod = { readonly pod: PodManifest; readonly object: ManifestObject }
@@ -43,6 +46,7 @@ class Reading {
   readonly #pods: ReadPod[] = []
   readonly #nodes: ClusterNode[] = []
   readonly #namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
+  readonly #auditedNamespaces = new Set<string>()
   readonly #policies: Policy[] = []
 
   read(object: ManifestObject): void {
@@ -60,11 +64,13 @@ class Reading {
     else this.#readPolicy(object)
   }
 
-  finish(): ReadCluster {
+  finish(options: ReadClusterOptions): ReadCluster {
     const cluster = new Cluster({
+      ...options,
       pods: this.#placePods(),
       nodes: this.#nodes,
       namespaceLabels: this.#namespaceLabels,
+      auditedNamespaces: this.#auditedNamespaces,
       policies: this.#policies,
     })
     return { cluster, problems: this.#problems }
@@ -80,7 +86,11 @@ class Reading {
   #readNamespace(object: ManifestObject): void {
     const { value, problems } = readNamespace(object)
     this.#problems.push(...problems)
-    if (value) this.#namespaceLabels.set(value.name, value.labels)
+    if (!value) return
+    this.#namespaceLabels.set(value.name, value.labels)
+    const audit = readAuditAnnotation(object)
+    this.#problems.push(...audit.problems)
+    if (audit.value) this.#auditedNamespaces.add(value.name)
   }
 
   #readNode(object: ManifestObject): void {

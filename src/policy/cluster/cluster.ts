@@ -15,6 +15,8 @@ import {
 } from '../../labels/index.ts'
 import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
 import { PolicyRepository, type ResolvedPolicy } from '../engine/repository.ts'
+import type { CidrGroup } from '../model/cidr-group.ts'
+import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'
 
 export type ClusterPod = {
@@ -38,7 +40,12 @@ export type ClusterContent = {
   readonly nodes: readonly ClusterNode[]
   /** Labels by namespace. A namespace that is not here has none but its name. */
   readonly namespaceLabels: ReadonlyMap<string, Readonly<Record<string, string>>>
+  /** At their pods what is denied is recorded and passes. */
+  readonly auditedNamespaces?: ReadonlySet<string>
   readonly policies: readonly Policy[]
+  readonly cidrGroups?: readonly CidrGroup[]
+  /** Who is isolated where no policy says so. `default` when it is left out. */
+  readonly enforcement?: EnforcementMode
 }
 
 /** One end of a connection: who stands there, and at which address. */
@@ -50,7 +57,7 @@ export type End =
 export class Cluster {
   readonly content: ClusterContent
   /** For the rules behind a verdict. */
-  readonly repository = new PolicyRepository()
+  readonly repository: PolicyRepository
   readonly #identities = new LocalIdentityAllocator({ now: () => 0 })
   readonly #ends = new Map<string, End>()
   readonly #endsOf = new Map<ClusterPod, readonly End[]>()
@@ -60,6 +67,8 @@ export class Cluster {
   /** @throws IdentityRangeExhaustedError when the pods have more kinds of labels than there are identities */
   constructor(content: ClusterContent) {
     this.content = content
+    this.repository = new PolicyRepository(content.enforcement ? { enforcement: content.enforcement } : {})
+    for (const group of content.cidrGroups ?? []) this.repository.setCidrGroup(group)
     for (const policy of content.policies) this.repository.setPolicy(policy)
     for (const { number, labels } of reservedIdentities()) this.repository.setIdentity(number, labels)
     for (const node of content.nodes)
@@ -102,7 +111,9 @@ export class Cluster {
   }
 
   #policyOf(pod: ClusterPod): ResolvedPolicy {
-    return this.repository.resolve({ labels: this.#baseLabelsOf(pod), namedPorts: pod.namedPorts })
+    const subject = { labels: this.#baseLabelsOf(pod), namedPorts: pod.namedPorts }
+    const isAudited = this.content.auditedNamespaces?.has(pod.namespace)
+    return this.repository.resolve(isAudited ? { ...subject, audit: true } : subject)
   }
 
   #settle(end: End): void {

@@ -17,6 +17,7 @@ import {
 } from '../model/rule.ts'
 import { EntryCompiler, type PolicyEntry } from './entries.ts'
 import { lookup } from './evaluate.ts'
+import type { Isolations } from './isolation.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from './port-space.ts'
 
 const TCP = 6
@@ -56,10 +57,15 @@ function given(peers: Given['peers'], spans: readonly PortSpan[], options: RuleO
 
 const span = (protocol: number, first: number, last = first): PortSpan => ({ protocol, first, last })
 
+const both = (isIsolated: boolean): Isolations => {
+  const isolation = isIsolated ? 'policy' : 'none'
+  return { all: isolation, enforced: isolation }
+}
+
 function compile(rules: readonly Given[], isIsolated = true): PolicyEntry[] {
   const compiler = new EntryCompiler(
     'ingress',
-    new Decider(isIsolated),
+    new Decider(both(isIsolated), 'all'),
     rules.filter(({ peers }) => peers === 'any'),
   )
   const identities = [...new Set(rules.flatMap(({ peers }) => (peers === 'any' ? [] : peers)))].sort((a, b) => a - b)

@@ -32,6 +32,7 @@ export type PolicyEntry = {
   readonly port: number
   /** 0 (any port) to 16 (one port). */
   readonly portPrefixLength: number
+  /** A denial whose treatment says `audit` is recorded and passes. */
   readonly verdict: Verdict
   /** u32, the higher wins. */
   readonly precedence: number
@@ -106,7 +107,9 @@ const UNDECIDED: Region = { first: 0, last: LAST_PORT, decision: undefined }
 
 /**
  * What a peer's own entries must hold beside those for any peer, which have the precedences of their rules. The peer's
- * rules include the others, so what decides for it is never weaker.
+ * rules include the others, and a decision has the precedence of the first rule that either reading of the Decider asks.
+ * Whether it is asked depends on the rule and the subject alone, so what decides for a peer is never weaker than what
+ * decides for any: true of audit too, where a decision may be an enforced rule's and its precedence an audited one's.
  */
 function needsBeside(ofPeer: PortSpace, ofAny: PortSpace, decider: Decider): Map<number, NeedRegion[]> {
   const pairs = new Map(
@@ -123,8 +126,8 @@ function needsBeside(ofPeer: PortSpace, ofAny: PortSpace, decider: Decider): Map
     const natural = decider.withOwnPrecedence(own)
     const standing = forAny && decider.withOwnPrecedence(forAny)
     const same = [...(variants.get(natural) ?? [])]
-    // A denial by default says no more than silence; it needs an entry only to stand against another answer.
-    if (own.rule === DEFAULT_DENY && (!standing || standing.rule === DEFAULT_DENY))
+    // It needs an entry only to stand against another answer.
+    if (saysNoMoreThanSilence(own) && (!standing || saysNoMoreThanSilence(standing)))
       return { decisions: same, below: 0, orNothing: true }
     if (standing === natural) return { decisions: same, below: standing.precedence, orNothing: true }
     const standsAgainst = standing?.precedence ?? 0
@@ -134,6 +137,9 @@ function needsBeside(ofPeer: PortSpace, ofAny: PortSpace, decider: Decider): Map
     [...pairs].map(([protocol, list]) => [protocol, joinEqual(list.map(pair => ({ ...pair, need: needOf(pair) })))]),
   )
 }
+
+/** A denial by default, unless it is one for the record: that passes. */
+const saysNoMoreThanSilence = ({ rule, treatment }: Decision): boolean => rule === DEFAULT_DENY && !treatment?.audit
 
 type Pair = {
   readonly first: number

@@ -2,7 +2,7 @@
 // question, and the verdict of a connection from the policies of both ends. A
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
-import type { Direction } from '../model/rule.ts'
+import type { Audit, Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './repository.ts'
 
@@ -41,8 +41,11 @@ export type ConnectionVerdict = {
   readonly ingress: Judgement | undefined
 }
 
-/** `entry` undefined: the default of an isolated end. */
-export type Judgement = { readonly verdict: 'allowed' | 'denied'; readonly entry: PolicyEntry | undefined }
+/**
+ * `entry` undefined: the default of an isolated end. `audit`: the entry denies for the record alone, so the verdict is
+ * `allowed`.
+ */
+export type Judgement = Audit & { readonly verdict: 'allowed' | 'denied'; readonly entry: PolicyEntry | undefined }
 
 /** Whether `from` may open a connection to a port of `to`; for ICMP the port is the type. */
 export function verdict(from: Party, to: Party, protocol: number, port: number): ConnectionVerdict {
@@ -61,6 +64,7 @@ function judge(
 ): Judgement | undefined {
   if (!policy) return undefined
   const entry = lookup(policy.entries, { direction, identity: peer.identity, protocol, port })
+  if (entry?.treatment?.audit) return { verdict: 'allowed', audit: true, entry }
   return { verdict: entry?.verdict === 'allow' ? 'allowed' : 'denied', entry }
 }
 

@@ -2,8 +2,9 @@
 // connection to each port, all rules considered. Nothing here knows of identities or
 // of map entries.
 
-import { NOT_ISOLATED_PRECEDENCE } from '../model/precedence.ts'
+import { DEFAULT_PRECEDENCE } from '../model/precedence.ts'
 import { DEFAULT_DENY, NOT_ISOLATED, type Rule, type RuleKey, type Tier, type Treatment } from '../model/rule.ts'
+import { type Isolation, type Isolations } from './isolation.ts'
 
 export type Verdict = 'allow' | 'deny'
 
@@ -32,34 +33,51 @@ export type Region = { readonly first: number; readonly last: number; readonly d
 /** Regions by protocol, each list whole from 0 to 65535 and without equal neighbours. Protocol 0 is every other protocol: one region. */
 export type PortSpace = ReadonlyMap<number, readonly Region[]>
 
-/** Decides for one subject in one direction. */
+const AUDIT: Treatment = Object.freeze({ audit: true })
+
+/**
+ * Decides for one subject in one direction, twice: by all rules, and by those alone that are enforced. What the enforced
+ * ones deny is denied. What only all of them deny is a denial for the record, which passes. What neither denies is
+ * allowed, by the rule that all of them name.
+ */
 export class Decider {
-  readonly #isIsolated: boolean
+  readonly #all: Reading
+  /** The same where nothing is audited. */
+  readonly #enforced: Reading
   readonly #decisions = new Map<string, Decision>()
   readonly #withOwnPrecedence = new Map<Decision, Decision>()
 
-  constructor(isIsolated: boolean) {
-    this.#isIsolated = isIsolated
+  /** `enforcedRules`: `some` where those that are audited are not, `none` where the subject itself is audited. */
+  constructor({ all, enforced }: Isolations, enforcedRules: 'all' | 'some' | 'none') {
+    this.#all = { isolation: all, asked: 'all' }
+    const isSame = enforcedRules === 'all' && all === enforced
+    this.#enforced = isSame ? this.#all : { isolation: enforced, asked: enforcedRules }
   }
 
-  /** Whether a rule is asked at all: the baseline tier is not where the normal tier isolates. */
+  /** Whether a rule is asked at all: the baseline tier is not where a policy of the normal tier isolates. */
   considers(rule: Rule): boolean {
-    return !(this.#isIsolated && rule.tier === 'baseline')
+    return asks(this.#all, rule) || asks(this.#enforced, rule)
   }
 
   /** The decision of rules that all match a connection, in the order of `compareRules`. */
   decide(matching: Iterable<Rule>): Decision | undefined {
-    let first: Rule | undefined
-    let passedTier: Tier | undefined
-    for (const rule of matching) {
-      if (rule.tier === passedTier || !this.considers(rule)) continue
-      first ??= rule
-      const { action: verdict, precedence, key, treatment } = rule
-      if (verdict !== 'pass') return this.#lend(first, this.#decision(verdict, precedence, key, treatment))
-      passedTier = rule.tier
+    const rules = Array.isArray(matching) ? matching : [...matching]
+    // Lent from the first rule that either reading asks: more rules never make it weaker.
+    const lender = rules.find(rule => this.considers(rule))
+    const enforced = decisiveRule(this.#enforced, rules)
+    if (denies(this.#enforced, enforced)) {
+      if (enforced) return this.#lend(lender, this.#decisionOf(enforced, enforced.treatment))
+      return lender && this.#lend(lender, this.#decision('deny', 0, DEFAULT_DENY))
     }
-    if (!this.#isIsolated) return this.#lend(first, this.#decision('allow', NOT_ISOLATED_PRECEDENCE, NOT_ISOLATED))
-    return first && this.#lend(first, this.#decision('deny', 0, DEFAULT_DENY))
+    const rule = this.#enforced === this.#all ? enforced : decisiveRule(this.#all, rules)
+    if (denies(this.#all, rule)) {
+      const own = rule ? this.#decisionOf(rule, AUDIT) : this.#decision('deny', DEFAULT_PRECEDENCE, DEFAULT_DENY, AUDIT)
+      return this.#lend(lender, own)
+    }
+    // What is tried out may name the rule, and never how the connection is treated.
+    const named = isTreatedAlike(rule, enforced) ? rule : enforced
+    if (named) return this.#lend(lender, this.#decisionOf(named, named.treatment))
+    return this.#lend(lender, this.#decision('allow', DEFAULT_PRECEDENCE, NOT_ISOLATED))
   }
 
   /** The decision with its rule's own precedence: the same outcome, for where none need be lent. */
@@ -95,6 +113,10 @@ export class Decider {
     return lent
   }
 
+  #decisionOf({ action, precedence, key }: Rule, treatment: Treatment | undefined): Decision {
+    return this.#decision(action === 'deny' ? 'deny' : 'allow', precedence, key, treatment)
+  }
+
   #decision(verdict: Verdict, precedence: number, rule: RuleKey, treatment?: Treatment): Decision {
     const key = `${verdict} ${precedence} ${rule} ${treatment ? treatmentKey(treatment) : ''}`
     const known = this.#decisions.get(key)
@@ -104,6 +126,31 @@ export class Decider {
     return decision
   }
 }
+
+/** One way to read the rules. */
+type Reading = { readonly isolation: Isolation; readonly asked: 'all' | 'some' | 'none' }
+
+function asks({ isolation, asked }: Reading, rule: Rule): boolean {
+  if (asked === 'none' || (asked === 'some' && rule.audit)) return false
+  return !(isolation === 'policy' && rule.tier === 'baseline')
+}
+
+/** The rule that decides, or undefined: the default does. */
+function decisiveRule(reading: Reading, rules: readonly Rule[]): Rule | undefined {
+  let passedTier: Tier | undefined
+  for (const rule of rules) {
+    if (rule.tier === passedTier || !asks(reading, rule)) continue
+    if (rule.action !== 'pass') return rule
+    passedTier = rule.tier
+  }
+  return undefined
+}
+
+const denies = ({ isolation }: Reading, rule: Rule | undefined): boolean =>
+  rule ? rule.action === 'deny' : isolation !== 'none'
+
+const isTreatedAlike = (a: Rule | undefined, b: Rule | undefined): boolean =>
+  a === b || treatmentKey(a?.treatment ?? {}) === treatmentKey(b?.treatment ?? {})
 
 /** Canonical text of a treatment. */
 export function treatmentKey({ audit, authentication, l7 }: Treatment): string {

@@ -13,10 +13,11 @@ import {
   SelectorIndex,
   selector,
 } from '../../labels/index.ts'
+import type { CidrGroup } from '../model/cidr-group.ts'
+import type { EnforcementMode } from '../model/enforcement.ts'
 import {
+  type Audit,
   comparePolicies,
-  DIRECTIONS,
-  type Direction,
   isResolved,
   type Policy,
   type PolicyRef,
@@ -26,22 +27,35 @@ import {
   type Rule,
   type RuleKey,
 } from '../model/rule.ts'
+import { CidrGroups, refersTo, refersToCidrGroups, type UnknownCidrGroup } from './cidr-groups.ts'
 import { contentKey } from './content-key.ts'
 import type { PolicyEntry } from './entries.ts'
+import { type IsolatedBy, isolatingPolicies } from './isolation.ts'
 import { type PeerSet, PeerSets } from './peer-sets.ts'
 import { ReferenceCounts, type References } from './references.ts'
 import { type BoundRule, type BoundSpec, namedPortsOf, ownPortsFor, SubjectPlan } from './subject-plan.ts'
 
-/** Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. */
-export type Subject = { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+/**
+ * Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. `audit`: what is
+ * denied there is recorded and passes, as the annotation of its namespace asks.
+ */
+export type Subject = Audit & { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+
+export type RepositoryOptions = {
+  /** Who is isolated where no policy says so. `default` when it is left out. */
+  readonly enforcement?: EnforcementMode
+}
 
 export type ResolvedPolicy = {
   /** Names the content of `entries`: equal exactly when they are, in every process. */
   readonly key: string
   /** Sorted by direction, identity, protocol, port and prefix length. Equal keys share the array. */
   readonly entries: readonly PolicyEntry[]
-  /** Policies that deny the subject what no rule allows, in the order of their names. */
-  readonly isolatedBy: Readonly<Record<Direction, readonly PolicyRef[]>>
+  /**
+   * Policies that deny the subject what no rule allows, in the order of their names; `audit` with those whose denials
+   * pass. Where there is none and the default denies nonetheless, the enforcement mode is `always`.
+   */
+  readonly isolatedBy: IsolatedBy
 }
 
 /** Subjects with the same policy because the same specs select them and the same port numbers apply. */
@@ -50,18 +64,25 @@ type Group = {
   readonly specs: readonly Spec[]
   readonly plan: SubjectPlan
   readonly members: Set<Member>
-  readonly isolatedBy: ResolvedPolicy['isolatedBy']
+  readonly isolatedBy: IsolatedBy
   resolved: ResolvedPolicy | undefined
 }
 
 type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy }
+
+/** `expanded`: with the prefixes of its CIDR groups; what the specs are bound to. */
+type HeldPolicy = { readonly policy: Policy; readonly expanded: Policy; readonly specs: readonly Spec[] }
 
 type Member = { readonly subject: Subject; readonly specs: Set<Spec>; group: Group | undefined }
 
 type Shared = { readonly entries: readonly PolicyEntry[]; uses: number }
 
 export class PolicyRepository {
-  readonly #policies = new Map<string, { readonly policy: Policy; readonly specs: readonly Spec[] }>()
+  readonly enforcement: EnforcementMode
+  readonly #policies = new Map<string, HeldPolicy>()
+  readonly #cidrGroups = new CidrGroups()
+  /** Keys of the policies that refer to CIDR groups. */
+  readonly #referring = new Set<string>()
   readonly #rules = new Map<RuleKey, Rule>()
   readonly #references = new ReferenceCounts()
   readonly #peerSets = new PeerSets()
@@ -75,20 +96,27 @@ export class PolicyRepository {
   readonly #dirty = new Set<Member>()
   #nextSerial = 0
 
+  constructor({ enforcement = 'default' }: RepositoryOptions = {}) {
+    this.enforcement = enforcement
+  }
+
   /** Adds a policy, or replaces the one of the same kind, namespace and name. */
   setPolicy(policy: Policy): void {
     const key = policyKey(policy.ref)
     const old = this.#policies.get(key)
+    const expanded = this.#cidrGroups.expand(policy)
     // What both versions use is taken before it is given up, so that nothing is made anew in between.
-    const specs = policy.specs.map(spec => this.#bind(policy, spec))
-    this.#references.add(policy)
+    const specs = expanded.specs.map(spec => this.#bind(expanded, spec))
+    this.#references.add(expanded)
     const touched = new Set<Member>(old ? this.#unbind(old) : [])
     for (const spec of specs)
       for (const member of this.#memberIndex.select(spec.spec.subject)) {
         member.specs.add(spec)
         touched.add(member)
       }
-    this.#policies.set(key, { policy, specs })
+    this.#policies.set(key, { policy, expanded, specs })
+    if (refersToCidrGroups(policy)) this.#referring.add(key)
+    else this.#referring.delete(key)
     for (const { rules } of policy.specs) for (const rule of rules) this.#rules.set(rule.key, rule)
     for (const member of touched) this.#regroup(member)
   }
@@ -99,8 +127,32 @@ export class PolicyRepository {
     const old = this.#policies.get(key)
     if (!old) return false
     this.#policies.delete(key)
+    this.#referring.delete(key)
     for (const member of this.#unbind(old)) this.#regroup(member)
     return true
+  }
+
+  /** Adds a CIDR group, or replaces the one of the same name. The policies that refer to it change with it. */
+  setCidrGroup(group: CidrGroup): void {
+    const old = this.#cidrGroups.get(group.name)
+    this.#cidrGroups.set(group)
+    this.#rebind(old ? [old, group] : [group])
+  }
+
+  /** @returns whether it was there */
+  deleteCidrGroup(name: string): boolean {
+    const old = this.#cidrGroups.get(name)
+    if (!old) return false
+    this.#cidrGroups.delete(name)
+    this.#rebind([old])
+    return true
+  }
+
+  /** Where policies refer to CIDR groups that are not there, in the order of the policies' names. */
+  unknownCidrGroups(): UnknownCidrGroup[] {
+    return [...this.#referring]
+      .flatMap(key => this.#cidrGroups.unknownIn((this.#policies.get(key) as HeldPolicy).policy))
+      .sort((a, b) => comparePolicies(a.policy, b.policy))
   }
 
   /** The policies, in no particular order. */
@@ -108,7 +160,7 @@ export class PolicyRepository {
     return [...this.#policies.values()].map(({ policy }) => policy)
   }
 
-  /** A rule of a policy held now. */
+  /** A rule of a policy held now, as the policy was set. */
   rule(key: RuleKey): Rule | undefined {
     return this.#rules.get(key)
   }
@@ -154,6 +206,14 @@ export class PolicyRepository {
     return subjects
   }
 
+  #rebind(changed: readonly CidrGroup[]): void {
+    for (const key of this.#referring) {
+      const { policy, expanded } = this.#policies.get(key) as HeldPolicy
+      if (!changed.some(group => refersTo(policy, group))) continue
+      if (this.#cidrGroups.expand(policy) !== expanded) this.setPolicy(policy)
+    }
+  }
+
   #join(key: string, subject: Subject): Member {
     const member: Member = { subject, specs: new Set(this.#specs.matching(subject.labels)), group: undefined }
     this.#members.set(key, member)
@@ -179,7 +239,7 @@ export class PolicyRepository {
   }
 
   /** @returns the members that its specs selected */
-  #unbind({ policy, specs }: { readonly policy: Policy; readonly specs: readonly Spec[] }): Set<Member> {
+  #unbind({ expanded, specs }: HeldPolicy): Set<Member> {
     const touched = new Set<Member>()
     for (const spec of specs) {
       this.#specs.delete(spec)
@@ -187,8 +247,8 @@ export class PolicyRepository {
         if (member.specs.delete(spec)) touched.add(member)
       for (const set of spec.rules.flatMap(boundSets)) this.#peerSets.release(set)
     }
-    for (const { rules } of policy.specs) for (const rule of rules) this.#rules.delete(rule.key)
-    this.#references.remove(policy)
+    for (const { rules } of expanded.specs) for (const rule of rules) this.#rules.delete(rule.key)
+    this.#references.remove(expanded)
     return touched
   }
 
@@ -202,11 +262,12 @@ export class PolicyRepository {
   /** Puts a member whose specs have changed into its group. */
   #regroup(member: Member): Group {
     if (member.group) this.#dirty.add(member)
-    const specs = [...member.specs].sort((a, b) => a.serial - b.serial)
+    const specs = this.enforcement === 'never' ? [] : [...member.specs].sort((a, b) => a.serial - b.serial)
+    const isAudited = member.subject.audit === true
     const ownPorts = ownPortsFor(specs, namedPortNumbers(member.subject.namedPorts))
     const ports = [...ownPorts].map(([name, number]) => `${name}=${number}`).sort()
-    const key = JSON.stringify([specs.map(({ serial }) => serial), ports])
-    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts)
+    const key = JSON.stringify([specs.map(({ serial }) => serial), ports, isAudited])
+    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts, isAudited)
     if (group === member.group) return group
     this.#leaveGroup(member)
     group.members.add(member)
@@ -214,14 +275,15 @@ export class PolicyRepository {
     return group
   }
 
-  #makeGroup(key: string, specs: readonly Spec[], ownPorts: ReadonlyMap<string, number>): Group {
-    const plan = new SubjectPlan(specs, ownPorts, this.#peerSets)
+  #makeGroup(key: string, specs: readonly Spec[], ownPorts: ReadonlyMap<string, number>, isAudited: boolean): Group {
+    const mode = this.enforcement === 'always' ? 'always' : 'default'
+    const plan = new SubjectPlan({ specs, ownPorts, isAudited, mode }, this.#peerSets)
     const group: Group = {
       key,
       specs,
       plan,
       members: new Set(),
-      isolatedBy: isolatingPolicies(specs),
+      isolatedBy: isolatingPolicies(specs, isAudited),
       resolved: undefined,
     }
     this.#groups.set(key, group)
@@ -264,9 +326,9 @@ export class PolicyRepository {
 }
 
 /** Canonical text of a subject. */
-export function subjectKey({ labels, namedPorts }: Subject): string {
+export function subjectKey({ labels, namedPorts, audit }: Subject): string {
   const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`)
-  return `${labels.key}\n${ports.join()}`
+  return `${labels.key}\n${ports.join()}${audit ? '\naudit' : ''}`
 }
 
 const boundSets = ({ peers, portPeers }: BoundRule): PeerSet[] => [
@@ -276,11 +338,3 @@ const boundSets = ({ peers, portPeers }: BoundRule): PeerSet[] => [
 
 const peerSetsOf = (specs: readonly BoundSpec[]): Set<PeerSet> =>
   new Set(specs.flatMap(({ rules }) => rules.flatMap(boundSets)))
-
-function isolatingPolicies(specs: readonly Spec[]): ResolvedPolicy['isolatedBy'] {
-  const [ingress, egress] = DIRECTIONS.map(direction => {
-    const isolating = specs.filter(({ spec }) => spec.isolates[direction]).map(({ policy }) => policy.ref)
-    return Object.freeze([...new Set(isolating)].sort(comparePolicies))
-  })
-  return Object.freeze({ ingress: ingress ?? [], egress: egress ?? [] })
-}

@@ -3,8 +3,10 @@
 // of identities afterwards only sorts peers into classes that the same rules match.
 
 import { labelledPort, namedPortKey } from '../../labels/index.ts'
+import type { EnforcementMode } from '../model/enforcement.ts'
 import { DIRECTIONS, type Direction, type PolicySpec, type Rule } from '../model/rule.ts'
 import { EntryCompiler, type PolicyEntry } from './entries.ts'
+import { isolationsOf } from './isolation.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans } from './port-space.ts'
 import type { PortPrefix } from './prefix-cover.ts'
@@ -19,6 +21,17 @@ export type BoundRule = {
   readonly portPeers: ReadonlyMap<string, PeerSet>
 }
 
+/** What subjects with the same policy have in common. */
+export type SubjectGroup = {
+  /** Those that select them. */
+  readonly specs: readonly BoundSpec[]
+  /** The subject's number by `NAME/PROTOCOL`. */
+  readonly ownPorts: ReadonlyMap<string, number>
+  /** Nothing is enforced at them, only recorded. */
+  readonly isAudited: boolean
+  readonly mode: Exclude<EnforcementMode, 'never'>
+}
+
 /** Named ports of a rule. Ingress resolves them on the subject, egress on each peer. */
 export function namedPortsOf({ ports }: Rule): string[] {
   if (ports === 'any') return []
@@ -30,9 +43,8 @@ export function namedPortsOf({ ports }: Rule): string[] {
 export class SubjectPlan {
   readonly #directions: readonly DirectionPlan[]
 
-  /** `ownPorts`: the subject's number by `NAME/PROTOCOL`. */
-  constructor(specs: readonly BoundSpec[], ownPorts: ReadonlyMap<string, number>, peerSets: PeerSets) {
-    this.#directions = DIRECTIONS.map(direction => new DirectionPlan(direction, specs, ownPorts, peerSets))
+  constructor(group: SubjectGroup, peerSets: PeerSets) {
+    this.#directions = DIRECTIONS.map(direction => new DirectionPlan(direction, group, peerSets))
   }
 
   /** Entries as things stand, sorted by direction, identity, protocol, port and prefix length. */
@@ -68,24 +80,20 @@ class DirectionPlan {
   /** Entries made last time, to be used again where an identity's class is the same. */
   #made: ReadonlyMap<number, MadeEntries> = new Map()
 
-  constructor(
-    direction: Direction,
-    specs: readonly BoundSpec[],
-    ownPorts: ReadonlyMap<string, number>,
-    peerSets: PeerSets,
-  ) {
+  constructor(direction: Direction, { specs, ownPorts, isAudited, mode }: SubjectGroup, peerSets: PeerSets) {
     this.#peerSets = peerSets
     const forAny: RuleSpans[] = []
-    for (const bound of specs.flatMap(({ rules }) => rules)) {
-      if (bound.rule.direction !== direction) continue
+    const rules = specs.flatMap(({ rules }) => rules.filter(({ rule }) => rule.direction === direction))
+    for (const bound of rules) {
       const fixed = { rule: bound.rule, spans: fixedSpans(bound.rule, ownPorts) }
       if (fixed.spans.length > 0)
         if (bound.peers === 'any') forAny.push(fixed)
         else for (const set of bound.peers) append(this.#bySet, set, fixed)
       if (direction === 'egress') this.#addNamed(bound)
     }
-    const isIsolated = specs.some(({ spec }) => spec.isolates[direction])
-    this.#compiler = new EntryCompiler(direction, new Decider(isIsolated), forAny)
+    const isolations = isolationsOf(specs, direction, mode, isAudited)
+    const enforced = isAudited ? 'none' : rules.some(({ rule }) => rule.audit) ? 'some' : 'all'
+    this.#compiler = new EntryCompiler(direction, new Decider(isolations, enforced), forAny)
     this.#forAny = this.#compiler.entriesForAny()
   }
 

@@ -19,8 +19,8 @@ export const LAST_PLACE = 0xff
 /** Priority of kinds that have none, in the middle so that others may stand above and below. */
 export const DEFAULT_PRIORITY = 0x1000
 
-/** What allows everything in a direction that nothing isolates: below every rule. */
-export const NOT_ISOLATED_PRECEDENCE = 1
+/** Of what stands below every rule: allowing all in a direction that nothing isolates, denying it for the record. */
+export const DEFAULT_PRECEDENCE = 1
 
 export type PrecedenceFields = {
   readonly tier: Tier
