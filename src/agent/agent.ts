@@ -98,6 +98,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       tables,
       datapath,
       endpoints,
+      policyStatus: engine.policyStatus,
       observer,
       reconcilers,
       attempted: aborted => engine.attempted(aborted),

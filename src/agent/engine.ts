@@ -2,7 +2,14 @@
 // and the reconcilers that make them real. It knows neither sources nor devices nor the
 // API; the maps it writes may be the kernel's or in memory.
 
-import { AddressPool, IntentController, type Memory, PolicyController } from '../controllers/index.ts'
+import {
+  AddressPool,
+  IntentController,
+  type Memory,
+  PolicyController,
+  PolicyStatusController,
+  policyStatusView,
+} from '../controllers/index.ts'
 import {
   type DatapathMaps,
   type PolicyEntry as ElementValue,
@@ -12,8 +19,15 @@ import {
 } from '../maps/index.ts'
 import { PolicyRepository } from '../policy/index.ts'
 import { endpointEntryOperations, ipcacheOperations, type OpenMap, policyMapOperations } from '../reconcilers/index.ts'
-import { type Clock, type Operations, type ReconcileFailure, Reconciler, systemClock } from '../state/index.ts'
-import { createTables, type Endpoint, type Tables } from '../tables/index.ts'
+import {
+  type Clock,
+  type Operations,
+  type ReconcileFailure,
+  Reconciler,
+  systemClock,
+  type View,
+} from '../state/index.ts'
+import { createTables, type Endpoint, type PolicyStatus, type Tables } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
 
@@ -51,6 +65,7 @@ export type Engine = {
   /** For the source of objects. */
   readonly intent: IntentController
   readonly endpoints: Endpoints
+  readonly policyStatus: View<PolicyStatus>
   readonly reconcilers: Readonly<Record<ReconcilerName, Pick<Reconciler<object>, 'status' | 'refresh' | 'metrics'>>>
   /** Until the signal is aborted. The maps stay as they are. */
   run(signal: AbortSignal): Promise<void>
@@ -112,6 +127,17 @@ export function createEngine(options: EngineOptions): Engine {
     },
     onFirstResult: () => allocator.releaseUnclaimed(),
   })
+  const policyStatus = new PolicyStatusController({
+    tables,
+    memory,
+    clock,
+    mapStatus: policyMaps.status,
+    revision: () => maps.runtime.get(0)?.revision ?? 0,
+    async attempted(signal) {
+      await policies.caughtUp(signal)
+      await Promise.all([policyMaps, addresses, entries].map(reconciler => reconciler.attempted(signal)))
+    },
+  })
   const endpoints = new Endpoints({
     tables,
     memory,
@@ -127,9 +153,11 @@ export function createEngine(options: EngineOptions): Engine {
     tables,
     intent: new IntentController(tables, 'files', memory),
     endpoints,
+    policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
     reconcilers,
     async run(signal) {
-      await Promise.all([policies.run(signal), ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
+      const controllers = [policies.run(signal), policyStatus.run(signal)]
+      await Promise.all([...controllers, ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
     },
     async attempted(signal) {
       await policies.caughtUp(signal)

@@ -16,8 +16,8 @@ import type { Datapath, FlowEvent } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
 import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
 import type { FlowObserver } from '../observe/observer.ts'
-import type { Reconciler } from '../state/index.ts'
-import type { Tables } from '../tables/index.ts'
+import type { Reconciler, View } from '../state/index.ts'
+import type { PolicyStatus, Tables } from '../tables/index.ts'
 import type { Endpoints } from './endpoints.ts'
 
 /** Any reconciler, whatever its rows are. */
@@ -30,6 +30,7 @@ export type RoutesOptions = {
   readonly tables: Tables
   readonly datapath: Pick<Datapath, 'schema' | 'maps' | 'programs'>
   readonly endpoints: Endpoints
+  readonly policyStatus: View<PolicyStatus>
   readonly observer: FlowObserver
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
   /** Resolves when everything that is declared at the call has been tried in the kernel. */
@@ -66,6 +67,7 @@ export function agentRoutes(options: RoutesOptions): Route[] {
         throw new ApiError(404, 'NO_TABLE', `there is no table ${name}; there are ${known.join(', ')}`)
       },
     },
+    { method: 'GET', path: /\/v1\/policies/, answer: () => options.policyStatus.rows() },
     { method: 'GET', path: /\/v1\/bpf\/maps/, answer: () => mapInfos(options.datapath) },
     { method: 'GET', path: /\/v1\/bpf\/programs/, answer: () => programInfos(options) },
     { method: 'GET', path: /\/v1\/bpf\/counters/, answer: () => dropCounts(options.datapath) },

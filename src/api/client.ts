@@ -2,6 +2,7 @@
 // code; an agent that is not there as AgentUnreachableError, which says what to do.
 
 import http from 'node:http'
+import type { PolicyStatus } from '../tables/index.ts'
 import type {
   AgentStatus,
   ApiErrorBody,
@@ -67,6 +68,11 @@ export class AgentClient {
 
   table(name: string): Promise<PrintedTable> {
     return this.#ask('GET', `/v1/tables/${encodeURIComponent(name)}`)
+  }
+
+  /** The status of every policy object, sorted by namespace, name and kind. */
+  policies(): Promise<PolicyStatus[]> {
+    return this.#ask('GET', '/v1/policies')
   }
 
   maps(): Promise<MapInfo[]> {

@@ -67,7 +67,7 @@ export function tableCommand(name: string, table: string, description: string): 
   return looking(name, description).action((options: LookOptions) => printTable(table, options))
 }
 
-export async function printTable(name: string, options: LookOptions): Promise<void> {
+async function printTable(name: string, options: LookOptions): Promise<void> {
   const table = await agentOf(options).table(name)
   if (options.output === 'table') console.log(tableText(table.columns, table.rows))
   else print(options.output, tableObjects(table), String)

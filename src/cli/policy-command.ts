@@ -3,23 +3,15 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { parsePorts, type ReachPort, reach, readCluster } from '../policy/index.ts'
-import { withConnection } from './connection.ts'
-import { printTable } from './look-commands.ts'
 import { readManifests } from './manifest-files.ts'
 import { type OutputFormat, outputOption, print, tableText } from './output.ts'
+import { policyGetCommand } from './policy-get.ts'
 
 export function policyCommand(): Command {
   return new Command('policy')
     .description('policies: those in force, and what policies in files would do')
-    .addCommand(getCommand())
+    .addCommand(policyGetCommand())
     .addCommand(reachCommand())
-}
-
-function getCommand(): Command {
-  return withConnection(new Command('get'))
-    .description('the policies that an agent has read')
-    .addOption(outputOption())
-    .action(options => printTable('policies', options))
 }
 
 type ReachOptions = {

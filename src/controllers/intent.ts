@@ -179,7 +179,10 @@ export class IntentController {
   #put(tx: Transaction, object: ManifestObject): void {
     const { value, problems } = readIntent(object)
     this.#forgetProblems(tx, object)
-    problems.forEach((problem, i) => tx.put(this.#tables.problems, problemRow(`${problemId(object)} ${i}`, problem)))
+    const about = manifestKey(object)
+    problems.forEach((problem, i) =>
+      tx.put(this.#tables.problems, { ...problemRow(`${problemId(object)} ${i}`, problem), about }),
+    )
     if (!value) return
     this.#putRow(tx, object, value)
     if (value.table !== 'policies') return

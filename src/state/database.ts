@@ -4,6 +4,7 @@
 
 import type { Row } from './row.ts'
 import { type PrintableTable, StoredTable, type Table, type TableSpec } from './table.ts'
+import { View, type ViewSpec } from './view.ts'
 
 /** The changes that the body of a write may make. Usable only until the body returns. */
 export type Transaction = {
@@ -36,7 +37,15 @@ export class Database {
     return table
   }
 
-  /** All tables, sorted by name. */
+  /** Lists a view among the tables. @throws when a table of this name exists */
+  addView<R>(spec: ViewSpec<R>): View<R> {
+    if (this.#tables.has(spec.name)) throw new Error(`table ${spec.name} exists`)
+    const view = new View(spec)
+    this.#tables.set(spec.name, view)
+    return view
+  }
+
+  /** All tables and views, sorted by name. */
   tables(): PrintableTable[] {
     return [...this.#tables.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }

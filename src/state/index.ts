@@ -8,5 +8,6 @@ export { asError, eachRow, type Failures, type OperationKind, type Operations, t
 export { type ReconcileFailure, Reconciler, type ReconcilerOptions } from './reconciler.ts'
 export { type Row, rowsEqual } from './row.ts'
 export { defineTable, type PrintableTable, type Table, type TableSpec } from './table.ts'
+export { View, type ViewSpec } from './view.ts'
 export { type WaitError, Waiters } from './waiters.ts'
 export { type Change, type Waitable, type Watcher, waitForAny } from './watcher.ts'

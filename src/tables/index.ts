@@ -7,11 +7,13 @@ import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+import { enforcedPolicyTable } from './policy-status.ts'
 
 export * from './desired.ts'
 export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
+export * from './policy-status.ts'
 
 export type Tables = ReturnType<typeof createTables>
 
@@ -30,5 +32,6 @@ export function createTables() {
     policyMaps: database.add(policyMapTable),
     endpointEntries: database.add(endpointEntryTable),
     rules: database.add(ruleTable),
+    enforcedPolicies: database.add(enforcedPolicyTable),
   }
 }

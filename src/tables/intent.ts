@@ -52,6 +52,8 @@ export type Problem = {
   readonly severity: 'error' | 'warning'
   /** `Kind namespace/name`; empty when the text itself could not be read. */
   readonly object: string
+  /** The object's key (manifests), where its reader found the problem. */
+  readonly about?: string
   readonly message: string
   readonly file: string
   readonly line: number

@@ -137,7 +137,7 @@ test('the command line', { skip: NEEDS_ROOT }, async t => {
       ['tables', /^TABLE +ROWS +COMPLETE/],
       ['tables pods', /^NAMESPACE +NAME/],
       ['tables addresses', /^PREFIX +IDENTITY +OWNER/],
-      ['policy get', /^KIND +NAMESPACE +NAME +ORIGIN/],
+      ['policy get', /^KIND +NAMESPACE +NAME +STATUS +ENDPOINTS +ENTRIES +REVISION +SINCE +ORIGIN/],
       ['bpf maps', /^MAP +TYPE +KEY +VALUE +ENTRIES +MAX +FILL/],
       ['bpf programs', /^PROGRAM +ID +TAG/],
       ['bpf counters', /^VERDICT +DIRECTION +PACKETS +BYTES/],
@@ -157,7 +157,7 @@ test('the command line', { skip: NEEDS_ROOT }, async t => {
         return isDeepStrictEqual(parse(yaml), JSON.parse(json))
       })
     assert.match(await on('endpoints'), /^\d+ +shop\/front +10\.244\.\S+ fd00:\S+ +axo\d+ /m)
-    assert.match(await on('policy', 'get'), /^NetworkPolicy +shop +only-front +\S+:1$/m)
+    assert.match(await on('policy', 'get'), /^NetworkPolicy +shop +only-front +enforced +1 +\d+ +\d+ +\S+Z +\S+:1$/m)
     const { code, stderr } = await axoneme(['tables', 'nothing', '--sandbox', NAME])
     assert.equal(code, 1)
     assert.match(stderr, /there is no table nothing; there are addresses, .*rules/)

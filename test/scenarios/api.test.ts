@@ -40,7 +40,7 @@ async function started(t: TestContext) {
   const socket = path.join(folder, 'agent.sock')
   const info = { id: 7, tag: 'abc', translatedSize: 100, jitedSize: 50 }
   const programs = { from_pod: { name: 'from_pod', info: () => info } } as unknown as Datapath['programs']
-  const { tables, endpoints, reconcilers } = node.engine
+  const { tables, endpoints, reconcilers, policyStatus } = node.engine
   const describe = (event: FlowEvent): Flow =>
     describeFlow(event, { node: NODE.name, tables, schema, bootMicros: () => 0 })
   const server = await serveApi(
@@ -54,6 +54,7 @@ async function started(t: TestContext) {
       endpoints,
       observer,
       reconcilers,
+      policyStatus,
       attempted: signal => node.engine.attempted(signal),
       readyAfterMs: () => state.readyAfterMs,
       describe,

@@ -50,6 +50,12 @@ const NOT_ENFORCED: ReadonlySet<string> = new Set([
   'ClusterNetworkPolicy.crd.antrea.io',
 ])
 
+/** Whether objects of a kind, named as in `NetworkPolicy.networking.k8s.io`, are policies, and whether those are enforced. */
+export function policyKind(kindAndGroup: string): 'enforced' | 'not enforced' | undefined {
+  if (KINDS.has(kindAndGroup)) return 'enforced'
+  return NOT_ENFORCED.has(kindAndGroup) ? 'not enforced' : undefined
+}
+
 /** The policy of an object, its problems alone when it is refused, or undefined when the object is no policy. */
 export function readPolicy(object: ManifestObject): Validation<Policy> | undefined {
   const name = `${object.kind}.${apiGroup(object.apiVersion)}`

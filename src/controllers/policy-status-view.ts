@@ -1,0 +1,175 @@
+// The status of every policy object, computed from the tables: those in force, and those
+// that are refused with nothing of them in force. What it costs grows with the policies
+// and the entries of the maps, so it is for when somebody asks.
+
+import { policyKind, type RuleKey } from '../policy/index.ts'
+import type { Status, Table, ViewSpec } from '../state/index.ts'
+import {
+  type EnforcedPolicy,
+  objectKey,
+  POLICY_STATUS_COLUMNS,
+  type Policy,
+  type PolicyStatus,
+  type Problem,
+  type Tables,
+} from '../tables/index.ts'
+import { PolicySubjects } from './policy-subjects.ts'
+
+type MapStatus = Table<Status, 'kind'>
+
+/** @param mapStatus the status of each policy map in the kernel */
+export function policyStatusView(tables: Tables, mapStatus: MapStatus): ViewSpec<PolicyStatus> {
+  const { policies, problems, enforcedPolicies, policyMaps, endpointEntries, identities } = tables
+  return {
+    name: 'policy-status',
+    from: [policies, problems, enforcedPolicies, policyMaps, endpointEntries, identities],
+    rows: () => policyStatuses(tables, mapStatus),
+    columns: POLICY_STATUS_COLUMNS,
+  }
+}
+
+/** Sorted by namespace, name and kind. */
+export function policyStatuses(tables: Tables, mapStatus: MapStatus): PolicyStatus[] {
+  const subjects = new PolicySubjects(tables)
+  const entries = entriesByPolicy(tables)
+  const inForce = tables.policies.all().map(policy => statusOf(policy, { tables, mapStatus, subjects, entries }))
+  return [...inForce, ...refusedObjects(tables)].sort(
+    (a, b) => compareText(a.namespace, b.namespace) || compareText(a.name, b.name) || compareText(a.kind, b.kind),
+  )
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+type Given = {
+  readonly tables: Tables
+  readonly mapStatus: MapStatus
+  readonly subjects: PolicySubjects
+  readonly entries: ReadonlyMap<string, number>
+}
+
+function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Given): PolicyStatus {
+  const key = tables.policies.spec.key(policy)
+  const { kind, namespace, name, origin, rules } = policy
+  const problems = problemsOf(tables, policy)
+  const isOutdated = problems.some(isRefusal)
+  const selected = subjects.of(rules)
+  const failed = new Map(selected.map(({ map }) => [map, failureOf(mapStatus, map)]))
+  const failures = [...new Set([...failed.values()].filter(text => text !== undefined))]
+  const known = tables.enforcedPolicies.get(key)
+  const isCurrent = known?.version === tables.policies.revisionOf(key)
+  const state =
+    failures.length > 0
+      ? 'failing'
+      : !isCurrent
+        ? 'pending'
+        : isOutdated
+          ? ('outdated' as const)
+          : ('enforced' as const)
+  return {
+    kind,
+    namespace,
+    name,
+    origin,
+    valid: !isOutdated,
+    state,
+    message: [messageOf(state, policy, known), ...failures].join('; '),
+    problems: problems.map(shown),
+    ...(isCurrent && known && { enforced: { revision: known.revision, since: isoTime(known) } }),
+    audit: rules.specs.length > 0 && rules.specs.every(({ audit }) => audit === true),
+    endpoints: selected
+      .map(({ endpoint }) => objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName }))
+      .sort(),
+    entries: entries.get(key) ?? 0,
+    unenforced: rules.unenforced ?? [],
+  }
+}
+
+function messageOf(state: PolicyStatus['state'], { origin }: Policy, known: EnforcedPolicy | undefined): string {
+  switch (state) {
+    case 'enforced':
+      return 'enforced'
+    case 'outdated':
+      return `refused; the version of ${known ? `${isoTime(known)} ` : ''}(${origin.file}:${origin.line}) stays in force`
+    case 'pending':
+      return 'on its way to the kernel'
+    default:
+      return 'the kernel did not take it for every endpoint: those without it deny everything'
+  }
+}
+
+const isoTime = ({ sinceMs }: EnforcedPolicy): string => new Date(sinceMs).toISOString()
+
+function failureOf(mapStatus: MapStatus, map: number): string | undefined {
+  const status = mapStatus.get(String(map))
+  return status?.kind === 'failed' ? status.error.message : undefined
+}
+
+/** What is said of the object of a policy, or of all of the file that it is in. One of another API group has its own row. */
+function problemsOf({ problems }: Tables, { kind, namespace, name, origin }: Policy): Problem[] {
+  const ofObject = problems
+    .by('object', `${kind} ${objectKey({ namespace, name })}`)
+    .filter(({ about }) => about === undefined || policyKind(kindAndGroup(about)) === 'enforced')
+  const ofFile = problems.by('file', origin.file).filter(({ object }) => object === '')
+  return [...ofObject, ...ofFile]
+}
+
+/** Of the object's own text: with it, what is declared now cannot be in force. */
+const isRefusal = ({ severity, about, object }: Problem): boolean =>
+  severity === 'error' && (about !== undefined || object === '')
+
+/** The policy objects that have errors and no version in force. */
+function refusedObjects({ problems, policies }: Tables): PolicyStatus[] {
+  const byKey = new Map<string, Problem[]>()
+  for (const problem of problems.all())
+    if (problem.about !== undefined && policyKind(kindAndGroup(problem.about)))
+      byKey.set(problem.about, [...(byKey.get(problem.about) ?? []), problem])
+  return [...byKey].flatMap(([key, found]): PolicyStatus[] => {
+    const error = found.find(isRefusal)
+    const [named = '', namespace = '', name = ''] = key.split('/')
+    const kind = named.slice(0, named.indexOf('.'))
+    const hasRow = policyKind(named) === 'enforced' && policies.get(`${kind}/${objectKey({ namespace, name })}`)
+    if (!error || hasRow) return []
+    return [
+      {
+        kind,
+        namespace,
+        name,
+        origin: { file: error.file, line: error.line },
+        valid: false,
+        state: 'refused',
+        message: 'refused; nothing of it is in force',
+        problems: found.map(shown),
+        audit: false,
+        endpoints: [],
+        entries: 0,
+        unenforced: [],
+      },
+    ]
+  })
+}
+
+const kindAndGroup = (about: string): string => about.slice(0, about.indexOf('/'))
+
+const shown = ({ severity, message, file, line, column }: Problem): PolicyStatus['problems'][number] => ({
+  severity,
+  message,
+  file,
+  line,
+  column,
+})
+
+/** How many entries of all policy maps are there for the rules of each policy, by the key of its row. */
+function entriesByPolicy({ policies, policyMaps }: Tables): Map<string, number> {
+  const owners = new Map<RuleKey, string>()
+  for (const policy of policies.all()) {
+    const key = policies.spec.key(policy)
+    for (const { rules } of policy.rules.specs) for (const rule of rules) owners.set(rule.key, key)
+  }
+  const counts = new Map<string, number>()
+  for (const { entries } of policyMaps.all())
+    for (const { key } of entries) {
+      const owner = owners.get(key)
+      if (owner !== undefined) counts.set(owner, (counts.get(owner) ?? 0) + 1)
+    }
+  return counts
+}
