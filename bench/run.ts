@@ -17,6 +17,7 @@ import { measureEvents } from './measure/events.ts'
 import { type Context, FULL, type OwnMeasurement, PODS, QUICK, type TestbedMeasurement } from './measure/measurement.ts'
 import { measurePodToPod, measureWithoutFlowEvents } from './measure/pod-to-pod.ts'
 import { measurePolicyChange } from './measure/policy-change.ts'
+import { measurePolicyEngine } from './measure/policy-engine.ts'
 import { BusyError, lockMachine } from './testbed/lock.ts'
 import { Testbed } from './testbed/testbed.ts'
 
@@ -37,6 +38,7 @@ const ON_THEIR_OWN: Readonly<Record<string, OwnMeasurement>> = {
   'without-flow-events': measureWithoutFlowEvents,
   events: measureEvents,
   datapath: measureDatapath,
+  'policy-engine': measurePolicyEngine,
 }
 const NAMES = [...Object.keys(IN_TESTBED), AGENT_MEMORY, AGENT_START, ...Object.keys(ON_THEIR_OWN)]
 

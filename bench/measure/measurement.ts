@@ -13,6 +13,10 @@ export type Effort = {
   /** Restarts of the agent, of each kind. */
   readonly restarts: number
   readonly events: number
+  /** Processes that resolve everything from nothing. */
+  readonly engineProcesses: number
+  /** Of policies, and of pods, in the policy engine alone. */
+  readonly engineChanges: number
 }
 
 export const FULL: Effort = {
@@ -22,6 +26,8 @@ export const FULL: Effort = {
   endpoints: 60,
   restarts: 4,
   events: 4_000_000,
+  engineProcesses: 5,
+  engineChanges: 300,
 }
 
 export const QUICK: Effort = {
@@ -31,6 +37,8 @@ export const QUICK: Effort = {
   endpoints: 20,
   restarts: 1,
   events: 1_000_000,
+  engineProcesses: 2,
+  engineChanges: 100,
 }
 
 export type Context = {

@@ -1,0 +1,130 @@
+// The cluster that the policy engine is measured on, and the changes that happen to it. Nothing here is timed.
+
+import { addressLabels, type LabelSet, podLabels, reservedIdentities } from '../../src/labels/index.ts'
+import type { ManifestObject } from '../../src/manifests/index.ts'
+import {
+  type Cluster,
+  type ClusterContent,
+  type ClusterPod,
+  type Policy,
+  type PolicyRepository,
+  readCluster,
+  readPolicy,
+  type Subject,
+} from '../../src/policy/index.ts'
+import { type Content, manifestObject } from '../../src/policy/testing/manifest-object.ts'
+import {
+  type SyntheticCluster,
+  type SyntheticSize,
+  syntheticCluster,
+} from '../../src/policy/testing/synthetic-cluster.ts'
+
+/** 30 namespaces of 10 applications: 300 label sets, and as many identities. */
+export const MEASURED: SyntheticSize = {
+  namespaces: 30,
+  applicationsEach: 10,
+  pods: 10_000,
+  policies: 1000,
+  seed: 20_26,
+}
+
+/** @throws Error when the generator makes something that is not valid */
+export function readSynthetic(cluster: SyntheticCluster): ClusterContent {
+  const objects = [...cluster.namespaces, ...cluster.pods, ...cluster.policies].map(manifestObject)
+  const read = readCluster(objects)
+  const [problem] = read.problems
+  if (problem)
+    throw new Error(`the cluster is not as it should be: ${problem.object}: ${problem.path}: ${problem.message}`)
+  return read.cluster.content
+}
+
+export function policyOf(object: ManifestObject): Policy {
+  const read = readPolicy(object)
+  if (!read?.value) throw new Error(`${object.metadata.name}: ${read?.problems[0]?.message}`)
+  return read.value
+}
+
+/** Every policy with another version of itself: the same name and subject, other rules. */
+export function versions(size: SyntheticSize): { readonly now: Policy; readonly other: Policy }[] {
+  const read = (seed: number) => syntheticCluster({ ...size, pods: 0, seed }).policies
+  const others = read(size.seed + 1)
+  return read(size.seed).map((now, i) => {
+    const { metadata, spec } = others[i] as Content & { readonly spec: Content }
+    const fields = now['spec'] as Readonly<Record<string, unknown>>
+    const subject = 'subject' in fields ? { subject: fields['subject'] } : { podSelector: fields['podSelector'] }
+    if (metadata.name !== now.metadata.name) throw new Error(`${now.metadata.name} has no other version`)
+    return {
+      now: policyOf(manifestObject(now)),
+      other: policyOf(manifestObject({ ...now, spec: { ...spec, ...subject } })),
+    }
+  })
+}
+
+/** Everybody's policy, as a cold start resolves it. @returns the distinct maps, and how many entries each has */
+export function resolveAll(cluster: Cluster): Map<string, number> {
+  const maps = new Map<string, number>()
+  for (const pod of cluster.content.pods) {
+    const { policy } = partyOf(cluster, pod)
+    if (policy) maps.set(policy.key, policy.entries.length)
+  }
+  return maps
+}
+
+function partyOf(cluster: Cluster, pod: ClusterPod) {
+  const end = cluster.endOf(pod)
+  if (!end) throw new Error(`pod ${pod.name} has no address`)
+  return cluster.party(end)
+}
+
+/** Subjects of all pods, one for each kind of pod. */
+export function subjectsOf({ content, repository }: Cluster): Subject[] {
+  const subjects = content.pods.map(pod => subjectOf(pod, content, repository))
+  return [...new Map(subjects.map(subject => [subject.labels.key, subject])).values()]
+}
+
+/** Every identity by number. */
+export function identitiesOf(cluster: Cluster): Map<number, LabelSet> {
+  const { content, repository } = cluster
+  const pods = content.pods.map(
+    pod => [partyOf(cluster, pod).identity, identityLabels(pod, content, repository)] as const,
+  )
+  return new Map([...reservedIdentities().map(({ number, labels }) => [number, labels] as const), ...pods])
+}
+
+export function subjectOf(
+  { namespace, labels, serviceAccount, namedPorts }: ClusterPod,
+  { namespaceLabels }: ClusterContent,
+  repository: PolicyRepository,
+): Subject {
+  const facts = { namespace, labels, serviceAccount, namespaceLabels: namespaceLabels.get(namespace) ?? {} }
+  return { labels: podLabels(facts, repository.references().labelKeys), namedPorts }
+}
+
+/** Labels of the identity of a pod's address. */
+export function identityLabels(pod: ClusterPod, content: ClusterContent, repository: PolicyRepository): LabelSet {
+  const [address] = pod.addresses
+  if (!address) throw new Error(`pod ${pod.name} has no address`)
+  return addressLabels(subjectOf(pod, content, repository).labels, address, repository.references(), pod.namedPorts)
+}
+
+/** One policy of so many rules, for the ten applications of a namespace. A sixth of its peers are blocks of addresses. */
+export function manyRules(count: number): Policy {
+  const application = (i: number) => ({ matchLabels: { 'app.kubernetes.io/name': `service-${i % 10}` } })
+  const peer = (i: number) => {
+    if (i % 6 === 0) return { ipBlock: { cidr: `172.${16 + (i >> 13)}.${(i >> 5) & 255}.${(i << 3) & 255}/29` } }
+    if (i % 6 === 1) return { namespaceSelector: { matchLabels: { team: 'web' } }, podSelector: application(i) }
+    return { namespaceSelector: {}, podSelector: application(i) }
+  }
+  const ingress = Array.from({ length: count }, (_, i) => ({
+    from: [peer(i)],
+    ports: [{ port: 1024 + ((i * 7) % 30_000), ...(i % 5 === 0 && { endPort: 32_000 + (i % 100) }) }],
+  }))
+  return policyOf(
+    manifestObject({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { namespace: 'billing-0', name: 'many-rules' },
+      spec: { podSelector: {}, policyTypes: ['Ingress'], ingress },
+    }),
+  )
+}
