@@ -1,96 +1,40 @@
 // The entries of a subject against the rule model, for every action, tier and
-// priority: what the kernel's two look-ups find must be what the model says, and no
-// entry may be one too many.
+// priority, audited or not: what the kernel's two look-ups find must be what the model
+// says, and no entry may be one too many.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { precedence } from '../model/precedence.ts'
+import { DEFAULT_DENY, NOT_ISOLATED } from '../model/rule.ts'
+import type { PolicyEntry } from './entries.ts'
+import { ALL_PORTS, LAST_PORT } from './port-space.ts'
 import {
-  type Action,
-  compareRules,
-  DEFAULT_DENY,
-  NOT_ISOLATED,
-  type Rule,
-  type Tier,
-  type Treatment,
-} from '../model/rule.ts'
-import { EntryCompiler, type PolicyEntry } from './entries.ts'
-import { lookup } from './evaluate.ts'
-import type { Isolations } from './isolation.ts'
-import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from './port-space.ts'
-
-const TCP = 6
-const UDP = 17
-
-type Given = RuleSpans & { readonly peers: 'any' | readonly number[] }
-
-type RuleOptions = {
-  name?: string
-  action?: Action
-  tier?: Tier
-  priority?: number
-  place?: number
-  index?: number
-  treatment?: Treatment
-}
-
-function given(peers: Given['peers'], spans: readonly PortSpan[], options: RuleOptions = {}): Given {
-  const { name = 'p', action = 'allow', tier = 'normal', priority = 100, place = 0, index = 0, treatment } = options
-  const policy = { kind: 'Test', namespace: 'default', name, origin: { file: '', line: 0 } }
-  const rule: Rule = {
-    key: `${name}/${tier}/${priority}/${place}/${index}/${action}`,
-    policy,
-    path: `ingress[${index}]`,
-    origin: policy.origin,
-    direction: 'ingress',
-    index,
-    action,
-    tier,
-    precedence: precedence({ tier, action, priority, place }),
-    peers: 'any',
-    ports: 'any',
-    treatment,
-  }
-  return { rule, spans, peers }
-}
-
-const span = (protocol: number, first: number, last = first): PortSpan => ({ protocol, first, last })
-
-const both = (isIsolated: boolean): Isolations => {
-  const isolation = isIsolated ? 'policy' : 'none'
-  return { all: isolation, enforced: isolation }
-}
-
-function compile(rules: readonly Given[], isIsolated = true): PolicyEntry[] {
-  const compiler = new EntryCompiler(
-    'ingress',
-    new Decider(both(isIsolated), 'all'),
-    rules.filter(({ peers }) => peers === 'any'),
-  )
-  const identities = [...new Set(rules.flatMap(({ peers }) => (peers === 'any' ? [] : peers)))].sort((a, b) => a - b)
-  return [
-    ...compiler.entriesForAny(),
-    ...identities.flatMap(identity =>
-      compiler.entries(
-        identity,
-        compiler.prefixesFor(rules.filter(({ peers }) => peers !== 'any' && peers.includes(identity))),
-      ),
-    ),
-  ]
-}
+  anyRules,
+  anySituation,
+  compile,
+  type Given,
+  given,
+  kernelOutcome,
+  modelOutcome,
+  passes,
+  questions,
+  type Situation,
+  span,
+  TCP,
+} from './testing/random-rules.ts'
 
 /** `IDENTITY PROTOCOL PORT/LENGTH VERDICT NAME`, as short as a table of cases wants it. */
 const brief = (entries: readonly PolicyEntry[]): string[] =>
   entries.map(
-    ({ identity, protocol, port, portPrefixLength, verdict, rule }) =>
-      `${identity} ${protocol} ${port}/${portPrefixLength} ${verdict} ${rule.split('/')[0]}`,
+    ({ identity, protocol, port, portPrefixLength, verdict, rule, treatment }) =>
+      `${identity} ${protocol} ${port}/${portPrefixLength} ${treatment?.audit ? 'audit' : verdict} ${rule.split('/')[0]}`,
   )
 
 test('the entries of small policies', async t => {
-  const cases: readonly { name: string; given: readonly Given[]; isIsolated?: boolean; want: readonly string[] }[] = [
+  const cases: readonly { name: string; given: readonly Given[]; situation?: Situation; want: readonly string[] }[] = [
     { name: 'isolated, no rule', given: [], want: [] },
-    { name: 'not isolated, no rule', given: [], isIsolated: false, want: [`0 0 0/0 allow ${NOT_ISOLATED}`] },
+    { name: 'not isolated, no rule', given: [], situation: {}, want: [`0 0 0/0 allow ${NOT_ISOLATED}`] },
     { name: 'any peer, any port', given: [given('any', [ALL_PORTS])], want: ['0 0 0/0 allow p'] },
     { name: 'one port', given: [given([7], [span(TCP, 80)])], want: ['7 6 80/16 allow p'] },
     { name: 'all ports of a protocol', given: [given([7], [span(TCP, 0, LAST_PORT)])], want: ['7 6 0/0 allow p'] },
@@ -153,7 +97,7 @@ test('the entries of small policies', async t => {
     {
       name: 'the baseline is asked where nothing isolates',
       given: [given([7], [span(TCP, 80)], { name: 'b', action: 'deny', tier: 'baseline' })],
-      isIsolated: false,
+      situation: {},
       want: [`0 0 0/0 allow ${NOT_ISOLATED}`, '7 6 80/16 deny b'],
     },
     {
@@ -161,9 +105,78 @@ test('the entries of small policies', async t => {
       given: [given('any', [ALL_PORTS], { name: 'q' }), given([7], [ALL_PORTS], { treatment: { l7: 'seen' } })],
       want: ['0 0 0/0 allow q', '7 0 0/0 allow p'],
     },
+    {
+      name: 'audited deny beside an enforced allow',
+      given: [given('any', [ALL_PORTS]), given([7], [span(TCP, 80)], { name: 'd', action: 'deny', audit: true })],
+      want: ['0 0 0/0 allow p', '7 6 80/16 audit d'],
+    },
+    {
+      name: 'audited deny where the default denies anyway: nothing to record',
+      given: [given('any', [ALL_PORTS], { name: 'd', action: 'deny', audit: true })],
+      want: [],
+    },
+    {
+      name: 'audited deny under an enforced one: the enforced one',
+      given: [
+        given('any', [ALL_PORTS], { name: 'd', action: 'deny', audit: true }),
+        given('any', [ALL_PORTS], { name: 'e', action: 'deny' }),
+      ],
+      want: ['0 0 0/0 deny e'],
+    },
+    {
+      name: 'audited allow opens nothing',
+      given: [given('any', [ALL_PORTS], { audit: true })],
+      want: [],
+    },
+    {
+      name: 'audited allow over an enforced deny opens nothing either, and lends its rank for one peer',
+      given: [
+        given('any', [ALL_PORTS], { name: 'q' }),
+        given([7], [ALL_PORTS], { name: 'd', action: 'deny' }),
+        given([7], [ALL_PORTS], { tier: 'admin', audit: true }),
+      ],
+      want: ['0 0 0/0 allow q', '7 0 0/0 deny d'],
+    },
+    {
+      name: 'isolated by an audited policy alone: a denial for the record, beside what the policy allows',
+      given: [given([7], [span(TCP, 80)], { audit: true })],
+      situation: { isolatedForAudit: true },
+      want: [`0 0 0/0 audit ${DEFAULT_DENY}`, '7 6 80/16 allow p'],
+    },
+    {
+      name: 'isolated by an audited policy and by another one: denied',
+      given: [given([7], [span(TCP, 80)], { audit: true }), given([7], [span(TCP, 81)], { name: 'q' })],
+      situation: { isolated: true, isolatedForAudit: true },
+      want: ['7 6 81/16 allow q'],
+    },
+    {
+      name: 'isolated by an audited policy: the baseline is still enforced, for only what is enforced ends it',
+      given: [given([7], [ALL_PORTS], { name: 'b', action: 'deny', tier: 'baseline' })],
+      situation: { isolatedForAudit: true },
+      want: [`0 0 0/0 audit ${DEFAULT_DENY}`, '7 0 0/0 deny b'],
+    },
+    {
+      name: 'an audited subject: every denial is for the record',
+      given: [given('any', [span(TCP, 80)]), given([7], [ALL_PORTS], { name: 'd', action: 'deny' })],
+      situation: { isolated: true, audited: true },
+      want: [`0 0 0/0 audit ${DEFAULT_DENY}`, '0 6 80/16 allow p', '7 0 0/0 audit d'],
+    },
+    { name: 'mode always: no rule', given: [], situation: { always: true }, want: [] },
+    {
+      name: 'mode always: the baseline is asked before the default',
+      given: [given([7], [span(TCP, 53)], { tier: 'baseline' })],
+      situation: { always: true },
+      want: ['7 6 53/16 allow p'],
+    },
+    {
+      name: 'mode always: the baseline is not asked where a policy isolates',
+      given: [given([7], [span(TCP, 53)], { tier: 'baseline' })],
+      situation: { always: true, isolated: true },
+      want: [],
+    },
   ]
-  for (const { name, given, isIsolated, want } of cases)
-    await t.test(name, () => assert.deepEqual(brief(compile(given, isIsolated)), want))
+  for (const { name, given, situation, want } of cases)
+    await t.test(name, () => assert.deepEqual(brief(compile(given, situation)), want))
 })
 
 test('precedence: tier, then priority, then place, then deny over allow; one u32', () => {
@@ -194,90 +207,12 @@ test('precedence: tier, then priority, then place, then deny over allow; one u32
 
 // From here on: the entries against the rule model, read as it is written down.
 
-type Outcome = { readonly verdict: Verdict; readonly rule: string; readonly l7: string | undefined }
-
-function modelOutcome(
-  rules: readonly Given[],
-  isIsolated: boolean,
-  identity: number,
-  protocol: number,
-  port: number,
-): Outcome | undefined {
-  const matching = rules
-    .filter(({ peers }) => peers === 'any' || peers.includes(identity))
-    .filter(({ spans }) =>
-      spans.some(s => (s.protocol === 0 || s.protocol === protocol) && s.first <= port && port <= s.last),
-    )
-    .map(({ rule }) => rule)
-    .sort(compareRules)
-  for (const tier of ['admin', 'normal', 'baseline']) {
-    const decisive = matching.find(rule => rule.tier === tier)
-    if (decisive && decisive.action !== 'pass')
-      return { verdict: decisive.action, rule: decisive.key, l7: decisive.treatment?.l7 }
-    if (tier === 'normal' && isIsolated) return undefined
-  }
-  return { verdict: 'allow', rule: NOT_ISOLATED, l7: undefined }
-}
-
-/** The kernel's answer; a denial by default and one after a pass are the same to a user. */
-function kernelOutcome(
-  entries: readonly PolicyEntry[],
-  identity: number,
-  protocol: number,
-  port: number,
-): Outcome | undefined {
-  const entry = lookup(entries, { direction: 'ingress', identity, protocol, port })
-  if (!entry || entry.rule === DEFAULT_DENY) return undefined
-  return { verdict: entry.verdict, rule: entry.rule, l7: entry.treatment?.l7 }
-}
-
-const anyPort = fc.oneof(
-  fc.constantFrom(0, 1, 2, 3, 79, 80, 81, 443, 0x7fff, 0x8000, 0xfffe, 0xffff),
-  fc.nat({ max: 0xffff }),
-)
-const anySpan: fc.Arbitrary<PortSpan> = fc.oneof(
-  fc.constant(ALL_PORTS),
-  fc.constantFrom(TCP, UDP).map(protocol => span(protocol, 0, LAST_PORT)),
-  fc.tuple(fc.constantFrom(TCP, UDP), anyPort).map(([protocol, port]) => span(protocol, port)),
-  fc
-    .tuple(fc.constantFrom(TCP, UDP), anyPort, anyPort)
-    .map(([protocol, a, b]) => span(protocol, Math.min(a, b), Math.max(a, b))),
-)
-const anyGiven: fc.Arbitrary<Given> = fc
-  .record({
-    peers: fc.oneof(fc.constant('any' as const), fc.subarray([1, 2, 3])),
-    spans: fc.array(anySpan, { minLength: 1, maxLength: 3 }),
-    name: fc.constantFrom('a', 'b', 'c'),
-    action: fc.constantFrom('allow' as const, 'allow' as const, 'deny' as const, 'pass' as const),
-    tier: fc.constantFrom('admin' as const, 'normal' as const, 'normal' as const, 'baseline' as const),
-    priority: fc.constantFrom(1, 2),
-    place: fc.constantFrom(0, 1),
-    l7: fc.constantFrom('', '', 'seen'),
-  })
-  .map(({ peers, spans, l7, ...options }) => given(peers, spans, l7 ? { ...options, treatment: { l7 } } : options))
-const anyRules = fc
-  .array(anyGiven, { maxLength: 8 })
-  .map(rules => rules.map((one, index) => ({ ...one, rule: { ...one.rule, index, key: `${one.rule.key}#${index}` } })))
-
-/** Every point where an answer could change, and its neighbours. */
-function* questions(rules: readonly Given[]): Generator<readonly [identity: number, protocol: number, port: number]> {
-  const bounds = rules.flatMap(({ spans }) => spans.flatMap(({ first, last }) => [first - 1, first, last, last + 1]))
-  const ports = new Set([0, LAST_PORT, ...bounds].filter(port => port >= 0 && port <= LAST_PORT))
-  // Identity 4 and protocol 1 are in no rule.
-  for (const identity of [1, 2, 3, 4])
-    for (const protocol of [TCP, UDP, 1]) for (const port of ports) yield [identity, protocol, port]
-}
-
 test('the two look-ups of the kernel give what the rule model says: verdict, rule and treatment', () => {
   fc.assert(
-    fc.property(anyRules, fc.boolean(), (rules, isIsolated) => {
-      const entries = compile(rules, isIsolated)
+    fc.property(anyRules, anySituation, (rules, situation) => {
+      const entries = compile(rules, situation)
       for (const question of questions(rules))
-        assert.deepEqual(
-          kernelOutcome(entries, ...question),
-          modelOutcome(rules, isIsolated, ...question),
-          question.join(),
-        )
+        assert.deepEqual(kernelOutcome(entries, question), modelOutcome(rules, situation, question), question.join())
     }),
     { numRuns: 1500 },
   )
@@ -285,15 +220,15 @@ test('the two look-ups of the kernel give what the rule model says: verdict, rul
 
 test('no entry can be left out', () => {
   fc.assert(
-    fc.property(anyRules, fc.boolean(), (rules, isIsolated) => {
-      const entries = compile(rules, isIsolated)
+    fc.property(anyRules, anySituation, (rules, situation) => {
+      const entries = compile(rules, situation)
       const covered = entries.map(({ protocol, port, portPrefixLength }) =>
         span(protocol, port, port + 2 ** (16 - portPrefixLength) - 1),
       )
       for (const entry of entries) {
         const fewer = entries.filter(other => other !== entry)
         const isMissed = [...questions([...rules, given('any', covered)])].some(question => {
-          const [with_, without] = [kernelOutcome(entries, ...question), kernelOutcome(fewer, ...question)]
+          const [with_, without] = [kernelOutcome(entries, question), kernelOutcome(fewer, question)]
           return JSON.stringify(with_) !== JSON.stringify(without)
         })
         assert.ok(isMissed, `${JSON.stringify(entry)} changes nothing`)
@@ -305,29 +240,22 @@ test('no entry can be left out', () => {
 
 test('the order of rules makes no difference', () => {
   fc.assert(
-    fc.property(anyRules, fc.boolean(), (rules, isIsolated) => {
-      assert.deepEqual(compile(rules.toReversed(), isIsolated), compile(rules, isIsolated))
+    fc.property(anyRules, anySituation, (rules, situation) => {
+      assert.deepEqual(compile(rules.toReversed(), situation), compile(rules, situation))
     }),
   )
 })
 
-test('adding an allow never denies, and adding a deny never allows, below the admin tier', () => {
+test('audit never blocks what the enforced rules allow and never opens what they deny', () => {
   fc.assert(
-    fc.property(anyRules, anyGiven, fc.boolean(), (rules, more, isIsolated) => {
-      fc.pre(more.rule.action !== 'pass')
-      const normal = (one: Given): boolean => one.rule.tier === 'normal' && one.rule.action !== 'pass'
-      // At one priority: across priorities an allow may of course outrank a deny, and the reverse.
-      const level = (one: Given): Given =>
-        given(one.peers, one.spans, { action: one.rule.action, index: one.rule.index })
-      const before = compile(rules.filter(normal).map(level), isIsolated)
-      const all = [...rules.filter(normal).map(level), level(more)]
-      const after = compile(all, isIsolated)
-      for (const question of questions(all)) {
-        const [was, is] = [before, after].map(entries => kernelOutcome(entries, ...question)?.verdict === 'allow')
-        if (more.rule.action === 'allow') assert.ok(!was || is, question.join())
-        else assert.ok(was || !is, question.join())
-      }
+    fc.property(anyRules, anySituation, (rules, situation) => {
+      const entries = compile(rules, situation)
+      const enforced = situation.audited ? [] : rules.filter(({ rule }) => !rule.audit)
+      const { isolated, always } = situation
+      const without = compile(enforced, situation.audited ? {} : { isolated, always })
+      for (const question of questions(rules))
+        assert.equal(passes(kernelOutcome(entries, question)), passes(kernelOutcome(without, question)))
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   )
 })

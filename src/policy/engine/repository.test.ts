@@ -90,6 +90,68 @@ test('policies that isolate are told, in the order of their names', () => {
   assert.deepEqual(isolatedBy.egress, [])
 })
 
+test('policies that isolate for the record alone are told apart, and so are audited subjects', () => {
+  const repository = new PolicyRepository()
+  const tried = (name: string): Policy => {
+    const made = policy(name, 'web', { peers: [] })
+    return { ...made, specs: made.specs.map(spec => ({ ...spec, audit: true })) }
+  }
+  const isolating = (): string[] =>
+    repository.resolve(subject('web')).isolatedBy.ingress.map(({ name, audit }) => (audit ? `${name} audit` : name))
+  repository.setPolicy(tried('b'))
+  assert.deepEqual(isolating(), ['b audit'])
+  repository.setPolicy(policy('a', 'web', { peers: [] }))
+  assert.deepEqual(isolating(), ['a', 'b audit'])
+  const audited = repository.resolve({ ...subject('web'), audit: true })
+  assert.deepEqual(
+    audited.isolatedBy.ingress.map(({ name, audit }) => [name, audit]),
+    [
+      ['a', true],
+      ['b', true],
+    ],
+  )
+  assert.deepEqual(brief(audited), ['ingress 0 0 0/0 default-deny', OPEN_EGRESS])
+  assert.deepEqual(audited.entries[0]?.treatment, { audit: true })
+  assert.notEqual(audited.key, repository.resolve(subject('web')).key)
+})
+
+test('the key tells a denial for the record from one that is enforced', () => {
+  const denyAll = (audit: boolean): PolicyRepository => {
+    const repository = new PolicyRepository()
+    const made = policy('p', 'web', {})
+    const specs = made.specs.map(spec => ({
+      ...spec,
+      isolates: { ingress: false, egress: false },
+      rules: spec.rules.map((rule): Rule => ({ ...rule, action: 'deny', ...(audit && { audit }) })),
+    }))
+    repository.setPolicy({ ...made, specs })
+    return repository
+  }
+  const [tried, enforced] = [true, false].map(audit => denyAll(audit).resolve(subject('web')))
+  assert.ok(tried && enforced)
+  assert.deepEqual(brief(tried), brief(enforced))
+  assert.notEqual(tried.key, enforced.key)
+})
+
+test('mode always isolates whom no policy selects and names none; mode never isolates nobody', () => {
+  const always = new PolicyRepository({ enforcement: 'always' })
+  const { entries, isolatedBy } = always.resolve(subject('db'))
+  assert.deepEqual([entries, isolatedBy], [[], { ingress: [], egress: [] }])
+  always.setPolicy(policy('p', 'web', { ports: [port(80)] }))
+  const web = always.resolve(subject('web'))
+  assert.deepEqual(brief(web), ['ingress 0 6 80/16 p/ingress[0]'])
+  assert.deepEqual([web.isolatedBy.ingress.map(({ name }) => name), web.isolatedBy.egress], [['p'], []])
+
+  const never = new PolicyRepository({ enforcement: 'never' })
+  never.setPolicy(policy('p', undefined, { peers: [] }, { direction: 'egress', peers: [] }))
+  for (const one of [subject('web'), { ...subject('web'), audit: true } as const]) {
+    const open = never.resolve(one)
+    assert.deepEqual(brief(open), [OPEN_INGRESS, OPEN_EGRESS])
+    assert.deepEqual(open.isolatedBy, { ingress: [], egress: [] })
+  }
+  assert.equal(never.enforcement, 'never')
+})
+
 test('peers: all identities that match, of any source; two identities of one pod where a block holds one address', () => {
   const repository = new PolicyRepository()
   repository.setIdentity(300, pod({ app: 'a' }))
