@@ -41,7 +41,7 @@ export const COMMANDS = {
   },
   test: {
     summary: 'runs every check and every test; as root',
-    purpose: { name: 'run the tests', ...EVERYTHING, dist: false },
+    purpose: { name: 'run the tests', ...EVERYTHING, debianPackages: ['build', 'run', 'test'], dist: false },
     nodeArguments: testArguments,
   },
   check: {
@@ -137,7 +137,7 @@ export function runSetup(args) {
               build: 'always',
               dist: true,
             }
-          : { name: 'set up', ...EVERYTHING, root: false },
+          : { name: 'set up', ...EVERYTHING, root: false, debianPackages: ['build', 'run', 'test'] },
         { root: ROOT, progress: createProgress(), say },
       ),
     )

@@ -1,4 +1,4 @@
-// The Debian packages that building and running need, and their installation. Presence is judged by the file or program that is
+// The Debian packages that building, running and testing need, and their installation. Presence is judged by the file or program that is
 // used, not by dpkg's database, so another distribution or a hand-made install works as long as everything is there.
 
 import { existsSync, readdirSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { findProgram, run } from './programs.js'
 /**
  * @typedef {object} DebianPackage
  * @property {string} name
- * @property {'build' | 'run'} for building, or running the datapath and the sandbox
+ * @property {'build' | 'run' | 'test'} for building, running the datapath and the sandbox, or tests alone
  * @property {readonly string[]} [programs] must be on the search path
  * @property {readonly string[]} [files] must exist
  */
@@ -27,6 +27,7 @@ export const DEBIAN_PACKAGES = [
   { name: 'libc6-dev', for: 'build', files: ['/usr/include/stdio.h'] },
   { name: 'iproute2', for: 'run', programs: ['ip'] },
   { name: 'util-linux', for: 'run', programs: ['unshare', 'nsenter', 'setpriv', 'flock', 'mount'] },
+  { name: 'chromium', for: 'test', programs: ['chromium'] },
 ]
 
 /**
