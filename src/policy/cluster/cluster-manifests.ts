@@ -17,7 +17,7 @@ import {
 } from '../../manifests/index.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
-import type { Policy } from '../model/rule.ts'
+import { type Peer, type Policy, policyKey } from '../model/rule.ts'
 import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from './cluster.ts'
 
 /** Where pods without an address are assumed to be: the pools of a sandbox. */
@@ -25,7 +25,7 @@ export const ASSUMED_POOLS: readonly Cidr[] = [cidr('10.244.0.0/16'), cidr('fd00
 
 export type ReadCluster = {
   readonly cluster: Cluster
-  /** In the order of the objects. With an error among them, the cluster lacks what the error is about. */
+  /** In the order of the objects, then what is wrong between them. With an error among them, the cluster lacks what the error is about. */
   readonly problems: readonly Problem[]
 }
 
@@ -48,6 +48,7 @@ class Reading {
   readonly #namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
   readonly #auditedNamespaces = new Set<string>()
   readonly #policies: Policy[] = []
+  readonly #policyObjects = new Map<string, ManifestObject>()
 
   read(object: ManifestObject): void {
     const key = objectKey(object)
@@ -73,6 +74,7 @@ class Reading {
       auditedNamespaces: this.#auditedNamespaces,
       policies: this.#policies,
     })
+    this.#warnOfUnknownGroups(cluster)
     return { cluster, problems: this.#problems }
   }
 
@@ -102,7 +104,17 @@ class Reading {
   #readPolicy(object: ManifestObject): void {
     const read = readPolicy(object)
     this.#problems.push(...(read?.problems ?? []))
-    if (read?.value) this.#policies.push(read.value)
+    if (!read?.value) return
+    this.#policies.push(read.value)
+    this.#policyObjects.set(policyKey(read.value.ref), object)
+  }
+
+  #warnOfUnknownGroups({ repository }: Cluster): void {
+    for (const { policy, path, origin, group } of repository.unknownCidrGroups()) {
+      const object = this.#policyObjects.get(policyKey(policy))
+      const message = `refers to CIDR group ${group}, which is not there; it stands for no address`
+      if (object) this.#problems.push({ ...problemOf(object, 'warning', [], message), line: origin.line, path })
+    }
   }
 
   #placePods(): ClusterPod[] {
@@ -133,7 +145,7 @@ class Reading {
   #warnOfAssumed(assumed: readonly ReadPod[]): void {
     const [first] = assumed
     const namesBlocks = this.#policies.some(({ specs }) =>
-      specs.some(({ rules }) => rules.some(({ peers }) => peers !== 'any' && peers.some(peer => peer.kind === 'cidr'))),
+      specs.some(({ rules }) => rules.some(({ peers }) => peers !== 'any' && peers.some(matchesPodsByAddress))),
     )
     if (!first || !namesBlocks) return
     const others =
@@ -162,6 +174,8 @@ class Reading {
     }
   }
 }
+
+const matchesPodsByAddress = (peer: Peer): boolean => peer.kind === 'cidr' && peer.covers === 'everything'
 
 function nextFree(pool: Cidr, offsets: Map<Cidr, number>, taken: Map<string, string>): IpAddress | undefined {
   for (let offset = offsets.get(pool) ?? 1; ; offset++) {

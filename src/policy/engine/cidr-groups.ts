@@ -3,7 +3,7 @@
 
 import { type LabelSet, matches } from '../../labels/index.ts'
 import { type CidrGroup, cidrGroupLabels } from '../model/cidr-group.ts'
-import { type Peer, type Policy, type PolicyRef, type ResolvedPeer } from '../model/rule.ts'
+import { type Origin, type Peer, type Policy, type PolicyRef, type ResolvedPeer } from '../model/rule.ts'
 
 type GroupPeer = Extract<Peer, { readonly kind: 'cidr-group' }>
 
@@ -12,6 +12,7 @@ export type UnknownCidrGroup = {
   readonly policy: PolicyRef
   /** The rule's field, such as `ingress[0]`. */
   readonly path: string
+  readonly origin: Origin
   /** The group's name, or the selector that no group meets. */
   readonly group: string
 }
@@ -56,11 +57,16 @@ export class CidrGroups {
   /** Where a policy refers to groups that are not there. */
   unknownIn(policy: Policy): UnknownCidrGroup[] {
     const unknown = policy.specs.flatMap(({ rules }) =>
-      rules.flatMap(({ peers, path }) =>
+      rules.flatMap(({ peers, path, origin }) =>
         (peers === 'any' ? [] : peers)
           .filter(isGroupPeer)
           .filter(peer => this.#groupsOf(peer).length === 0)
-          .map(({ group }) => ({ policy: policy.ref, path, group: 'name' in group ? group.name : group.selector.key })),
+          .map(({ group }) => ({
+            policy: policy.ref,
+            path,
+            origin,
+            group: 'name' in group ? group.name : group.selector.key,
+          })),
       ),
     )
     return [...new Map(unknown.map(one => [`${one.path}\n${one.group}`, one])).values()]
