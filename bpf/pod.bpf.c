@@ -19,12 +19,18 @@
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet,
 				  struct outcome *outcome, int action)
 {
+	outcome->verdict = VERDICT_FORWARDED;
 	if (outcome->reason != DROP_NONE) {
 		action = TC_DROP;
+		outcome->verdict = VERDICT_DROPPED;
 		outcome->report = EVENT_DROP;
 		outcome->observation = OBSERVED_NOWHERE;
+	} else if (outcome->audit) {
+		outcome->verdict = VERDICT_AUDIT;
+		outcome->reason = audit_reason(outcome->audit);
+		outcome->direction = audit_direction(outcome->audit);
 	}
-	count_packet(outcome->reason, outcome->direction, packet->length);
+	count_packet(outcome->verdict, outcome->reason, outcome->direction, packet->length);
 	if (outcome->report && flow_events)
 		event_send(skb, packet, outcome);
 	return action;

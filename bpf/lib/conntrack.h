@@ -53,7 +53,7 @@ struct flow {
 	__u32 ingress_rule;
 	__u8 tcp_flags[2]; /* all flags seen */
 	__u8 flags; /* enum flow_flags */
-	__u8 pad;
+	__u8 audit; /* enum audit: it is allowed in spite of this */
 };
 
 struct {

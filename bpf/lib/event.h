@@ -52,8 +52,8 @@ struct flow_event {
 	__u8 icmp_code;
 	__u8 kind; /* enum event_kind */
 	__u8 verdict; /* enum verdict */
-	__u8 direction; /* enum traffic_direction: whose policy decided a drop */
-	__u8 drop_reason; /* enum drop_reason */
+	__u8 direction; /* enum traffic_direction: whose policy decided a drop, or would have */
+	__u8 drop_reason; /* enum drop_reason; with VERDICT_AUDIT: what it would have been */
 	__u8 observation; /* enum observation_point */
 	__u8 is_reply;
 	__u8 flow_flags; /* enum flow_flags */
@@ -97,7 +97,8 @@ static __always_inline void count_event(bool sent)
 
 /* What became of a packet; everything the record needs beyond the packet itself. */
 struct outcome {
-	enum drop_reason reason; /* DROP_NONE: forwarded */
+	enum verdict verdict; /* known at the end */
+	enum drop_reason reason; /* DROP_NONE: nothing stands against it */
 	enum traffic_direction direction;
 	enum event_kind report; /* 0: nothing to tell */
 	enum observation_point observation;
@@ -106,6 +107,7 @@ struct outcome {
 	__u32 endpoint[2];
 	__u32 egress_rule;
 	__u32 ingress_rule;
+	__u32 audit; /* enum audit */
 	struct flow *flow;
 };
 
@@ -137,7 +139,7 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 	event->icmp_type = packet->icmp_type;
 	event->icmp_code = packet->icmp_code;
 	event->kind = outcome->report;
-	event->verdict = outcome->reason == DROP_NONE ? VERDICT_FORWARDED : VERDICT_DROPPED;
+	event->verdict = outcome->verdict;
 	event->direction = outcome->direction;
 	event->drop_reason = outcome->reason;
 	event->observation = outcome->observation;

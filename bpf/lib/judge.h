@@ -52,7 +52,27 @@ static __always_inline __u32 sender_identity(const struct address *address,
 	return entry->identity;
 }
 
-/* Fills in the outcome's reason, direction, rules, identities and endpoints. */
+/*
+ * Whether an answer ends the connection. A denial that is only recorded does not; of
+ * two such, the first is told: it is the one that would have dropped the packet.
+ */
+static __always_inline bool blocks(const struct policy_answer *answer,
+				   enum traffic_direction direction, struct outcome *outcome)
+{
+	if (answer->reason == DROP_NONE)
+		return false;
+	if (!(answer->flags & POLICY_AUDIT)) {
+		outcome->reason = answer->reason;
+		outcome->direction = direction;
+		return true;
+	}
+	if (!outcome->audit)
+		outcome->audit = direction | (answer->flags & POLICY_BY_DEFAULT) *
+						     (AUDIT_BY_DEFAULT / POLICY_BY_DEFAULT);
+	return false;
+}
+
+/* Fills in the outcome's reason, audit, direction, rules, identities and endpoints. */
 static __noinline int judge(const struct connection *connection, struct outcome *outcome)
 {
 	const struct tuple *tuple = &connection->tuple;
@@ -71,6 +91,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 	outcome->egress_rule = 0;
 	outcome->ingress_rule = 0;
 	outcome->reason = DROP_NONE;
+	outcome->audit = 0;
 
 	if (opener) {
 		question.policy = opener->policy;
@@ -78,11 +99,8 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		question.direction = DIRECTION_EGRESS;
 		policy_decide(&question, &answer);
 		outcome->egress_rule = answer.rule;
-		if (answer.reason != DROP_NONE) {
-			outcome->reason = answer.reason;
-			outcome->direction = DIRECTION_EGRESS;
+		if (blocks(&answer, DIRECTION_EGRESS, outcome))
 			return 0;
-		}
 	}
 	if (responder && !connection->from_host) {
 		question.policy = responder->policy;
@@ -90,10 +108,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		question.direction = DIRECTION_INGRESS;
 		policy_decide(&question, &answer);
 		outcome->ingress_rule = answer.rule;
-		if (answer.reason != DROP_NONE) {
-			outcome->reason = answer.reason;
-			outcome->direction = DIRECTION_INGRESS;
-		}
+		blocks(&answer, DIRECTION_INGRESS, outcome);
 	}
 	return 0;
 }

@@ -19,7 +19,8 @@ enum policy_verdict {
 };
 
 enum policy_flags {
-	POLICY_AUDIT = 1, /* record the verdict, let the packet pass */
+	POLICY_AUDIT = 1, /* of a denial: record it, let the packet pass */
+	POLICY_BY_DEFAULT = 2, /* of a denial: no rule denies it, but none allows it either */
 };
 
 /* Bits before the part of the key that a prefix may leave open: identity and direction. */
@@ -72,6 +73,8 @@ struct policy_question {
 struct policy_answer {
 	enum drop_reason reason; /* DROP_NONE: allowed */
 	__u32 rule; /* 0: no rule decided */
+	__u8 flags; /* enum policy_flags, of the entry that decided */
+	__u8 pad[3];
 };
 
 static __noinline int policy_decide(const struct policy_question *question,
@@ -88,6 +91,7 @@ static __noinline int policy_decide(const struct policy_question *question,
 	void *map;
 
 	answer->rule = 0;
+	answer->flags = 0;
 	answer->reason = DROP_POLICY_MISSING;
 	map = bpf_map_lookup_elem(&policy_maps, &question->policy);
 	if (!map)
@@ -103,7 +107,11 @@ static __noinline int policy_decide(const struct policy_question *question,
 		return 0;
 
 	answer->rule = specific->rule;
-	answer->reason = specific->verdict == POLICY_ALLOW ? DROP_NONE : DROP_POLICY_DENY;
+	if (specific->verdict == POLICY_ALLOW)
+		answer->reason = DROP_NONE;
+	else
+		answer->reason = denial_reason(specific->flags / POLICY_BY_DEFAULT % 2);
+	answer->flags = specific->flags;
 	return 0;
 }
 

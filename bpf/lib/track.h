@@ -73,6 +73,7 @@ static __always_inline void outcome_from_flow(struct outcome *outcome, const str
 	outcome->endpoint[1] = flow->endpoint[1];
 	outcome->egress_rule = flow->egress_rule;
 	outcome->ingress_rule = flow->ingress_rule;
+	outcome->audit = flow->audit;
 }
 
 static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome,
@@ -84,6 +85,7 @@ static __always_inline void flow_stamp(struct flow *flow, const struct outcome *
 	flow->endpoint[1] = outcome->endpoint[1];
 	flow->egress_rule = outcome->egress_rule;
 	flow->ingress_rule = outcome->ingress_rule;
+	flow->audit = outcome->audit;
 	flow->revision = revision;
 }
 

@@ -44,7 +44,40 @@ enum traffic_direction {
 	DIRECTION_EGRESS = 2, /* from a pod */
 };
 
-/* Counter index: reason * 4 + direction; reason DROP_NONE counts what was forwarded. */
+/*
+ * A denial that is only recorded, see POLICY_AUDIT: whose policy it is of, and why, in
+ * the one byte that a flow has for it. 0: there is none.
+ */
+enum audit {
+	AUDIT_INGRESS = 1, /* DIRECTION_INGRESS */
+	AUDIT_EGRESS = 2, /* DIRECTION_EGRESS */
+	AUDIT_BY_DEFAULT = 4, /* no rule allows it; else one denies it */
+};
+
+static __always_inline enum traffic_direction audit_direction(__u8 audit)
+{
+	return audit & (AUDIT_INGRESS | AUDIT_EGRESS);
+}
+
+/* Reckoned, not chosen: of two constants the verifier would follow each to the program's end. */
+static __always_inline enum drop_reason denial_reason(bool by_default)
+{
+	return DROP_POLICY_DENY - by_default * (DROP_POLICY_DENY - DROP_POLICY_DENIED);
+}
+
+static __always_inline enum drop_reason audit_reason(__u8 audit)
+{
+	return denial_reason(audit / AUDIT_BY_DEFAULT);
+}
+
+/*
+ * Counter index: reason * 4 + direction; reason DROP_NONE counts what was forwarded.
+ * Behind AUDIT_COUNTERS stand those that passed in spite of the reason.
+ */
+enum packet_counters {
+	AUDIT_COUNTERS = 1024,
+};
+
 struct packet_count {
 	__u64 packets;
 	__u64 bytes;
@@ -52,16 +85,20 @@ struct packet_count {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 2 * AUDIT_COUNTERS);
 	__type(key, __u32);
 	__type(value, struct packet_count);
 } packet_counts SEC(".maps");
 
-static __always_inline void count_packet(enum drop_reason reason, enum traffic_direction direction,
-					 __u32 bytes)
+static __always_inline void count_packet(enum verdict verdict, enum drop_reason reason,
+					 enum traffic_direction direction, __u32 bytes)
 {
 	__u32 index = (__u32)reason * 4 + direction;
-	struct packet_count *count = bpf_map_lookup_elem(&packet_counts, &index);
+	struct packet_count *count;
+
+	if (verdict == VERDICT_AUDIT)
+		index += AUDIT_COUNTERS;
+	count = bpf_map_lookup_elem(&packet_counts, &index);
 
 	if (!count)
 		return;
@@ -73,5 +110,7 @@ static __always_inline void count_packet(enum drop_reason reason, enum traffic_d
 const enum verdict *anchor_verdict __attribute__((unused));
 const enum drop_reason *anchor_drop_reason __attribute__((unused));
 const enum traffic_direction *anchor_traffic_direction __attribute__((unused));
+const enum audit *anchor_audit __attribute__((unused));
+const enum packet_counters *anchor_packet_counters __attribute__((unused));
 
 #endif

@@ -70,6 +70,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const engine = createEngine({
     node: { name: configuration.node, addresses: configuration.nodeAddresses },
     podCidrs: configuration.podCidrs,
+    policyEnforcement: configuration.policyEnforcement,
     memory: journal,
     datapath,
     devices: endpointDeviceOperations(network, attacher, node),
@@ -103,7 +104,15 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       reconcilers,
       attempted: aborted => engine.attempted(aborted),
       readyAfterMs: () => readyAfterMs,
-      describe: event => describeFlow(event, { node: configuration.node, tables, schema: datapath.schema, bootMicros }),
+      policyEnforcement: configuration.policyEnforcement,
+      describe: event =>
+        describeFlow(event, {
+          node: configuration.node,
+          tables,
+          schema: datapath.schema,
+          enforcement: configuration.policyEnforcement,
+          bootMicros,
+        }),
     }),
     ({ method, url, error }) => log.error({ method, url, error: errorText(error) }, 'a request failed'),
   )

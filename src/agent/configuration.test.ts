@@ -32,19 +32,24 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
       podCidrs: ['10.244.0.0/24', 'fd00:10:244::/64'],
       nodeAddresses: ['172.30.0.2', 'fd00:172:30::2'],
       mtu: 1500,
+      policyEnforcement: 'default',
       flowEvents: true,
     },
   )
 })
 
 test('what is given is taken', () => {
-  const { state, mtu, flowEvents } = agentConfiguration({
+  const { state, mtu, policyEnforcement, flowEvents } = agentConfiguration({
     ...OPTIONS,
     state: '/var/lib/axoneme',
     mtu: 9000,
+    policyEnforcement: 'always',
     flowEvents: false,
   })
-  assert.deepEqual({ state, mtu, flowEvents }, { state: '/var/lib/axoneme', mtu: 9000, flowEvents: false })
+  assert.deepEqual(
+    { state, mtu, policyEnforcement, flowEvents },
+    { state: '/var/lib/axoneme', mtu: 9000, policyEnforcement: 'always', flowEvents: false },
+  )
 })
 
 const refused: readonly { readonly name: string; readonly given: Partial<AgentOptions>; readonly says: RegExp }[] = [
@@ -81,6 +86,11 @@ const refused: readonly { readonly name: string; readonly given: Partial<AgentOp
   },
   { name: 'an MTU too small for IPv6', given: { mtu: 1279 }, says: /^--mtu 1279 / },
   { name: 'an MTU that no device has', given: { mtu: 65_536 }, says: /^--mtu 65536 / },
+  {
+    name: 'an enforcement mode that is none',
+    given: { policyEnforcement: 'sometimes' },
+    says: /^--policy-enforcement sometimes is not one of default, always, never$/,
+  },
   { name: 'an MTU that is no whole number', given: { mtu: 1500.5 }, says: /^--mtu 1500\.5 / },
 ]
 

@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { addressCount, formatIp, parseCidr, parseIp } from '../ip/index.ts'
+import { ENFORCEMENT_MODES, type EnforcementMode } from '../policy/index.ts'
 
 export type AgentConfiguration = {
   /** Name of the node, as the Node object has it. */
@@ -20,6 +21,8 @@ export type AgentConfiguration = {
   /** This node's addresses, canonical; the first of each family is what it calls pods from. */
   readonly nodeAddresses: readonly string[]
   readonly mtu: number
+  /** Who is isolated where no policy says so. */
+  readonly policyEnforcement: EnforcementMode
   /** Report flows. Off, only counters remain. */
   readonly flowEvents: boolean
 }
@@ -38,6 +41,7 @@ export type AgentOptions = {
   readonly podCidr: readonly string[]
   readonly nodeAddress: readonly string[]
   readonly mtu?: number
+  readonly policyEnforcement?: string
   readonly flowEvents?: boolean
 }
 
@@ -67,6 +71,11 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
   const mtu = options.mtu ?? 1500
   if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65535)
     throw new ConfigurationError(`--mtu ${mtu} is not between 1280 and 65535`)
+  const policyEnforcement = ENFORCEMENT_MODES.find(mode => mode === (options.policyEnforcement ?? 'default'))
+  if (!policyEnforcement)
+    throw new ConfigurationError(
+      `--policy-enforcement ${options.policyEnforcement} is not one of ${ENFORCEMENT_MODES.join(', ')}`,
+    )
   return {
     node: options.node,
     socket: path.resolve(options.socket),
@@ -76,6 +85,7 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     podCidrs,
     nodeAddresses,
     mtu,
+    policyEnforcement,
     flowEvents: options.flowEvents ?? true,
   }
 }

@@ -17,7 +17,7 @@ import {
   policyElement,
   type Schema,
 } from '../maps/index.ts'
-import { PolicyRepository } from '../policy/index.ts'
+import { DEFAULT_DENY, type EnforcementMode, PolicyRepository } from '../policy/index.ts'
 import { endpointEntryOperations, ipcacheOperations, type OpenMap, policyMapOperations } from '../reconcilers/index.ts'
 import {
   type Clock,
@@ -27,7 +27,7 @@ import {
   systemClock,
   type View,
 } from '../state/index.ts'
-import { createTables, type Endpoint, type PolicyStatus, type Tables } from '../tables/index.ts'
+import { createTables, type Endpoint, type NumberedEntry, type PolicyStatus, type Tables } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
 
@@ -47,6 +47,7 @@ export type EngineOptions = {
   /** Name and addresses of the node, canonical. */
   readonly node: { readonly name: string; readonly addresses: readonly string[] }
   readonly podCidrs: readonly string[]
+  readonly policyEnforcement?: EnforcementMode
   /** What outlives the process. */
   readonly memory: Memory
   readonly datapath: JudgingMaps
@@ -89,7 +90,7 @@ export function createEngine(options: EngineOptions): Engine {
       outer: maps.policy_maps,
       createInner: elements => datapath.createPolicyMap(elements),
       read: id => datapath.readPolicyMap(id),
-      encode: entry => policyElement(schema, entry, entry.rule),
+      encode: entry => elementOf(schema, entry),
       onChanged,
     }),
   })
@@ -116,7 +117,7 @@ export function createEngine(options: EngineOptions): Engine {
   const allocator = rememberedIdentities(memory, () => clock.nowMs())
   const policies = new PolicyController({
     tables,
-    repository: new PolicyRepository(),
+    repository: new PolicyRepository({ enforcement: options.policyEnforcement ?? 'default' }),
     allocator,
     memory,
     ownNode: node,
@@ -164,6 +165,11 @@ export function createEngine(options: EngineOptions): Engine {
       await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
     },
   }
+}
+
+function elementOf(schema: Schema, entry: NumberedEntry): Element {
+  const audit = entry.treatment?.audit ?? false
+  return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY }, entry.rule)
 }
 
 /** Connections judged before a change are judged again at their next packet. */

@@ -16,6 +16,7 @@ import type { Datapath, FlowEvent } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
 import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
 import type { FlowObserver } from '../observe/observer.ts'
+import type { EnforcementMode } from '../policy/index.ts'
 import type { Reconciler, View } from '../state/index.ts'
 import type { PolicyStatus, Tables } from '../tables/index.ts'
 import type { Endpoints } from './endpoints.ts'
@@ -37,6 +38,7 @@ export type RoutesOptions = {
   readonly attempted: (signal: AbortSignal) => Promise<void>
   /** Milliseconds from start to ready; undefined until then. */
   readonly readyAfterMs: () => number | undefined
+  readonly policyEnforcement: EnforcementMode
   readonly describe: (event: FlowEvent) => Flow
 }
 
@@ -144,6 +146,7 @@ function agentStatus(options: RoutesOptions): AgentStatus {
     ready: readyAfterMs !== undefined,
     ...(readyAfterMs !== undefined && { readyAfterMs }),
     kernel: os.release(),
+    policyEnforcement: options.policyEnforcement,
     revision: datapath.maps.runtime.get(0)?.revision ?? 0,
     counts: Object.fromEntries(
       [tables.pods, tables.endpoints, tables.policies, tables.identities, tables.addresses, tables.policyMaps].map(
@@ -196,7 +199,8 @@ function programInfos({ datapath, tables }: RoutesOptions): ProgramInfo[] {
 }
 
 function dropCounts({ schema, maps }: RoutesOptions['datapath']): DropCount[] {
-  return readPacketCounters(schema, maps.packet_counts).map(({ reason, direction, packets, bytes }) => ({
+  return readPacketCounters(schema, maps.packet_counts).map(({ verdict, reason, direction, packets, bytes }) => ({
+    verdict,
     reason,
     direction,
     packets: String(packets),

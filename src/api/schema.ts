@@ -39,6 +39,8 @@ export type AgentStatus = {
   readonly ready: boolean
   readonly readyAfterMs?: number
   readonly kernel: string
+  /** Who is isolated where no policy says so: default, always or never. */
+  readonly policyEnforcement: string
   readonly revision: number
   readonly counts: Readonly<Record<string, number>>
   readonly reconcilers: readonly ReconcilerState[]
@@ -75,6 +77,8 @@ export type ProgramInfo = {
 }
 
 export type DropCount = {
+  /** AUDIT: forwarded, and the reason is what an audited policy would have dropped it for. */
+  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT'
   readonly reason: string
   readonly direction: string
   readonly packets: string

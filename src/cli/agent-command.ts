@@ -21,6 +21,11 @@ export function agentCommand(): Command {
     .option('--pod-cidr <prefix>', 'range of pod addresses, one of each family', collect, [])
     .option('--node-address <address>', "this node's addresses", collect, [])
     .option('--mtu <bytes>', 'of pod interfaces', wholeNumber, 1500)
+    .option(
+      '--policy-enforcement <mode>',
+      'whom policies isolate: "default": the pods they select; "always": every pod; "never": nobody, and no rule is enforced',
+      'default',
+    )
     .option('--no-flow-events', 'count packets only, report no flows')
     .action(async (options: AgentOptions) => {
       const stop = new AbortController()

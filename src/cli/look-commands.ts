@@ -2,7 +2,7 @@
 // maps and programs. They ask its API and print.
 
 import { Command } from 'commander'
-import type { AgentStatus, PrintedTable, ReconcilerState } from '../api/index.ts'
+import type { AgentStatus, DropCount, PrintedTable, ReconcilerState } from '../api/index.ts'
 import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { bytesText, type OutputFormat, outputOption, print, tableText } from './output.ts'
@@ -29,6 +29,7 @@ function statusText(status: AgentStatus): string {
     `${pc.bold('node')}         ${status.node}`,
     `${pc.bold('agent')}        ${state}, version ${status.version}, pid ${status.pid}, since ${status.startedAt}`,
     `${pc.bold('kernel')}       ${status.kernel}`,
+    `${pc.bold('policies')}     enforcement ${status.policyEnforcement}`,
     `${pc.bold('holds')}        ${counts.join(', ')}`,
     `${pc.bold('revision')}     ${status.revision}`,
     `${pc.bold('memory')}       ${bytesText(status.memoryBytes)}`,
@@ -121,7 +122,7 @@ export function bpfCommand(): Command {
         tableText(
           ['VERDICT', 'DIRECTION', 'PACKETS', 'BYTES'],
           counters.map(counter => [
-            counter.reason === 'NONE' ? 'FORWARDED' : counter.reason,
+            counterText(counter),
             counter.direction.toLowerCase(),
             counter.packets,
             counter.bytes,
@@ -131,4 +132,9 @@ export function bpfCommand(): Command {
     ),
   )
   return command
+}
+
+function counterText({ verdict, reason }: DropCount): string {
+  if (verdict === 'AUDIT') return `AUDIT ${reason}`
+  return verdict === 'FORWARDED' ? verdict : reason
 }

@@ -21,7 +21,7 @@ export function observeCommand(): Command {
     .option('-f, --follow', 'go on with new flows', false)
     .option('--last <count>', 'begin with so many of the newest flows (default: 20, or 0 with --follow)', wholeNumber)
     .option('--pod <namespace/name>', 'only flows from or to this pod')
-    .option('--verdict <verdict>', 'only flows with this verdict, such as DROPPED')
+    .option('--verdict <verdict>', 'only flows with this verdict, such as DROPPED or AUDIT')
     .addOption(
       new Option('-o, --output <format>', 'how to print').choices(['compact', 'json', 'yaml']).default('compact'),
     )
@@ -48,5 +48,6 @@ function formatted(flow: Flow, output: ObserveOptions['output']): string {
 
 function coloured(flow: Flow): string {
   const line = flowLine(flow)
+  if (flow.verdict === 'AUDIT') return pc.yellow(line)
   return flow.verdict === 'DROPPED' ? pc.red(line) : line
 }

@@ -12,26 +12,32 @@ type Short = readonly [
   protocol: number,
   port: number,
   length: number,
-  verdict: 'allow' | 'deny',
+  outcome: 'allow' | 'audit' | 'deny',
   precedence: number,
 ]
 
 const entriesOf = (shorts: readonly Short[]): PolicyEntry[] =>
-  shorts.map(([identity, protocol, port, portPrefixLength, verdict, precedence]) => ({
+  shorts.map(([identity, protocol, port, portPrefixLength, outcome, precedence]) => ({
     direction: 'ingress',
     identity,
     protocol,
     port,
     portPrefixLength,
-    verdict,
+    verdict: outcome === 'allow' ? 'allow' : 'deny',
     precedence,
-    rule: `${verdict} ${precedence}`,
+    rule: `${outcome} ${precedence}`,
+    ...(outcome === 'audit' && { treatment: { audit: true } }),
   }))
+
+const outcomeOf = (entry: PolicyEntry | undefined): Short[4] =>
+  entry?.treatment?.audit ? 'audit' : (entry?.verdict ?? 'deny')
 
 const OPEN: Short = [0, 0, 0, 0, 'allow', 1]
 
 const brief = (entries: readonly PolicyEntry[]): string[] =>
-  entries.map(entry => `${entry.identity} ${entry.protocol} ${entry.port}/${entry.portPrefixLength} ${entry.verdict}`)
+  entries.map(
+    entry => `${entry.identity} ${entry.protocol} ${entry.port}/${entry.portPrefixLength} ${outcomeOf(entry)}`,
+  )
 
 test('what both allow', async t => {
   const cases: readonly {
@@ -98,6 +104,33 @@ test('what both allow', async t => {
       closes: true,
       opens: false,
     },
+    {
+      name: 'a denial that is only recorded comes: nothing closes',
+      before: [OPEN],
+      after: [[0, 0, 0, 0, 'audit', 1]],
+      want: ['0 0 0/0 audit'],
+      closes: false,
+      opens: false,
+    },
+    {
+      name: 'one that was only recorded is enforced from now on, except for a peer',
+      before: [[0, 0, 0, 0, 'audit', 1]],
+      after: [[7, 6, 80, 16, 'allow', 5]],
+      want: ['7 6 80/16 allow'],
+      closes: true,
+      opens: false,
+    },
+    {
+      name: 'one that was enforced is only recorded from now on',
+      before: [[7, 6, 80, 16, 'allow', 5]],
+      after: [
+        [0, 0, 0, 0, 'audit', 1],
+        [7, 6, 80, 16, 'allow', 5],
+      ],
+      want: ['7 6 80/16 allow'],
+      closes: false,
+      opens: true,
+    },
   ]
   for (const { name, before, after, want, closes, opens } of cases)
     await t.test(name, () => {
@@ -115,21 +148,21 @@ const short: fc.Arbitrary<Short> = fc
     fc.constantFrom(0, 6, 17),
     fc.nat(15),
     fc.constantFrom(0, 12, 13, 14, 15, 16),
-    fc.constantFrom('allow' as const, 'allow' as const, 'deny' as const),
+    fc.constantFrom('allow' as const, 'allow' as const, 'audit' as const, 'deny' as const),
     fc.integer({ min: 1, max: 4 }),
   )
-  .map(([identity, protocol, port, bits, verdict, precedence]) => {
+  .map(([identity, protocol, port, bits, outcome, precedence]) => {
     const length = protocol === 0 ? 0 : bits
-    return [identity, protocol, protocol === 0 ? 0 : port & (0xffff << (16 - length)), length, verdict, precedence]
+    return [identity, protocol, protocol === 0 ? 0 : port & (0xffff << (16 - length)), length, outcome, precedence]
   })
 
 const policy = fc
   .uniqueArray(short, { maxLength: 10, selector: ([a, b, c, d]) => `${a} ${b} ${c} ${d}` })
   .map(entriesOf)
 
-test('for every peer and port the overlap allows exactly what both allow', () => {
-  const allows = (entries: readonly PolicyEntry[], identity: number, protocol: number, port: number): boolean =>
-    lookup(entries, { direction: 'ingress', identity, protocol, port })?.verdict === 'allow'
+test('for every peer and port the overlap allows exactly what both allow, and records what the new one does', () => {
+  const answer = (entries: readonly PolicyEntry[], identity: number, protocol: number, port: number): Short[4] =>
+    outcomeOf(lookup(entries, { direction: 'ingress', identity, protocol, port }))
   fc.assert(
     fc.property(policy, policy, (before, after) => {
       const result = overlap(before, after)
@@ -138,14 +171,11 @@ test('for every peer and port the overlap allows exactly what both allow', () =>
       for (const identity of [7, 8, 9])
         for (const protocol of [6, 17, 132])
           for (let port = 0; port < 18; port++) {
-            const [old, next] = [allows(before, identity, protocol, port), allows(after, identity, protocol, port)]
-            assert.equal(
-              allows(result.entries, identity, protocol, port),
-              old && next,
-              `${identity} ${protocol} ${port}`,
-            )
-            if (old && !next) assert.ok(result.closes.has('ingress'))
-            if (!old && next) assert.ok(result.opens.has('ingress'))
+            const [old, next] = [answer(before, identity, protocol, port), answer(after, identity, protocol, port)]
+            const want = old === 'deny' ? 'deny' : next
+            assert.equal(answer(result.entries, identity, protocol, port), want, `${identity} ${protocol} ${port}`)
+            if (old !== 'deny' && next === 'deny') assert.ok(result.closes.has('ingress'))
+            if (old === 'deny' && next !== 'deny') assert.ok(result.opens.has('ingress'))
           }
     }),
     { numRuns: 500 },

@@ -1,11 +1,12 @@
 // What an old and a new policy both allow. While a change spreads over several policy
 // maps and addresses, packets are judged by this: what one of the two denies stays
-// denied until all of them have arrived at the new. Pure.
+// denied until all of them have arrived at the new. A denial that is only recorded
+// lets packets pass, so it counts as allowing here. Pure.
 
 import { ANY_PEER, DEFAULT_DENY, DIRECTIONS, type Direction, type PolicyEntry } from '../policy/index.ts'
 
 export type Overlap = {
-  /** Allow exactly what both allow. The rules named are those of the new policy where it has any. */
+  /** Allow exactly what both allow. What is recorded and the rules named are those of the new policy where it has any. */
   readonly entries: readonly PolicyEntry[]
   /** Directions in which the new policy denies something that the old one allows. */
   readonly closes: ReadonlySet<Direction>
@@ -76,19 +77,19 @@ class DirectionOverlap {
       const after = decide(this.#cellsAfter(identity), this.#cellsAfter(ANY_PEER), cell)
       this.closes ||= isOpen(before) && !isOpen(after)
       this.opens ||= !isOpen(before) && isOpen(after)
-      const verdict = isOpen(before) && isOpen(after) ? 'allow' : 'deny'
+      const isAllowed = isOpen(before) && isOpen(after)
+      const wanted = isAllowed ? outcomeOf(after) : 'deny'
       // Broad cells come first, so what would answer without an entry here is known.
-      if (isOpen(longestMatch(result, cell) ?? longestMatch(forAny, cell)) === (verdict === 'allow')) continue
-      const denier = [after, before].find(entry => entry?.verdict === 'deny')
-      const treatment = after?.treatment ?? before?.treatment
+      if (outcomeOf(longestMatch(result, cell) ?? longestMatch(forAny, cell)) === wanted) continue
+      const denier = [after, before].find(entry => entry && !isOpen(entry))
       result.set(cellKey(cell), {
         direction: this.direction,
         identity,
         ...pick(cell),
-        verdict,
+        verdict: wanted === 'allow' ? 'allow' : 'deny',
         precedence: identity === ANY_PEER ? ANY_PRECEDENCE : OWN_PRECEDENCE,
-        rule: (verdict === 'allow' ? after?.rule : denier?.rule) ?? DEFAULT_DENY,
-        ...(verdict === 'allow' && treatment && { treatment }),
+        rule: (isAllowed ? after?.rule : denier?.rule) ?? DEFAULT_DENY,
+        ...(isAllowed && after?.treatment && { treatment: after.treatment }),
       })
     }
     return result
@@ -108,7 +109,14 @@ class DirectionOverlap {
   }
 }
 
-const isOpen = (entry: PolicyEntry | undefined): boolean => entry?.verdict === 'allow'
+type Outcome = 'allow' | 'audit' | 'deny'
+
+function outcomeOf(entry: PolicyEntry | undefined): Outcome {
+  if (entry?.verdict === 'allow') return 'allow'
+  return entry?.treatment?.audit ? 'audit' : 'deny'
+}
+
+const isOpen = (entry: PolicyEntry | undefined): boolean => outcomeOf(entry) !== 'deny'
 
 const pick = ({ protocol, port, portPrefixLength }: Cell): Cell => ({ protocol, port, portPrefixLength })
 
@@ -126,7 +134,7 @@ function isSame(before: Cells, after: Cells): boolean {
   if (before.size !== after.size) return false
   return before.entries().every(([key, entry]) => {
     const other = after.get(key)
-    return other?.verdict === entry.verdict && other.precedence === entry.precedence
+    return other !== undefined && outcomeOf(other) === outcomeOf(entry) && other.precedence === entry.precedence
   })
 }
 

@@ -190,7 +190,7 @@ export class PolicyController {
     const ruleRows = this.#rows.rules(
       [...change.closing, ...change.policyMaps],
       key => repository.rule(key),
-      number => tables.rules.get(String(number))?.text,
+      number => tables.rules.get(String(number)),
     )
     tables.database.write(tx => {
       tx.replace(

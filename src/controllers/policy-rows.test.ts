@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EMPTY_LABELS } from '../labels/index.ts'
 import { NOT_ISOLATED, type ResolvedPolicy, type Rule } from '../policy/index.ts'
+import type { NumberedRule } from '../tables/index.ts'
 import { type Memory, volatileMemory } from './memory.ts'
 import type { Subject } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
@@ -70,21 +71,21 @@ test('entries are numbered once for equal policies, and not again while they sta
 
 test('a rule is told with its place, and keeps its text and number while events may carry it', () => {
   const { clock, rows } = started()
-  const texts = new Map<number, string>()
+  const known = new Map<number, NumberedRule>()
   const rulesOf = (policy: ResolvedPolicy, ruleOf: (key: string) => Rule | undefined) => {
-    const told = rows.rules(rows.policyMaps([[subject('web'), policy]]), ruleOf, number => texts.get(number))
-    texts.clear()
-    for (const { number, text } of told) texts.set(number, text)
-    return Object.fromEntries(texts)
+    const told = rows.rules(rows.policyMaps([[subject('web'), policy]]), ruleOf, number => known.get(number))
+    known.clear()
+    for (const row of told) known.set(row.number, row)
+    return Object.fromEntries(told.map(({ number, text, log }) => [number, log ? `${text} [${log}]` : text]))
   }
   const open = { 1: 'open: no policy isolates this direction' }
   assert.deepEqual(
-    rulesOf(resolved('x', 'a'), () => rule(7)),
-    { 16: 'NetworkPolicy shop/web ingress[0] (web.yaml:7)' },
+    rulesOf(resolved('x', 'a'), () => ({ ...rule(7), log: 'from the till' })),
+    { 16: 'NetworkPolicy shop/web ingress[0] (web.yaml:7) [from the till]' },
   )
   assert.deepEqual(
     rulesOf(resolved('y', NOT_ISOLATED), () => undefined),
-    { ...open, 16: 'NetworkPolicy shop/web ingress[0] (web.yaml:7)' },
+    { ...open, 16: 'NetworkPolicy shop/web ingress[0] (web.yaml:7) [from the till]' },
   )
   clock.nowMs += 3 * HOUR_MS
   assert.deepEqual(

@@ -61,12 +61,12 @@ export class PolicyRows {
   /**
    * Rows of the rules that maps carry, and of those that events may still carry.
    * @param ruleOf a rule that is in force
-   * @param textOf what was said of a number before
+   * @param before what was said of a number before
    */
   rules(
     maps: readonly PolicyMap[],
     ruleOf: (key: RuleKey) => Rule | undefined,
-    textOf: (number: number) => string | undefined,
+    before: (number: number) => NumberedRule | undefined,
   ): NumberedRule[] {
     const keys = new Set<RuleKey>()
     for (const { entries } of maps) for (const key of ruleKeysOf(entries)) keys.add(key)
@@ -74,7 +74,10 @@ export class PolicyRows {
     for (const key of ended) this.#rules.forget(key)
     return [...keys, ...lingering].map(key => {
       const number = this.#rules.of(key)
-      return { number, key, text: ruleText(key, ruleOf(key)) ?? textOf(number) ?? key }
+      const rule = ruleOf(key)
+      const text = ruleText(key, rule)
+      if (text === undefined) return before(number) ?? { number, key, text: key }
+      return rule?.log === undefined ? { number, key, text } : { number, key, text, log: rule.log }
     })
   }
 }

@@ -31,8 +31,9 @@ export const flowShape = struct('flow', {
   ingress_rule: 'number',
   tcp_flags: 'bytes',
   flags: 'number',
+  audit: 'number',
 })
-/** Pairs are [of the side that opened the connection, of the other]. Times are of CLOCK_MONOTONIC. */
+/** Pairs are [of the side that opened the connection, of the other]. Times are of CLOCK_MONOTONIC. `audit`: see `auditedDenial`. */
 export type Flow = StructValue<typeof flowShape>
 
 export const runtimeShape = struct('runtime', { revision: 'number' })

@@ -50,7 +50,9 @@ const term: fc.Arbitrary<PolicyTerm> = fc
     portPrefixLength: fc.nat(16),
     verdict: fc.constantFrom('allow' as const, 'deny' as const),
     precedence: fc.nat(0xffff_ffff),
+    flags: fc.subarray(['audit', 'byDefault'] as const),
   })
+  .map(({ flags, ...given }) => ({ ...given, ...Object.fromEntries(flags.map(flag => [flag, true])) }))
   .map(given =>
     given.protocol === 0
       ? { ...given, port: 0, portPrefixLength: 0 }
@@ -107,13 +109,16 @@ test('counters are summed over CPUs and named', () => {
   const count = (packets: bigint, bytes: bigint) => Array.from({ length: perCpu }, () => ({ packets, bytes }))
   maps.packet_counts.set(133 * 4 + 1, count(2n, 120n))
   maps.packet_counts.set(2, count(1n, 60n))
-  assert.deepEqual(
-    readPacketCounters(schema, maps.packet_counts).sort((a, b) => a.reason.localeCompare(b.reason)),
-    [
-      { reason: 'NONE', direction: 'EGRESS', packets: BigInt(perCpu), bytes: 60n * BigInt(perCpu) },
-      { reason: 'POLICY_DENIED', direction: 'INGRESS', packets: 2n * BigInt(perCpu), bytes: 120n * BigInt(perCpu) },
-    ],
-  )
+  maps.packet_counts.set(schema.packetCounters.number.COUNTERS + 181 * 4 + 2, count(3n, 180n))
+  const total = (packets: bigint, bytes: bigint) => ({
+    packets: packets * BigInt(perCpu),
+    bytes: bytes * BigInt(perCpu),
+  })
+  assert.deepEqual(readPacketCounters(schema, maps.packet_counts), [
+    { verdict: 'FORWARDED', reason: 'NONE', direction: 'EGRESS', ...total(1n, 60n) },
+    { verdict: 'DROPPED', reason: 'POLICY_DENIED', direction: 'INGRESS', ...total(2n, 120n) },
+    { verdict: 'AUDIT', reason: 'POLICY_DENY', direction: 'EGRESS', ...total(3n, 180n) },
+  ])
 })
 
 test('the event reader and the decoder read the same record', () => {

@@ -5,7 +5,7 @@ import { type EnumTable, enumeration, type StructValue, struct } from './layout.
 import type { TrafficDirection } from './verdict.ts'
 
 export const policyVerdictShape = enumeration('policy_verdict', 'POLICY_', ['ALLOW', 'DENY'])
-export const policyFlagsShape = enumeration('policy_flags', 'POLICY_', ['AUDIT'])
+export const policyFlagsShape = enumeration('policy_flags', 'POLICY_', ['AUDIT', 'BY_DEFAULT'])
 export const policyPrefixShape = enumeration('policy_prefix', 'POLICY_PREFIX_', ['ANY_PROTOCOL', 'ANY_PORT', 'FULL'])
 
 export const policyKeyShape = struct('policy_key', {
@@ -36,10 +36,15 @@ export type PolicyTerm = {
   readonly portPrefixLength: number
   readonly verdict: 'allow' | 'deny'
   readonly precedence: number
+  /** Of a denial: it is only recorded, and the packet passes. */
+  readonly audit?: boolean
+  /** Of a denial: the pod is isolated and no rule allows it; no rule denies it either. */
+  readonly byDefault?: boolean
 }
 
 type PolicyEnums = {
   readonly policyVerdict: EnumTable<(typeof policyVerdictShape.names)[number]>
+  readonly policyFlags: EnumTable<(typeof policyFlagsShape.names)[number]>
   readonly policyPrefix: EnumTable<(typeof policyPrefixShape.names)[number]>
   readonly trafficDirection: EnumTable<TrafficDirection>
 }
@@ -62,11 +67,12 @@ export function policyElement(enums: PolicyEnums, term: PolicyTerm, rule: number
     protocol,
     port,
   }
+  const { AUDIT, BY_DEFAULT } = enums.policyFlags.number
   const entry = {
     precedence: term.precedence,
     rule,
     verdict: enums.policyVerdict.number[term.verdict === 'allow' ? 'ALLOW' : 'DENY'],
-    flags: 0,
+    flags: (term.audit ? AUDIT : 0) | (term.byDefault ? BY_DEFAULT : 0),
     proxy_port: 0,
   }
   return [key, entry]
@@ -79,6 +85,7 @@ export function policyTerm(
   entry: PolicyEntry,
 ): PolicyTerm & { readonly rule: number } {
   const { ANY_PORT } = enums.policyPrefix.number
+  const { AUDIT, BY_DEFAULT } = enums.policyFlags.number
   return {
     direction: key.direction === enums.trafficDirection.number.INGRESS ? 'ingress' : 'egress',
     identity: key.identity,
@@ -88,6 +95,8 @@ export function policyTerm(
     verdict: entry.verdict === enums.policyVerdict.number.ALLOW ? 'allow' : 'deny',
     precedence: entry.precedence,
     rule: entry.rule,
+    ...((entry.flags & AUDIT) !== 0 && { audit: true }),
+    ...((entry.flags & BY_DEFAULT) !== 0 && { byDefault: true }),
   }
 }
 

@@ -12,7 +12,14 @@ import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentity
 import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
-import { dropReasonShape, packetCountShape, trafficDirectionShape, verdictShape } from './verdict.ts'
+import {
+  auditShape,
+  dropReasonShape,
+  packetCountersShape,
+  packetCountShape,
+  trafficDirectionShape,
+  verdictShape,
+} from './verdict.ts'
 
 const schemaShape = enumeration('schema', 'SCHEMA_', ['VERSION'])
 
@@ -37,6 +44,8 @@ const enums = {
   verdict: verdictShape,
   dropReason: dropReasonShape,
   trafficDirection: trafficDirectionShape,
+  audit: auditShape,
+  packetCounters: packetCountersShape,
   icmpKind: icmpKindShape,
   eventKind: eventKindShape,
   observationPoint: observationPointShape,
@@ -60,6 +69,8 @@ export function readSchema(btf: Btf) {
     verdict: readEnum(btf, enums.verdict),
     dropReason: readEnum(btf, enums.dropReason),
     trafficDirection: readEnum(btf, enums.trafficDirection),
+    audit: readEnum(btf, enums.audit),
+    packetCounters: readEnum(btf, enums.packetCounters),
     icmpKind: readEnum(btf, enums.icmpKind),
     eventKind: readEnum(btf, enums.eventKind),
     observationPoint: readEnum(btf, enums.observationPoint),

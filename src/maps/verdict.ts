@@ -1,5 +1,5 @@
-// bpf/lib/verdict.h: verdicts, drop reasons, directions, and the counters that are
-// indexed by the last two.
+// bpf/lib/verdict.h: verdicts, drop reasons, directions, denials that are only
+// recorded, and the counters that are indexed by all of these.
 
 import type { BpfMap } from '../bpf/index.ts'
 import { type EnumTable, enumeration, type StructValue, struct } from './layout.ts'
@@ -40,12 +40,41 @@ export type TrafficDirection = (typeof trafficDirectionShape.names)[number]
 export const packetCountShape = struct('packet_count', { packets: 'bigint', bytes: 'bigint' })
 export type PacketCount = StructValue<typeof packetCountShape>
 
-/** `reason` NONE counts what was let pass. */
-export type PacketCounter = PacketCount & { readonly reason: DropReason; readonly direction: TrafficDirection }
+export const auditShape = enumeration('audit', 'AUDIT_', ['INGRESS', 'EGRESS', 'BY_DEFAULT'])
+export const packetCountersShape = enumeration('packet_counters', 'AUDIT_', ['COUNTERS'])
+
+/** A denial that is only recorded: what would have dropped the packet, and whose policy. */
+export type AuditedDenial = {
+  readonly reason: 'POLICY_DENY' | 'POLICY_DENIED'
+  readonly direction: 'INGRESS' | 'EGRESS'
+}
+
+type AuditEnums = { readonly audit: EnumTable<(typeof auditShape.names)[number]> }
+
+/** The denial that the byte of a connection says; undefined for none. */
+export function auditedDenial({ audit }: AuditEnums, byte: number): AuditedDenial | undefined {
+  const { INGRESS, EGRESS, BY_DEFAULT } = audit.number
+  const direction = (byte & EGRESS) !== 0 ? 'EGRESS' : (byte & INGRESS) !== 0 ? 'INGRESS' : undefined
+  return direction && { reason: (byte & BY_DEFAULT) !== 0 ? 'POLICY_DENIED' : 'POLICY_DENY', direction }
+}
+
+/** The inverse of `auditedDenial`. */
+export function auditByte({ audit }: AuditEnums, denial: AuditedDenial | undefined): number {
+  if (!denial) return 0
+  return audit.number[denial.direction] | (denial.reason === 'POLICY_DENIED' ? audit.number.BY_DEFAULT : 0)
+}
+
+/** What was counted: FORWARDED has the reason NONE, AUDIT the one that it would have been dropped for. */
+export type PacketCounter = PacketCount & {
+  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT'
+  readonly reason: DropReason
+  readonly direction: TrafficDirection
+}
 
 type CounterEnums = {
   readonly dropReason: EnumTable<DropReason>
   readonly trafficDirection: EnumTable<TrafficDirection>
+  readonly packetCounters: EnumTable<'COUNTERS'>
 }
 
 const DIRECTIONS = 4
@@ -58,10 +87,13 @@ export function readPacketCounters(
   const counters: PacketCounter[] = []
   for (const [index, perCpu] of counts.entries()) {
     const packets = perCpu.reduce((total, count) => total + count.packets, 0n)
-    const reason = enums.dropReason.name(Math.floor(index / DIRECTIONS))
+    const audited = index >= enums.packetCounters.number.COUNTERS
+    const reason = enums.dropReason.name(Math.floor((index % enums.packetCounters.number.COUNTERS) / DIRECTIONS))
     const direction = enums.trafficDirection.name(index % DIRECTIONS)
     if (packets === 0n || reason === undefined || direction === undefined) continue
-    counters.push({ reason, direction, packets, bytes: perCpu.reduce((total, count) => total + count.bytes, 0n) })
+    const bytes = perCpu.reduce((total, count) => total + count.bytes, 0n)
+    const verdict = audited ? 'AUDIT' : reason === 'NONE' ? 'FORWARDED' : 'DROPPED'
+    counters.push({ verdict, reason, direction, packets, bytes })
   }
   return counters
 }

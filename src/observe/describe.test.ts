@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { ip } from '../ip/index.ts'
 import { labelSet, PROTOCOLS } from '../labels/index.ts'
 import { type FlowEvent, readDatapathObject } from '../maps/index.ts'
+import type { EnforcementMode } from '../policy/index.ts'
 import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { describeFlow } from './describe.ts'
@@ -34,6 +35,13 @@ tables.database.write(tx => {
     ]),
   })
   tx.put(tables.rules, { number: 16, key: 'k', text: 'NetworkPolicy shop/web ingress[0] (web.yaml:7)' })
+  tx.put(tables.rules, {
+    number: 17,
+    key: 'l',
+    text: 'CiliumNetworkPolicy shop/log ingressDeny[0]',
+    log: 'no "guests"',
+  })
+  tx.put(tables.rules, { number: 18, key: 'm', text: 'CiliumNetworkPolicy shop/log egress[0]', log: 'way out' })
   tx.put(tables.rules, { number: 1, key: 'not-isolated', text: 'open: no policy isolates this direction' })
   for (const [id, address] of [
     [1, '10.0.0.2'],
@@ -54,7 +62,13 @@ tables.database.write(tx => {
     id: 1,
     subject: 'client',
     ...shared,
-    isolatedBy: { ingress: [], egress: [{ ...ref, name: 'out', origin: { file: '', line: 0 } }] },
+    isolatedBy: {
+      ingress: [],
+      egress: [
+        { ...ref, name: 'out', origin: { file: '', line: 0 } },
+        { ...ref, name: 'try', audit: true },
+      ],
+    },
   })
   tx.put(tables.policyMaps, { id: 2, subject: 'web', ...shared, isolatedBy: { ingress: [ref], egress: [] } })
 })
@@ -91,23 +105,30 @@ const record = (more: Partial<FlowEvent> = {}): FlowEvent => ({
   ...more,
 })
 
-const describe = (more: Partial<FlowEvent> = {}): Flow =>
-  describeFlow(record(more), { node: 'node1', tables, schema, bootMicros: () => 1_700_000_000_000_000 })
+const describe = (more: Partial<FlowEvent> = {}, enforcement: EnforcementMode = 'default'): Flow =>
+  describeFlow(record(more), { node: 'node1', tables, schema, enforcement, bootMicros: () => 1_700_000_000_000_000 })
 
 const dropped = (
   reason: keyof typeof schema.dropReason.number,
   side: 'INGRESS' | 'EGRESS',
   more: Partial<FlowEvent> = {},
+  enforcement?: EnforcementMode,
 ) =>
-  describe({
-    kind: kind.DROP,
-    verdict: verdict.DROPPED,
-    drop_reason: schema.dropReason.number[reason],
-    direction: schema.trafficDirection.number[side],
-    egress_rule: 0,
-    ingress_rule: 0,
-    ...more,
-  })
+  describe(
+    {
+      kind: kind.DROP,
+      verdict: verdict.DROPPED,
+      drop_reason: schema.dropReason.number[reason],
+      direction: schema.trafficDirection.number[side],
+      egress_rule: 0,
+      ingress_rule: 0,
+      ...more,
+    },
+    enforcement,
+  )
+
+const audited = (...[reason, side, more]: Parameters<typeof dropped>) =>
+  dropped(reason, side, { kind: kind.NEW, verdict: verdict.AUDIT, ...more })
 
 test('a new connection between two pods', () => {
   assert.deepEqual(describe(), {
@@ -227,6 +248,41 @@ test('what a flow says in one line', async t => {
         'no rule allows it; isolated by NetworkPolicy shop/web (web.yaml:3)',
     },
     {
+      name: 'where only the mode isolates, it is named',
+      flow: dropped('POLICY_DENIED', 'EGRESS', { source: ip('10.0.0.3'), destination: ip('10.0.0.2') }, 'always'),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/web:40000 -> shop/client:80  DROPPED (POLICY_DENIED egress)  ' +
+        'no rule allows it; isolated by the enforcement mode always',
+    },
+    {
+      name: 'what a rule would deny, with the text of that rule alone',
+      flow: audited('POLICY_DENY', 'INGRESS', { egress_rule: 18, ingress_rule: 17 }),
+      want:
+        '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/web:80  AUDIT (POLICY_DENY ingress)  ' +
+        'audited: would be denied by ingress: CiliumNetworkPolicy shop/log ingressDeny[0]  log: "no \\"guests\\""',
+    },
+    {
+      name: 'what the default would deny, with the policies that are only audited too',
+      flow: audited('POLICY_DENIED', 'EGRESS', { egress_rule: 2, ingress_rule: 16 }),
+      want:
+        '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/web:80  AUDIT (POLICY_DENIED egress)  audited: would be ' +
+        'denied: no rule allows it; isolated by NetworkPolicy shop/out, NetworkPolicy shop/try (web.yaml:3)',
+    },
+    {
+      name: 'a denial by a rule with a text',
+      flow: dropped('POLICY_DENY', 'INGRESS', { egress_rule: 1, ingress_rule: 17 }),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client:40000 -> shop/web:80  DROPPED (POLICY_DENY ingress)  egress: open: no ' +
+        'policy isolates this direction  ingress: CiliumNetworkPolicy shop/log ingressDeny[0]  log: "no \\"guests\\""',
+    },
+    {
+      name: 'what passes, with the texts of both rules',
+      flow: describe({ egress_rule: 18, ingress_rule: 17 }),
+      want:
+        '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/web:80  FORWARDED  egress: CiliumNetworkPolicy shop/log ' +
+        'egress[0]  ingress: CiliumNetworkPolicy shop/log ingressDeny[0]  log: "way out"  log: "no \\"guests\\""',
+    },
+    {
       name: 'a rule that nobody knows any more has its number',
       flow: describe({ egress_rule: 0, ingress_rule: 77, kind: kind.CLOSED, tcp_flags: 0 }),
       want: '19:06:40.123  closed  TCP shop/client:40000 -> shop/web:80  FORWARDED  ingress: rule 77  1+0 packets, 60+0 bytes',
@@ -248,6 +304,24 @@ test('what a flow says in one line', async t => {
     },
   ]
   for (const { name, flow, want } of cases) await t.test(name, () => assert.equal(flowLine(flow), want))
+})
+
+test('what a program reads of a denial that is only recorded', () => {
+  const flow = audited('POLICY_DENY', 'INGRESS', { egress_rule: 18, ingress_rule: 17 })
+  const { verdict: found, event, dropReason, direction, policyLog, ingressRule } = flow
+  assert.deepEqual(
+    { found, event, dropReason, direction, policyLog, ingressRule },
+    {
+      found: 'AUDIT',
+      event: 'new',
+      dropReason: 'POLICY_DENY',
+      direction: 'ingress',
+      policyLog: ['no "guests"'],
+      ingressRule: { number: 17, text: 'CiliumNetworkPolicy shop/log ingressDeny[0]' },
+    },
+  )
+  assert.equal(isWanted(flow, { verdict: 'AUDIT' }), true)
+  assert.equal(isWanted(flow, { verdict: 'FORWARDED' }), false)
 })
 
 test('a filter asks for a pod at either end, and for a verdict', () => {

@@ -5,13 +5,16 @@ import { formatIp } from '../ip/index.ts'
 import { identityName, labelTexts, protocolName, reservedIdentities } from '../labels/index.ts'
 import type { FlowEvent } from '../maps/event.ts'
 import type { Schema } from '../maps/schema.ts'
-import type { Tables } from '../tables/index.ts'
+import type { EnforcementMode } from '../policy/index.ts'
+import type { NumberedRule, Tables } from '../tables/index.ts'
 import type { Flow, FlowEnd, FlowRule } from './flow.ts'
 
 export type DescribeOptions = {
   readonly node: string
   readonly tables: Tables
   readonly schema: Schema
+  /** Who is isolated where no policy says so. */
+  readonly enforcement: EnforcementMode
   /** Microseconds since the Unix epoch at CLOCK_MONOTONIC zero. */
   readonly bootMicros: () => number
 }
@@ -21,15 +24,19 @@ const WITH_PORTS: ReadonlySet<string> = new Set(['TCP', 'UDP', 'SCTP'])
 const EVENT_NAMES = ['new', 'active', 'closed', 'drop', 'related'] as const
 
 export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
-  const { schema, node, tables } = options
+  const { schema, node, tables, enforcement } = options
   const protocol = protocolName(event.protocol)
   const ports = WITH_PORTS.has(protocol)
-  const dropped = event.verdict === schema.verdict.number.DROPPED
+  const { DROPPED, AUDIT } = schema.verdict.number
+  const audited = event.verdict === AUDIT
+  const denied = event.verdict === DROPPED || audited
   const direction = schema.trafficDirection.name(event.direction)
   const side = direction === 'INGRESS' ? 'ingress' : 'egress'
   const egressRule = ruleOf(event.egress_rule, tables)
   const ingressRule = ruleOf(event.ingress_rule, tables)
-  const isolatedBy = event.drop_reason === schema.dropReason.number.POLICY_DENIED ? isolating(event, side, tables) : []
+  const byDefault = event.drop_reason === schema.dropReason.number.POLICY_DENIED
+  const isolatedBy = byDefault ? isolating(event, side, audited, tables, enforcement) : []
+  const policyLog = logsOf(denied ? [side === 'egress' ? egressRule : ingressRule] : [egressRule, ingressRule])
   return {
     time: timeText(options.bootMicros() + Number(event.time_ns / 1000n)),
     node,
@@ -42,10 +49,11 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
     ...(protocol === 'TCP' && { tcpFlags: TCP_FLAG_NAMES.filter((_, bit) => event.tcp_flags & (1 << bit)) }),
     ...(protocol.startsWith('ICMP') && { icmp: { type: event.icmp_type, code: event.icmp_code } }),
     isReply: event.is_reply !== 0,
-    ...(dropped && { dropReason: schema.dropReason.text(event.drop_reason), direction: side }),
-    ...(egressRule && { egressRule }),
-    ...(ingressRule && { ingressRule }),
+    ...(denied && { dropReason: schema.dropReason.text(event.drop_reason), direction: side }),
+    ...(egressRule && { egressRule: shown(egressRule) }),
+    ...(ingressRule && { ingressRule: shown(ingressRule) }),
     ...(isolatedBy.length > 0 && { isolatedBy }),
+    ...(policyLog.length > 0 && { policyLog }),
     packets: [Number(event.packets[0]), Number(event.packets[1])],
     bytes: [Number(event.bytes[0]), Number(event.bytes[1])],
   }
@@ -72,20 +80,36 @@ function endOf(event: FlowEvent, side: 0 | 1, ports: boolean, tables: Tables): F
 
 const RESERVED = new Map(reservedIdentities().map(({ number, labels }) => [number, labels]))
 
-function ruleOf(number: number, tables: Tables): FlowRule | undefined {
+type Rule = FlowRule & Pick<NumberedRule, 'log'>
+
+function ruleOf(number: number, tables: Tables): Rule | undefined {
   if (number === 0) return undefined
-  return { number, text: tables.rules.get(String(number))?.text ?? `rule ${number}` }
+  return tables.rules.get(String(number)) ?? { number, text: `rule ${number}` }
 }
 
-/** Policies that isolate the pod whose default denied the packet. */
-function isolating(event: FlowEvent, side: 'ingress' | 'egress', tables: Tables): string[] {
+const shown = ({ number, text }: Rule): FlowRule => ({ number, text })
+
+const logsOf = (rules: readonly (Rule | undefined)[]): string[] => [
+  ...new Set(rules.flatMap(rule => (rule?.log === undefined ? [] : [rule.log]))),
+]
+
+/** What isolates the pod whose default denied the packet: of audited policies only where the denial is only recorded. */
+function isolating(
+  event: FlowEvent,
+  side: 'ingress' | 'egress',
+  audited: boolean,
+  tables: Tables,
+  enforcement: EnforcementMode,
+): string[] {
   // The pod that decided: the sender for egress, the receiver for ingress, of the connection's opener.
   const opener = event.is_reply ? 1 : 0
   const decider = side === 'egress' ? opener : 1 - opener
   const address = formatIp((decider === 0 ? event.source : event.destination).bytes)
   const entry = tables.endpointEntries.get(address)
   const map = entry && tables.policyMaps.get(String(entry.policy))
-  return (map?.isolatedBy[side] ?? []).map(policy => {
+  const policies = (map?.isolatedBy[side] ?? []).filter(({ audit }) => audited || !audit)
+  if (policies.length === 0 && enforcement === 'always') return ['the enforcement mode always']
+  return policies.map(policy => {
     const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
     return policy.origin.file
       ? `${policy.kind} ${name} (${policy.origin.file}:${policy.origin.line})`

@@ -21,6 +21,7 @@ export type Flow = {
   /** RFC 3339, with microseconds. */
   readonly time: string
   readonly node: string
+  /** As in Hubble: FORWARDED, DROPPED, AUDIT (it passed, and an audited policy would have denied it), … */
   readonly verdict: string
   /** Why this record was made. */
   readonly event: 'new' | 'active' | 'closed' | 'drop' | 'related' | 'unknown'
@@ -31,13 +32,16 @@ export type Flow = {
   readonly tcpFlags?: readonly string[]
   readonly icmp?: { readonly type: number; readonly code: number }
   readonly isReply: boolean
+  /** Why it was dropped; of AUDIT: why it would have been. */
   readonly dropReason?: string
-  /** Whose policy decided a drop: that of the pod it leaves (egress) or of the pod it is for (ingress). */
+  /** Whose policy decided that: that of the pod it leaves (egress) or of the pod it is for (ingress). */
   readonly direction?: 'ingress' | 'egress'
   readonly egressRule?: FlowRule
   readonly ingressRule?: FlowRule
-  /** For a default deny: the policies that isolate the pod. */
+  /** For a default deny: what isolates the pod, policies or the mode of the agent. */
   readonly isolatedBy?: readonly string[]
+  /** What the rules that decided have to say: of a denial the one that denies, else those of both directions. */
+  readonly policyLog?: readonly string[]
   /** Of the whole connection so far, [sent by its opener, by the other side]. */
   readonly packets: readonly [number, number]
   readonly bytes: readonly [number, number]
@@ -73,7 +77,8 @@ export function flowLine(flow: Flow): string {
     flow.event.padEnd(6),
     `${protocolText(flow)} ${endText(left)} ${arrow} ${endText(right)}`,
     reason.filter(Boolean).join(' '),
-    ...ruleTexts(flow),
+    ...(flow.verdict === 'AUDIT' ? [`audited: would be denied${denialText(flow)}`] : ruleTexts(flow)),
+    ...(flow.policyLog ?? []).map(text => `log: ${JSON.stringify(text)}`),
     ...(flow.event === 'closed' || flow.event === 'active' ? [volumeText(flow)] : []),
   ].join('  ')
 }
@@ -83,8 +88,17 @@ function protocolText(flow: Flow): string {
   return flow.tcpFlags?.length ? `${flow.protocol} ${flow.tcpFlags.join(',')}` : flow.protocol
 }
 
+function denialText(flow: Flow): string {
+  if (flow.isolatedBy?.length) return `: ${isolationText(flow.isolatedBy)}`
+  const rule = flow.direction === 'egress' ? flow.egressRule : flow.ingressRule
+  return rule ? ` by ${flow.direction}: ${rule.text}` : ''
+}
+
+const isolationText = (isolatedBy: readonly string[]): string =>
+  `no rule allows it; isolated by ${isolatedBy.join(', ')}`
+
 function ruleTexts(flow: Flow): string[] {
-  if (flow.isolatedBy?.length) return [`no rule allows it; isolated by ${flow.isolatedBy.join(', ')}`]
+  if (flow.isolatedBy?.length) return [isolationText(flow.isolatedBy)]
   const parts: string[] = []
   if (flow.egressRule) parts.push(`egress: ${flow.egressRule.text}`)
   if (flow.ingressRule) parts.push(`ingress: ${flow.ingressRule.text}`)

@@ -1,7 +1,7 @@
 // What the kernel is to have: policy maps, endpoint entries, rule numbers. Written by
 // controllers/policies.ts, made real by the reconcilers of the same names.
 
-import type { PolicyEntry, PolicyRef, RuleKey } from '../policy/index.ts'
+import type { IsolatedBy, IsolatingPolicy, PolicyEntry, RuleKey } from '../policy/index.ts'
 import { defineTable } from '../state/index.ts'
 
 /** One inner policy map, shared by all endpoints with these labels and named ports. */
@@ -13,10 +13,7 @@ export type PolicyMap = {
   readonly entries: readonly NumberedEntry[]
   /** Equal exactly where the entries are. */
   readonly contentKey: string
-  readonly isolatedBy: {
-    readonly ingress: readonly PolicyRef[]
-    readonly egress: readonly PolicyRef[]
-  }
+  readonly isolatedBy: IsolatedBy
 }
 
 /** A policy entry with the number that stands for its rule in maps and events. */
@@ -34,8 +31,15 @@ export type EndpointEntry = {
   readonly containerId: string
 }
 
-/** What a rule number in a map or an event stands for. `text` names policy, place and line, for people. */
-export type NumberedRule = { readonly number: number; readonly key: RuleKey; readonly text: string }
+/** What a rule number in a map or an event stands for. */
+export type NumberedRule = {
+  readonly number: number
+  readonly key: RuleKey
+  /** Names policy, place and line, for people. */
+  readonly text: string
+  /** What its author wants to read in the flows that it decides. */
+  readonly log?: string | undefined
+}
 
 export const policyMapTable = defineTable({
   name: 'policy-maps',
@@ -51,8 +55,9 @@ export const policyMapTable = defineTable({
   equal: (a, b) => a.id === b.id && a.subject === b.subject && a.contentKey === b.contentKey,
 })
 
-const policyText = (policy: PolicyRef): string =>
-  policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
+function policyText({ namespace, name, audit }: IsolatingPolicy): string {
+  return `${namespace ? `${namespace}/` : ''}${name}${audit ? ' (audit)' : ''}`
+}
 
 export const endpointEntryTable = defineTable({
   name: 'endpoint-entries',
@@ -72,5 +77,5 @@ export const ruleTable = defineTable({
   name: 'rules',
   key: (rule: NumberedRule) => String(rule.number),
   indexes: { key: rule => [rule.key] },
-  columns: { NUMBER: rule => String(rule.number), RULE: rule => rule.text },
+  columns: { NUMBER: rule => String(rule.number), RULE: rule => rule.text, LOG: rule => rule.log ?? '' },
 })

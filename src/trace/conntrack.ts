@@ -2,7 +2,7 @@
 // connection is one entry with two directions; it ends by the clock alone.
 
 import { compareBytes } from '../ip/index.ts'
-import { type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
+import { auditByte, type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
 import { dissectQuoted, type Packet, PROTOCOL, TCP, type Tuple } from './dissect.ts'
 import { addressOf, endpointAt, type Judgement } from './policy.ts'
 import type { Question, World } from './world.ts'
@@ -110,6 +110,7 @@ export function openFlow(world: World, question: Question, packet: Packet, judge
     endpoint: [0, 0],
     egress_rule: 0,
     ingress_rule: 0,
+    audit: 0,
     tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
     flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0),
   }
@@ -118,8 +119,10 @@ export function openFlow(world: World, question: Question, packet: Packet, judge
 }
 
 /** What a judgement leaves in the entry. */
-export function stamp(world: World, flow: Flow, { identity, endpoint, egress_rule, ingress_rule }: Judgement): Flow {
-  return { ...flow, identity, endpoint, egress_rule, ingress_rule, revision: revisionOf(world) }
+export function stamp(world: World, flow: Flow, judgement: Judgement): Flow {
+  const { identity, endpoint, egress_rule, ingress_rule } = judgement
+  const audit = auditByte(world.schema, judgement.audit)
+  return { ...flow, identity, endpoint, egress_rule, ingress_rule, audit, revision: revisionOf(world) }
 }
 
 /** What a denial does to a known connection: a TCP one stays known, or the end that was called could open it again. */

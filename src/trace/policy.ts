@@ -2,7 +2,14 @@
 // the ingress policy of the pod it is opened to, each where it is a pod of this node.
 
 import { formatIp, isMapped } from '../ip/index.ts'
-import { type Address, type DropReason, type Endpoint, type PolicyEntry, policyQuestion } from '../maps/index.ts'
+import {
+  type Address,
+  type AuditedDenial,
+  type DropReason,
+  type Endpoint,
+  type PolicyEntry,
+  policyQuestion,
+} from '../maps/index.ts'
 import type { Tuple } from './dissect.ts'
 import type { Step, World } from './world.ts'
 
@@ -20,6 +27,8 @@ export type Judgement = {
   readonly reason: DropReason
   /** Whose policy dropped it. */
   readonly direction: 'INGRESS' | 'EGRESS' | undefined
+  /** The denial that it passes in spite of; of two the sender's, which would have dropped it first. */
+  readonly audit: AuditedDenial | undefined
   readonly identity: readonly [number, number]
   readonly endpoint: readonly [number, number]
   readonly egress_rule: number
@@ -34,6 +43,7 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
   const judgement: Judgement = {
     reason: 'NONE',
     direction: undefined,
+    audit: undefined,
     identity: [from, to],
     endpoint: [opener?.id ?? 0, responder?.id ?? 0],
     egress_rule: 0,
@@ -48,14 +58,17 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
   const egress_rule = egress?.rule ?? 0
   if (egress && egress.reason !== 'NONE')
     return { ...judgement, reason: egress.reason, direction: 'EGRESS', egress_rule }
-  if (!responder) return { ...judgement, egress_rule }
+  const audit = egress?.audit && ({ reason: egress.audit, direction: 'EGRESS' } as const)
+  if (!responder) return { ...judgement, audit, egress_rule }
   if (fromHost) {
     steps.push({ at: 'ingress policy', found: 'not asked: the node itself opened the connection' })
-    return { ...judgement, egress_rule }
+    return { ...judgement, audit, egress_rule }
   }
   const ingress = decide(world, responder.policy, 'INGRESS', from, tuple.protocol, port, steps)
-  const direction = ingress.reason === 'NONE' ? undefined : 'INGRESS'
-  return { ...judgement, reason: ingress.reason, direction, egress_rule, ingress_rule: ingress.rule }
+  const rules = { egress_rule, ingress_rule: ingress.rule }
+  if (ingress.reason !== 'NONE') return { ...judgement, ...rules, reason: ingress.reason, direction: 'INGRESS' }
+  const auditOfIngress = ingress.audit && ({ reason: ingress.audit, direction: 'INGRESS' } as const)
+  return { ...judgement, ...rules, audit: audit ?? auditOfIngress }
 }
 
 export function endpointAt(world: World, address: Uint8Array): Endpoint | undefined {
@@ -81,6 +94,14 @@ export function outsiderIdentity(world: World, address: Uint8Array, fromHost: bo
   return world.maps.ipcache.get(everybody)?.identity ?? 0
 }
 
+type Decision = {
+  /** NONE: it passes. */
+  readonly reason: DropReason
+  /** That of a denial that is only recorded. */
+  readonly audit?: AuditedDenial['reason']
+  readonly rule: number
+}
+
 function decide(
   world: World,
   policy: number,
@@ -89,7 +110,7 @@ function decide(
   protocol: number,
   port: number,
   steps: Step[],
-): { readonly reason: DropReason; readonly rule: number } {
+): Decision {
   const say = (found: string): void => void steps.push({ at: `${direction.toLowerCase()} policy`, found })
   const { schema } = world
   const map = world.policyMap(policy)
@@ -111,7 +132,12 @@ function decide(
     say(`no entry for identity ${identity}, protocol ${protocol}, port ${port}: denied`)
     return { reason: 'POLICY_DENIED', rule: 0 }
   }
+  const { AUDIT, BY_DEFAULT } = schema.policyFlags.number
   const allowed = entry.verdict === schema.policyVerdict.number.ALLOW
-  say(`rule ${entry.rule} ${allowed ? 'allows' : 'denies'} identity ${identity}, protocol ${protocol}, port ${port}`)
-  return { reason: allowed ? 'NONE' : 'POLICY_DENY', rule: entry.rule }
+  const audited = (entry.flags & AUDIT) !== 0
+  const does = allowed ? 'allows' : audited ? 'denies, for the record alone,' : 'denies'
+  say(`rule ${entry.rule} ${does} identity ${identity}, protocol ${protocol}, port ${port}`)
+  if (allowed) return { reason: 'NONE', rule: entry.rule }
+  const reason = (entry.flags & BY_DEFAULT) !== 0 ? 'POLICY_DENIED' : 'POLICY_DENY'
+  return audited ? { reason: 'NONE', audit: reason, rule: entry.rule } : { reason, rule: entry.rule }
 }

@@ -3,7 +3,13 @@
 // what the packet would have done, so that a whole conversation can be followed.
 
 import { formatIp, isMapped } from '../ip/index.ts'
-import type { DropReason, FragmentKey, FragmentPorts } from '../maps/index.ts'
+import {
+  type AuditedDenial,
+  auditedDenial,
+  type DropReason,
+  type FragmentKey,
+  type FragmentPorts,
+} from '../maps/index.ts'
 import { type Found, findFlow, hold, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
@@ -18,12 +24,12 @@ const ROUTER_SOLICITATION = 133
 const ECHO_REQUEST: Readonly<Record<number, number>> = { [PROTOCOL.icmp]: 8, [PROTOCOL.icmpv6]: 128 }
 
 /** What a part of the prediction knows; the rest is filled in at the end. */
-type Outcome = Partial<Prediction>
+type Outcome = Partial<Prediction> & { readonly audit?: AuditedDenial | undefined }
 
 export function predict(world: World, question: Question): Prediction {
   const steps: Step[] = []
-  const outcome = question.hook === 'from_pod' ? fromPod(world, question, steps) : toPod(world, question, steps)
-  const { reason = 'NONE', to = 'nowhere' } = outcome
+  const made = question.hook === 'from_pod' ? fromPod(world, question, steps) : toPod(world, question, steps)
+  const { reason = 'NONE', to = 'nowhere', audit, ...outcome } = made
   const dropped = reason !== 'NONE'
   return {
     direction: question.hook === 'from_pod' ? 'EGRESS' : 'INGRESS',
@@ -37,8 +43,11 @@ export function predict(world: World, question: Question): Prediction {
     flow: undefined,
     fragment: undefined,
     ...outcome,
-    verdict: dropped ? 'dropped' : to === 'nowhere' ? 'absorbed' : 'forwarded',
-    reason,
+    ...(dropped
+      ? { verdict: 'dropped', reason }
+      : audit
+        ? { verdict: 'audited', ...audit }
+        : { verdict: to === 'nowhere' ? 'absorbed' : 'forwarded', reason }),
     to: dropped ? 'nowhere' : to,
     report: !world.constants.flow_events ? undefined : dropped ? 'DROP' : outcome.report,
     steps,
@@ -137,7 +146,7 @@ function track(world: World, question: Question, given: Packet, fromHost: boolea
     at: 'connection',
     found: `${found.quoted ? 'an error about' : isReply ? 'a reply of' : 'part of'} a known connection${current ? '' : ', judged by an older policy'}`,
   })
-  const judgement = current ? judgementOf(found) : judge(world, connectionOf(world, found, packet), steps)
+  const judgement = current ? judgementOf(world, found) : judge(world, connectionOf(world, found, packet), steps)
   const about = {
     ...remembered,
     ...spread(judgement, question),
@@ -178,9 +187,10 @@ function senderOf(world: World, { quoted, direction }: Found, packet: Packet, ju
     : { identity: [identity, responder] as const, endpoint: [0, responderId] as const }
 }
 
-function judgementOf({ flow }: Found): Judgement {
+function judgementOf({ schema }: World, { flow }: Found): Judgement {
   const { identity, endpoint, egress_rule, ingress_rule } = flow
-  return { reason: 'NONE', direction: undefined, identity, endpoint, egress_rule, ingress_rule }
+  const audit = auditedDenial(schema, flow.audit)
+  return { reason: 'NONE', direction: undefined, audit, identity, endpoint, egress_rule, ingress_rule }
 }
 
 /** The known connection, from opener to responder, whichever way the packet goes. */

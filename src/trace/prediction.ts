@@ -4,11 +4,14 @@ import type { DropReason, Endpoint, EventKind, Flow, FlowKey, FragmentKey, Fragm
 import type { Step } from './world.ts'
 
 export type Prediction = {
-  /** `absorbed`: neither passed on nor an offence; a question that needs no answer. */
-  readonly verdict: 'forwarded' | 'dropped' | 'absorbed'
-  /** NONE unless dropped. */
+  /**
+   * `audited`: forwarded, and recorded with the reason that would have dropped it; `absorbed`: neither passed on nor an
+   * offence, such as a question that needs no answer.
+   */
+  readonly verdict: 'forwarded' | 'audited' | 'dropped' | 'absorbed'
+  /** Why it was dropped, or would have been; else NONE. */
   readonly reason: DropReason
-  /** Whose policy dropped it; else the hook's direction. */
+  /** Whose policy dropped it, or would have; else the hook's direction. */
   readonly direction: 'INGRESS' | 'EGRESS'
   /** `answer`: back to the pod that asked. */
   readonly to: 'endpoint' | 'stack' | 'answer' | 'nowhere'
@@ -44,8 +47,19 @@ export function applyPrediction(
 }
 
 /** One line a step. */
-export function describePrediction({ steps, verdict, reason, to }: Prediction): string[] {
-  const outcome =
-    verdict === 'dropped' ? `dropped: ${reason}` : verdict === 'absorbed' ? 'absorbed' : `forwarded to ${to}`
-  return [...steps.map(({ at, found }) => `${at}: ${found}`), outcome]
+export function describePrediction(prediction: Prediction): string[] {
+  return [...prediction.steps.map(({ at, found }) => `${at}: ${found}`), outcomeText(prediction)]
+}
+
+function outcomeText({ verdict, reason, to }: Prediction): string {
+  switch (verdict) {
+    case 'dropped':
+      return `dropped: ${reason}`
+    case 'absorbed':
+      return 'absorbed'
+    case 'audited':
+      return `forwarded to ${to}, and recorded: it would be dropped for ${reason}`
+    case 'forwarded':
+      return `forwarded to ${to}`
+  }
 }

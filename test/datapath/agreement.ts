@@ -35,13 +35,14 @@ export function assertAgreement(node: { readonly datapath: Datapath }, sent: Sen
 
 function summaryOfPrediction(prediction: Prediction, { hook }: Sent): Summary {
   const { verdict, to, report, isReply, identity, endpoint } = prediction
-  const forwarded = verdict === 'forwarded'
+  const forwarded = verdict === 'forwarded' || verdict === 'audited'
   const redirected = to === 'answer' || (to === 'endpoint' && hook === 'from_pod')
   return {
     action: forwarded ? (redirected ? 'redirect' : 'pass') : 'drop',
     frame: forwarded ? hex(prediction.frame) : '',
     report,
     ...(report && {
+      verdict: verdict === 'audited' ? 'AUDIT' : verdict === 'dropped' ? 'DROPPED' : 'FORWARDED',
       reason: prediction.reason,
       direction: prediction.direction,
       observation: !forwarded ? 'NOWHERE' : to === 'stack' ? 'TO_STACK' : 'TO_ENDPOINT',
@@ -59,6 +60,7 @@ function summaryOfKernel({ action, frame, event }: Observed, schema: Schema): Su
     frame: action === 'drop' ? '' : hex(frame),
     report: event && schema.eventKind.text(event.kind),
     ...(event && {
+      verdict: schema.verdict.text(event.verdict),
       reason: schema.dropReason.text(event.drop_reason),
       direction: schema.trafficDirection.text(event.direction),
       observation: schema.observationPoint.text(event.observation),

@@ -4,9 +4,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { DropReason, EventKind } from '../../src/maps/index.ts'
+import type { DropReason, EventKind, Schema } from '../../src/maps/index.ts'
 import * as frames from './frames.ts'
 import {
+  A,
+  B,
   HOST,
   HOST_MAC,
   needsRoot,
@@ -47,6 +49,8 @@ export type Step = {
   readonly want: Want
   /** The event it makes. */
   readonly report?: EventKind | 'none'
+  /** Verdict, reason and whose policy, as the event has them; FORWARDED has the last two only where they are told. */
+  readonly verdict?: 'FORWARDED' | `${'AUDIT' | 'DROPPED'} ${DropReason} ${'EGRESS' | 'INGRESS'}`
   /** Numbers of the egress and the ingress rule that the event carries. */
   readonly rules?: readonly [number, number]
   /** What happens just before. */
@@ -85,10 +89,33 @@ export function runStep(node: TestNode, step: Step, family: Family, name: string
   }
   const report = observed.event ? schema.eventKind.name(observed.event.kind) : 'none'
   if (step.report) assert.equal(report, step.report, `${name}: the event`)
+  if (step.verdict) assert.equal(verdictOf(observed, schema), step.verdict, `${name}: the event's verdict`)
   if (step.rules)
     assert.deepEqual([observed.event?.egress_rule, observed.event?.ingress_rule], step.rules, `${name}: rules`)
   return observed
 }
+
+function verdictOf({ event }: Observed, schema: Schema): string | undefined {
+  if (!event) return undefined
+  const verdict = schema.verdict.text(event.verdict)
+  if (event.drop_reason === 0) return verdict
+  return `${verdict} ${schema.dropReason.text(event.drop_reason)} ${schema.trafficDirection.text(event.direction)}`
+}
+
+/** As if the last report of every connection were long ago. */
+export const longUnreported = ({ datapath, memory }: TestNode): void => {
+  for (const { flows } of [datapath.maps, memory.maps])
+    for (const [key, flow] of flows.lookupBatch()) flows.set(key, { ...flow, reported_ns: 1n })
+}
+
+/** Changes policy as the agent does: swap, then raise the revision. */
+export const change =
+  (rules: Pick<PolicyOfPods, 'a' | 'b'>) =>
+  (node: TestNode): void => {
+    if (rules.a) node.setPolicy(A, rules.a)
+    if (rules.b) node.setPolicy(B, rules.b)
+    node.raiseRevision()
+  }
 
 function describe({ action }: Observed, packet: Packet): string {
   if (action === 'drop') return 'absorbed'

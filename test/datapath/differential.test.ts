@@ -19,6 +19,7 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
   using node = new TestNode()
   const reasons = new Map<DropReason, number>()
   const reports = new Map<string, number>()
+  const audited = new Map<DropReason, number>()
   const count = <Key>(map: Map<Key, number>, key: Key): void => void map.set(key, (map.get(key) ?? 0) + 1)
   let sent = 0
   try {
@@ -29,7 +30,7 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
         for (let index = 0; index < ROUND; index++, sent++) {
           if (random.oneIn(60)) node.raiseRevision()
           const { prediction } = node.send(random.oneIn(40) ? randomQuestion(random) : nextSent(random, recent))
-          count(reasons, prediction.reason)
+          count(prediction.verdict === 'audited' ? audited : reasons, prediction.reason)
           count(reports, prediction.report ?? 'none')
         }
       }
@@ -38,11 +39,15 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
     if (error instanceof Error) error.message = `packet ${sent} of seed ${seed}: ${error.message}`
     throw error
   }
-  t.diagnostic(`seed ${seed}: ${sent} packets; ${summary(reasons)}; events: ${summary(reports)}`)
+  t.diagnostic(
+    `seed ${seed}: ${sent} packets; ${summary(reasons)}; audited: ${summary(audited)}; events: ${summary(reports)}`,
+  )
   // Random input that is all dropped at the door would prove nothing.
   assert.ok((reasons.get('NONE') ?? 0) > sent / 5, 'at least a fifth of the packets passes')
   for (const reason of ['POLICY_DENIED', 'POLICY_DENY', 'INVALID_PACKET', 'FRAGMENT_NOT_FOUND'] as const)
     assert.ok((reasons.get(reason) ?? 0) > 0, `some are dropped for ${reason}`)
+  for (const reason of ['POLICY_DENIED', 'POLICY_DENY'] as const)
+    assert.ok((audited.get(reason) ?? 0) > 0, `some pass that would be dropped for ${reason}`)
 })
 
 function nextSent(random: Random, recent: Exchange[]): Sent {

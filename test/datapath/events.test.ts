@@ -12,6 +12,7 @@ import {
   echo,
   type Family,
   icmpError,
+  longUnreported,
   type Packet,
   runStep,
   sentOf,
@@ -27,12 +28,6 @@ import { A, B, needsRoot, nodeForTests, OUTSIDE, ROUTER, TestNode, UPLINK } from
 const REPORT_SECONDS = 20
 const node = nodeForTests({ constants: { report_interval_seconds: REPORT_SECONDS } })
 const web = between(A, B, 40000, 80)
-
-/** As if the last report of every connection were long ago. */
-const longUnreported = ({ datapath, memory }: TestNode): void => {
-  for (const { flows } of [datapath.maps, memory.maps])
-    for (const [key, flow] of flows.lookupBatch()) flows.set(key, { ...flow, reported_ns: 1n })
-}
 
 const aggregation: Case[] = [
   {
@@ -329,6 +324,10 @@ test('counters: packets and bytes by reason and direction', { skip: needsRoot },
   send(udp(between(OUTSIDE, B, 2, 1)))
   send(udp(web, { ethernet: { source: B.mac } }))
   send(udp(between(A, OUTSIDE, 1, 2)))
+  const audited = { verdict: 'deny', audit: true } as const
+  node().setPolicy(B, [{ direction: 'egress', rule: 9, ...audited }])
+  send(udp(between(B, OUTSIDE, 1, 2)))
+  send(udp(between(B, OUTSIDE, 1, 2)))
   const length = sentOf(udp(web), 4).frame.length
   const want: [string, number][] = [
     ['NONE EGRESS', 2],
@@ -336,6 +335,7 @@ test('counters: packets and bytes by reason and direction', { skip: needsRoot },
     // Two on their way out of A, because of the policy of B: it is B's ingress that dropped them.
     ['POLICY_DENIED INGRESS', 3],
     ['INVALID_SOURCE_MAC EGRESS', 1],
+    ['AUDIT POLICY_DENY EGRESS', 2],
   ]
   const found = counters(node())
   for (const [name, packets] of want) {
@@ -347,7 +347,7 @@ test('counters: packets and bytes by reason and direction', { skip: needsRoot },
 function counters({ datapath }: TestNode): Map<string, PacketCounter> {
   return new Map(
     readPacketCounters(datapath.schema, datapath.maps.packet_counts).map(counter => [
-      `${counter.reason} ${counter.direction}`,
+      `${counter.verdict === 'AUDIT' ? 'AUDIT ' : ''}${counter.reason} ${counter.direction}`,
       counter,
     ]),
   )

@@ -2,7 +2,7 @@
 // a change of policy does to connections that are open.
 
 import { ip, mac } from '../../src/ip/index.ts'
-import { back, between, type Case, echo, type Step, tcp, testCases, udp } from './cases.ts'
+import { back, between, type Case, change, echo, type Step, tcp, testCases, udp } from './cases.ts'
 import { ACK, PROTOCOL, PSH, RST, SYN } from './frames.ts'
 import { A, B, C, HOST, nodeForTests, OUTSIDE, openPolicy, type Party, type Rule, type TestNode } from './node.ts'
 
@@ -50,6 +50,11 @@ const decisions: { name: string; policy: { a?: Rule[]; b?: Rule[] }; want: Step 
     want: send('to pod', [2, 5]),
   },
   { name: 'a rule that denies', policy: { b: [ingress(5, { verdict: 'deny' })] }, want: send('POLICY_DENY', [2, 5]) },
+  {
+    name: 'an entry that stands for the default of an isolated pod',
+    policy: { b: [ingress(5, { verdict: 'deny', byDefault: true })] },
+    want: send('POLICY_DENIED', [2, 5]),
+  },
   {
     name: 'a rule that denies egress',
     policy: { a: [egress(5, { verdict: 'deny' })] },
@@ -116,12 +121,6 @@ const HIDDEN: Party = {
   mac: mac('0a:00:00:00:99:03'),
 }
 
-/** Changes policy as the agent does: swap, then raise the revision. */
-const change = (rules: { a?: readonly Rule[]; b?: readonly Rule[] }) => (node: TestNode) => {
-  if (rules.a) node.setPolicy(A, rules.a)
-  if (rules.b) node.setPolicy(B, rules.b)
-  node.raiseRevision()
-}
 /** For all connections: their ends are moved. */
 const elevenSecondsLater = ({ datapath, memory }: TestNode): void => {
   for (const { flows } of [datapath.maps, memory.maps])

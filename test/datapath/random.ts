@@ -88,12 +88,26 @@ const PRECEDENCES = [0, 1, 1, 2, 0x7fff_ffff, 0xffff_ffff]
 /** A list of entries as the policy engine makes them, denies and precedences included. */
 export function randomPolicy(random: Random): Rule[] {
   const rules = new Map<string, Rule>()
-  for (let count = random.below(12); count > 0; count--) {
-    const rule = randomRule(random)
-    rules.set([rule.direction, rule.identity, rule.protocol, rule.port, rule.portPrefixLength].join(), rule)
-  }
+  const add = (rule: Rule): void =>
+    void rules.set([rule.direction, rule.identity, rule.protocol, rule.port, rule.portPrefixLength].join(), rule)
+  for (const direction of ['ingress', 'egress'] as const) if (random.oneIn(4)) add(auditedDefault(direction))
+  for (let count = random.below(12); count > 0; count--) add(randomRule(random))
   return [...rules.values()]
 }
+
+/** Of a pod that only audited policies isolate. */
+const auditedDefault = (direction: Rule['direction']): Rule => ({
+  direction,
+  identity: 0,
+  protocol: 0,
+  port: 0,
+  portPrefixLength: 0,
+  precedence: 1,
+  verdict: 'deny',
+  audit: true,
+  byDefault: true,
+  rule: 2,
+})
 
 function randomRule(random: Random): Rule {
   const protocol = random.oneIn(3) ? 0 : random.pick(PROTOCOLS)
@@ -106,8 +120,11 @@ function randomRule(random: Random): Rule {
     protocol,
     port: port & (0xffff << (16 - portPrefixLength)) & 0xffff,
     portPrefixLength,
-    verdict: random.oneIn(3) ? 'deny' : 'allow',
     precedence: random.pick(PRECEDENCES),
+    ...(random.oneIn(3)
+      ? { verdict: 'deny', audit: random.oneIn(2), byDefault: random.oneIn(3) }
+      : // The flags of a denial mean nothing here.
+        { verdict: 'allow', audit: random.oneIn(20), byDefault: random.oneIn(20) }),
   }
   return { ...term, rule: 1 + random.below(1000) }
 }

@@ -42,7 +42,7 @@ async function started(t: TestContext) {
   const programs = { from_pod: { name: 'from_pod', info: () => info } } as unknown as Datapath['programs']
   const { tables, endpoints, reconcilers, policyStatus } = node.engine
   const describe = (event: FlowEvent): Flow =>
-    describeFlow(event, { node: NODE.name, tables, schema, bootMicros: () => 0 })
+    describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0 })
   const server = await serveApi(
     socket,
     agentRoutes({
@@ -57,6 +57,7 @@ async function started(t: TestContext) {
       policyStatus,
       attempted: signal => node.engine.attempted(signal),
       readyAfterMs: () => state.readyAfterMs,
+      policyEnforcement: 'default',
       describe,
     }),
   )

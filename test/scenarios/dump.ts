@@ -48,14 +48,12 @@ function policyLines(datapath: MemoryDatapath, id: number): string[] {
 }
 
 function entryLine({ schema }: MemoryDatapath, [key, entry]: readonly [PolicyKey, PolicyEntry]): string {
-  const { direction, identity, protocol, port, portPrefixLength, verdict, precedence, rule } = policyTerm(
-    schema,
-    key,
-    entry,
-  )
+  const term = policyTerm(schema, key, entry)
+  const { direction, identity, protocol, port, portPrefixLength, precedence, rule } = term
   const peer = identity === 0 ? 'any' : String(identity)
   const last = port + 2 ** (16 - portPrefixLength) - 1
   const ports = portPrefixLength === 0 ? 'any' : last === port ? String(port) : `${port}-${last}`
   const where = protocol === 0 ? 'any' : `${protocolName(protocol)}/${ports}`
+  const verdict = [term.audit ? 'audit' : term.verdict, ...(term.byDefault ? ['by default'] : [])].join(' ')
   return `${direction} ${peer} ${where} ${verdict} rule ${rule} precedence 0x${precedence.toString(16)}`
 }

@@ -170,8 +170,11 @@ function tryLine(node: SimulatedNode, from: string, to: string, portText: string
     ...(prediction.egress_rule ? [`egress: ${ruleText(prediction.egress_rule)}`] : []),
     ...(prediction.ingress_rule ? [`ingress: ${ruleText(prediction.ingress_rule)}`] : []),
   ]
-  const direction = prediction.verdict === 'dropped' ? ` ${prediction.direction.toLowerCase()}` : ''
-  return [`${what}: ${outcome(prediction)}${direction}`, ...rules].join(', ')
+  const { verdict, reason } = prediction
+  const direction = prediction.direction.toLowerCase()
+  const decided = { dropped: ` ${direction}`, audited: `, audited ${reason} ${direction}` }
+  const shown = verdict === 'dropped' || verdict === 'audited' ? decided[verdict] : ''
+  return [`${what}: ${outcome(prediction)}${shown}`, ...rules].join(', ')
 }
 
 function endOf({ tables }: SimulatedNode, text: string): End {
