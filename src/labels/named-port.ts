@@ -4,6 +4,7 @@
 import type { Label } from './label.ts'
 import { type LabelSet, labelValue } from './label-set.ts'
 
+/** IP protocol numbers by the names that policies use. */
 export const PROTOCOLS = { ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 } as const
 
 export type ProtocolName = keyof typeof PROTOCOLS

@@ -35,6 +35,7 @@ export type ManifestObject = {
   readonly position: (path: Path) => Position
 }
 
+/** Something wrong with a manifest, and where. An error refuses the object, a warning does not. */
 export type Problem = {
   readonly severity: 'error' | 'warning'
   readonly message: string

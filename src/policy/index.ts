@@ -8,7 +8,7 @@
 //
 // docs/policy-engine.md describes it.
 
-export { type NamedPort, PROTOCOLS } from '../labels/index.ts'
+export { addressLabels, type LabelSet, type NamedPort, type PodFacts, PROTOCOLS, podLabels } from '../labels/index.ts'
 export { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
 export * from './cluster/cluster.ts'
 export * from './cluster/cluster-manifests.ts'

@@ -23,12 +23,14 @@ import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from 
 /** Where pods without an address are assumed to be: the pools of a sandbox. */
 export const ASSUMED_POOLS: readonly Cidr[] = [cidr('10.244.0.0/16'), cidr('fd00:10:244::/64')]
 
+/** A cluster, and what was wrong with the manifests that it was made of. */
 export type ReadCluster = {
   readonly cluster: Cluster
   /** In the order of the objects, then what is wrong between them. With an error among them, the cluster lacks what the error is about. */
   readonly problems: readonly Problem[]
 }
 
+/** What manifests do not say of a cluster. */
 export type ReadClusterOptions = Pick<ClusterContent, 'enforcement'>
 
 /** Makes a cluster of everything that the objects declare. */

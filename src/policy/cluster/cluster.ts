@@ -19,6 +19,7 @@ import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'
 
+/** A pod as far as policies can tell pods apart. */
 export type ClusterPod = {
   readonly namespace: string
   readonly name: string
@@ -33,8 +34,10 @@ export type ClusterPod = {
   readonly node: string
 }
 
+/** A node: policies see its addresses. */
 export type ClusterNode = { readonly name: string; readonly addresses: readonly IpAddress[] }
 
+/** All that a cluster is made of. */
 export type ClusterContent = {
   readonly pods: readonly ClusterPod[]
   readonly nodes: readonly ClusterNode[]
@@ -54,6 +57,7 @@ export type End =
   | { readonly kind: 'node'; readonly node: string; readonly address: IpAddress }
   | { readonly kind: 'world'; readonly address: IpAddress }
 
+/** A cluster with its policies resolved: who has which identity, and whether one end may open a connection to another. */
 export class Cluster {
   readonly content: ClusterContent
   /** For the rules behind a verdict. */

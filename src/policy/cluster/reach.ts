@@ -7,6 +7,7 @@ import { type Cluster, type ClusterPod, type End, isOwnNode } from './cluster.ts
 /** A port to ask for: a number, or a name that each destination pod has its own number for. */
 export type ReachPort = { readonly protocol: number; readonly port: number | string }
 
+/** Whether one pod may open a connection to a port of another. */
 export type ReachRow = {
   /** `NAMESPACE/POD` */
   readonly from: string
@@ -17,6 +18,7 @@ export type ReachRow = {
   readonly verdict: 'allowed' | 'denied'
 }
 
+/** Which pairs and addresses are judged. */
 export type ReachOptions = {
   /** Whether a pod's way to itself is judged like any other. On a node it never leaves the pod, so it is left out. */
   readonly includeSelf?: boolean

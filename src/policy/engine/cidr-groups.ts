@@ -20,6 +20,7 @@ export type UnknownCidrGroup = {
 type Held = { readonly group: CidrGroup; readonly labels: LabelSet }
 type Expansion = { readonly cidrs: string; readonly policy: Policy }
 
+/** The CIDR groups of a cluster, and the peers with the prefixes of those that rules refer to. */
 export class CidrGroups {
   readonly #held = new Map<string, Held>()
   readonly #expansions = new WeakMap<Policy, Expansion>()

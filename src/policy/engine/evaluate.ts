@@ -6,6 +6,7 @@ import type { Audit, Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './repository.ts'
 
+/** What a look-up asks: one direction, one peer, one port. */
 export type PolicyQuestion = {
   readonly direction: Direction
   /** Of the other side. */
@@ -33,6 +34,7 @@ export type Party = {
   readonly isOwnNode?: boolean
 }
 
+/** What the policies of both ends say of a connection. */
 export type ConnectionVerdict = {
   readonly verdict: 'allowed' | 'denied'
   /** Of the sender's policy; undefined when nothing is enforced there. */
@@ -42,8 +44,8 @@ export type ConnectionVerdict = {
 }
 
 /**
- * `entry` undefined: the default of an isolated end. `audit`: the entry denies for the record alone, so the verdict is
- * `allowed`.
+ * What the policy of one end says of a connection. `entry` undefined: the default of an isolated end. `audit`: the entry
+ * denies for the record alone, so the verdict is `allowed`.
  */
 export type Judgement = Audit & { readonly verdict: 'allowed' | 'denied'; readonly entry: PolicyEntry | undefined }
 

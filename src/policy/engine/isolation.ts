@@ -18,10 +18,10 @@ export type Isolation = 'none' | 'mode' | 'policy'
 /** By all that selects a subject, and by what is enforced of it. */
 export type Isolations = { readonly all: Isolation; readonly enforced: Isolation }
 
-/** `audit`: what is denied only because the policy isolates is recorded and passes. */
+/** A policy that isolates. `audit`: what is denied only because the policy isolates is recorded and passes. */
 export type IsolatingPolicy = PolicyRef & Audit
 
-/** In the order of their names. */
+/** The policies that isolate a subject in each direction. In the order of their names. */
 export type IsolatedBy = Readonly<Record<Direction, readonly IsolatingPolicy[]>>
 
 type PolicyOfSpec = { readonly spec: PolicySpec; readonly policy: Pick<Policy, 'ref'> }

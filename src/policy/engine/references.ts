@@ -17,6 +17,7 @@ export type References = {
   readonly labelKeys: ReadonlySet<string>
 }
 
+/** What a changing set of policies refers to, counted as policies come and go. */
 export class ReferenceCounts implements References {
   revision = 0
   readonly prefixes = new PrefixTrie<number>()

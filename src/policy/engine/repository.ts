@@ -41,11 +41,13 @@ import { type BoundRule, type BoundSpec, namedPortsOf, ownPortsFor, SubjectPlan 
  */
 export type Subject = Audit & { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
 
+/** Settings of a whole cluster. */
 export type RepositoryOptions = {
   /** Who is isolated where no policy says so. `default` when it is left out. */
   readonly enforcement?: EnforcementMode
 }
 
+/** The policy of a subject: the entries that a kernel needs, and who isolates it. */
 export type ResolvedPolicy = {
   /** Names the content of `entries`: equal exactly when they are, in every process. */
   readonly key: string
@@ -77,6 +79,7 @@ type Member = { readonly subject: Subject; readonly specs: Set<Spec>; group: Gro
 
 type Shared = { readonly entries: readonly PolicyEntry[]; uses: number }
 
+/** Policies and identities, and the policy of each subject resolved from them, kept up to date change by change. */
 export class PolicyRepository {
   readonly enforcement: EnforcementMode
   readonly #policies = new Map<string, HeldPolicy>()

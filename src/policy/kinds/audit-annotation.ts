@@ -3,6 +3,7 @@
 
 import { type ManifestObject, problemOf, type Validation } from '../../manifests/index.ts'
 
+/** Annotation of a policy or a Namespace whose denials are to be recorded and pass: `"true"` or `"false"`. */
 export const AUDIT_ANNOTATION = 'policy.axoneme.io/audit'
 
 /** Whether a policy or Namespace asks for it. Any value but "true" and "false" is an error, and then all is enforced. */

@@ -37,7 +37,9 @@ import {
 } from './network-policy-schema.ts'
 import { policyRef, ruleProvenance } from './provenance.ts'
 
+/** The `kind` of a NetworkPolicy. */
 export const NETWORK_POLICY_KIND = 'NetworkPolicy'
+/** The `apiVersion` of a NetworkPolicy. */
 export const NETWORK_POLICY_API = 'networking.k8s.io/v1'
 
 /** Reads a NetworkPolicy of networking.k8s.io/v1. A policy with errors has no value: what was in force before stays so. */

@@ -3,6 +3,7 @@
 import { type LabelSet, labelSet } from '../../labels/index.ts'
 import type { Origin } from './rule.ts'
 
+/** A named list of prefixes. */
 export type CidrGroup = {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>

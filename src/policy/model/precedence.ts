@@ -13,7 +13,9 @@ import type { Action, Tier } from './rule.ts'
 const TIERS: Readonly<Record<Tier, number>> = { admin: 6, normal: 4, baseline: 2 }
 const KINDS: Readonly<Record<Action, number>> = { deny: 255, allow: 1, pass: 0 }
 
+/** The highest number that a priority may be. */
 export const WEAKEST_PRIORITY = 0x1fff
+/** The highest place of a rule in a policy whose rules are tried in order. */
 export const LAST_PLACE = 0xff
 
 /** Priority of kinds that have none, in the middle so that others may stand above and below. */
@@ -22,6 +24,7 @@ export const DEFAULT_PRIORITY = 0x1000
 /** Of what stands below every rule: allowing all in a direction that nothing isolates, denying it for the record. */
 export const DEFAULT_PRECEDENCE = 1
 
+/** What the order of a rule among all rules depends on. */
 export type PrecedenceFields = {
   readonly tier: Tier
   readonly action: Action
@@ -31,7 +34,7 @@ export type PrecedenceFields = {
   readonly place?: number
 }
 
-/** @throws RangeError when a field does not fit */
+/** The number that orders a rule among all rules: the higher wins. @throws RangeError when a field does not fit */
 export function precedence({ tier, action, priority = DEFAULT_PRIORITY, place = 0 }: PrecedenceFields): number {
   assertRange('priority', priority, WEAKEST_PRIORITY)
   assertRange('place', place, LAST_PLACE)

@@ -4,15 +4,16 @@
 
 import { has, lacks, type Selector, selector } from '../../labels/index.ts'
 
-/** Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
+/** Which way a rule looks. Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
 export type Direction = 'ingress' | 'egress'
+/** Both directions. */
 export const DIRECTIONS: readonly Direction[] = ['ingress', 'egress']
 
-/** `pass` ends the search in its tier and goes on in the next. */
+/** What a rule does. `pass` ends the search in its tier and goes on in the next. */
 export type Action = 'allow' | 'deny' | 'pass'
 
 /**
- * Tiers are tried in this order. Where a policy of the normal tier isolates a subject, what that tier does not allow is
+ * The rank of a policy. Tiers are tried in this order. Where a policy of the normal tier isolates a subject, what that tier does not allow is
  * denied and the baseline tier is not asked; what no tier decides for a subject that nothing isolates is allowed.
  */
 export type Tier = 'admin' | 'normal' | 'baseline'
@@ -20,7 +21,7 @@ export type Tier = 'admin' | 'normal' | 'baseline'
 /** Where an object or rule stands. `line` counts from 1; 0 and an empty file when it did not come from a file. */
 export type Origin = { readonly file: string; readonly line: number }
 
-/** A policy object. `namespace` is empty for cluster-wide kinds. */
+/** Names a policy object. `namespace` is empty for cluster-wide kinds. */
 export type PolicyRef = {
   readonly kind: string
   readonly namespace: string
@@ -42,6 +43,7 @@ export const NOT_ISOLATED: RuleKey = 'not-isolated'
 /** Reported where a pass rule led past all rules to the default of an isolated subject. */
 export const DEFAULT_DENY: RuleKey = 'default-deny'
 
+/** A policy object of any kind, as its front end has read it. */
 export type Policy = {
   readonly ref: PolicyRef
   readonly specs: readonly PolicySpec[]
@@ -55,6 +57,7 @@ export type Unenforced = { readonly path: string; readonly reason: string }
 /** What a spec or rule does when its policy is one to try out: what only it denies is recorded as such and passes. */
 export type Audit = { readonly audit?: true | undefined }
 
+/** Rules for the subjects that a selector selects. */
 export type PolicySpec = Audit & {
   /** Whom the rules protect (ingress) or restrict (egress). */
   readonly subject: Selector
@@ -63,6 +66,7 @@ export type PolicySpec = Audit & {
   readonly rules: readonly Rule[]
 }
 
+/** One rule of a spec: an action for some peers and ports, and where it comes from. */
 export type Rule = Audit & {
   readonly key: RuleKey
   readonly policy: PolicyRef
@@ -123,6 +127,7 @@ export type Treatment = {
 /** Peers as the engine has them: groups stand there as their prefixes. */
 export type ResolvedPeer = Exclude<Peer, { readonly kind: 'cidr-group' }>
 
+/** Whether a peer can be matched as it is: a reference to CIDR groups cannot. */
 export function isResolved(peer: Peer): peer is ResolvedPeer {
   return peer.kind !== 'cidr-group'
 }
@@ -142,6 +147,7 @@ export function compareRules(a: Rule, b: Rule): number {
   return b.precedence - a.precedence || comparePolicies(a.policy, b.policy) || a.index - b.index
 }
 
+/** Order of policies: by namespace, name and kind. */
 export function comparePolicies(a: PolicyRef, b: PolicyRef): number {
   return compareText(a.namespace, b.namespace) || compareText(a.name, b.name) || compareText(a.kind, b.kind)
 }
