@@ -123,10 +123,10 @@ test('a Namespace: taken in with its name as a label, changed, and taken away', 
 test('a kind that is not used is told as a warning; a policy that is not enforced is an error', () => {
   const { tables, put } = started()
   put(manifest('{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}}'))
-  put(manifest('{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: deny}, spec: {}}'))
+  put(manifest('{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: deny}, spec: {}}'))
   assert.deepEqual(
     tables.problems.all().map(({ object, severity }) => `${severity} ${object}`),
-    ['warning ConfigMap default/settings', 'error CiliumNetworkPolicy default/deny'],
+    ['warning ConfigMap default/settings', 'error NetworkPolicy default/deny'],
   )
 })
 

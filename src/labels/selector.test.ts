@@ -140,10 +140,24 @@ test('source prefixes', () => {
   assert.equal(selects('k8s:host', reservedHost), false)
   assert.equal(selects('any:host', podHost) && selects('any:host', reservedHost), true)
   assert.equal(selects('host', podHost) && selects('host', reservedHost), true)
+  assert.equal(selects('unspec:host', podHost) && selects('unspec:host', reservedHost), true)
   const block = labelSet([{ source: 'cidr', key: '10.0.0.0/8', value: '' }])
   assert.equal(selects('cidr:10.0.0.0/8', block), true)
   // A key with a colon whose head is no source is a key of any source.
   assert.equal(selects('team:a', labelSet([{ source: 'k8s', key: 'team:a', value: '' }])), true)
+})
+
+test('a key of any source that is an internal name sees what Kubernetes says alone', () => {
+  const account = 'io.cilium.k8s.policy.serviceaccount'
+  const forged = labelSet([
+    { source: 'k8s', key: account, value: 'default' },
+    { source: 'pod', key: account, value: 'admin' },
+  ])
+  for (const key of [account, `any:${account}`, `unspec:${account}`, `k8s:${account}`]) {
+    const ask = (value: string): boolean =>
+      matches(selector(prefixedRequirements({ matchLabels: { [key]: value } })), forged)
+    assert.deepEqual([ask('default'), ask('admin')], [true, false], key)
+  }
 })
 
 test('any source: In needs one match, NotIn forbids all', () => {

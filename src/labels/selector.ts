@@ -2,7 +2,7 @@
 // policy kind; the functions below translate Kubernetes label selectors, and those
 // with source prefixes of the Cilium kinds, into it. Pure.
 
-import { escapeLabelPart, isInternalKey, KEYS, LABEL_SOURCES, type LabelSource, labelName } from './label.ts'
+import { escapeLabelPart, isInternalKey, KEYS, type LabelSource, labelName } from './label.ts'
 import type { LabelSet } from './label-set.ts'
 
 export type Operator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
@@ -118,13 +118,24 @@ export function namespaceRequirements(selector: KubernetesSelector): Requirement
   return [IS_POD, ...requirements(selector, key => ({ source: 'k8s', key: `${KEYS.namespaceLabelPrefix}${key}` }))]
 }
 
-/** A selector whose keys may carry a source (`k8s:app`, `reserved:host`, `any:app`); without one a key means any source. */
+/** Words that a selector's key may begin with, before a colon. `unspec` is another one for `any`. */
+export const SELECTOR_SOURCES = ['k8s', 'any', 'unspec', 'reserved', 'cidr', 'cidrgroup', 'fqdn', 'node'] as const
+
+/**
+ * A selector's key with its source: `reserved:host`, or `app` of any source. A key of any source that is an internal name
+ * is the fact of Kubernetes alone, which no label of a pod can forge. Undefined when the source is not known.
+ */
+export function selectorKey(text: string): { readonly source: RequirementSource; readonly key: string } | undefined {
+  const colon = text.indexOf(':')
+  const key = text.slice(colon + 1)
+  const source = colon < 0 ? 'any' : SELECTOR_SOURCES.find(known => known === text.slice(0, colon))
+  if (source === 'any' || source === 'unspec') return { source: isInternalKey(key) ? 'k8s' : 'any', key }
+  return source && { source, key }
+}
+
+/** A selector whose keys may carry a source (see `selectorKey`). */
 export function prefixedRequirements(selector: KubernetesSelector): Requirement[] {
-  return requirements(selector, text => {
-    const colon = text.indexOf(':')
-    const source = [...LABEL_SOURCES, 'any' as const].find(known => known === text.slice(0, colon))
-    return source ? { source, key: text.slice(colon + 1) } : { source: 'any', key: text }
-  })
+  return requirements(selector, text => selectorKey(text) ?? { source: 'any', key: text })
 }
 
 function requirements(

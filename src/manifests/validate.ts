@@ -131,9 +131,10 @@ function messageOf(issue: Issue, value: unknown, parent: unknown, field: string 
     case 'not_multiple_of':
     case 'unrecognized_keys':
     case 'invalid_union':
-    case 'invalid_key':
     case 'invalid_element':
       return issue.message
+    case 'invalid_key':
+      return `as a key ${issue.issues[0]?.message ?? issue.message}`
     default:
       return 'is not valid'
   }

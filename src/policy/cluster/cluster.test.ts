@@ -308,8 +308,8 @@ test('what cannot be taken is told, and the rest is judged without it', async t 
     },
     {
       name: 'a policy kind that nothing enforces',
-      yaml: '{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: p}}',
-      want: /kind: CiliumNetworkPolicy of cilium\.io\/v2 is not enforced/,
+      yaml: '{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}}',
+      want: /kind: GlobalNetworkPolicy of projectcalico\.org\/v3 is not enforced/,
     },
     {
       name: 'an old version of NetworkPolicy',

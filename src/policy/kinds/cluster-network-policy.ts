@@ -15,6 +15,7 @@ import {
 import { precedence } from '../model/precedence.ts'
 import {
   type Action,
+  type Audit,
   DIRECTIONS,
   type Direction,
   type Peer,
@@ -24,6 +25,7 @@ import {
   type Rule,
   type Tier,
 } from '../model/rule.ts'
+import { readAuditAnnotation } from './audit-annotation.ts'
 import { hostBitsWarning } from './cidr-schema.ts'
 import {
   adminNetworkPolicySchema,
@@ -34,7 +36,9 @@ import {
   type ProtocolContent,
   type SubjectContent,
 } from './cluster-network-policy-schema.ts'
+import { closedEffect, Findings } from './findings.ts'
 import { policyRef, ruleProvenance } from './provenance.ts'
+import { unusedRank } from './rank-annotations.ts'
 
 export const CLUSTER_NETWORK_POLICY_KIND = 'ClusterNetworkPolicy'
 export const CLUSTER_NETWORK_POLICY_API = 'policy.networking.k8s.io/v1alpha2'
@@ -129,16 +133,18 @@ const ACTIONS: Readonly<Record<RuleContent['action'], Action>> = {
   Pass: 'pass',
 }
 
-/** Reads one object and gathers what is to be told of it. */
 class Reader {
   readonly #object: ManifestObject
-  #problems: readonly Problem[]
+  readonly #findings: Findings
   readonly #ref: PolicyRef
+  readonly #audit: Audit
 
   constructor(object: ManifestObject, problems: readonly Problem[]) {
     this.#object = object
-    this.#problems = problems
+    this.#findings = new Findings(object, problems)
     this.#ref = policyRef(object)
+    this.#audit = this.#findings.take(readAuditAnnotation(object)) ? { audit: true } : {}
+    this.#findings.take(unusedRank(object))
   }
 
   policy(content: Content): Validation<Policy> {
@@ -146,10 +152,11 @@ class Reader {
     const rules = DIRECTIONS.flatMap(direction =>
       content[direction].map((rule, index) => this.#rule(content, direction, index, rule)),
     )
-    const problems = this.#problems
-    if (problems.some(({ severity }) => severity === 'error')) return { problems }
+    const { problems, hasErrors, unenforced } = this.#findings
+    if (hasErrors) return { problems }
     const isolates = { ingress: false, egress: false }
-    return { value: { ref: this.#ref, specs: [{ subject, isolates, rules }] }, problems }
+    const specs = [{ subject, isolates, rules, ...this.#audit }]
+    return { value: { ref: this.#ref, specs, unenforced }, problems }
   }
 
   #rule({ tier, priority, portsField }: Content, direction: Direction, index: number, content: RuleContent): Rule {
@@ -159,12 +166,13 @@ class Reader {
     const isEnforceable = peers !== undefined && ports !== undefined
     const action = !isEnforceable && content.action === 'Pass' ? 'deny' : ACTIONS[content.action]
     return {
-      ...ruleProvenance(this.#object, this.#ref, direction, index),
+      ...ruleProvenance(this.#object, this.#ref, { field: place, direction, index }),
       action,
       tier,
       precedence: precedence({ tier, action, priority, place: index }),
       peers: isEnforceable ? peers : action === 'allow' ? [] : 'any',
       ports: isEnforceable ? ports : 'any',
+      ...this.#audit,
     }
   }
 
@@ -175,12 +183,12 @@ class Reader {
     const read = peers.flatMap((peer, i): Peer[] => {
       const at = [...path, i]
       if (peer.networks && hasNames)
-        this.#tell('error', at, 'addresses have no named ports: write a rule of its own for them')
+        this.#findings.error(at, 'addresses have no named ports: write a rule of its own for them')
       if (peer.networks) return this.#networks([...at, 'networks'], peer.networks)
       if (peer.namespaces || peer.pods) return [{ kind: 'selector', selector: podSelector(peer) }]
       isEnforceable = false
       if (peer.domainNames && ACTIONS[action] !== 'allow')
-        this.#tell('error', [...at, 'domainNames'], 'can only be accepted, not denied or passed')
+        this.#findings.error([...at, 'domainNames'], 'can only be accepted, not denied or passed')
       else this.#tellUnenforced(at, action)
       return []
     })
@@ -189,7 +197,7 @@ class Reader {
 
   #networks(path: Path, networks: NonNullable<PeerContent['networks']>): Peer[] {
     return networks.map(({ text, hadHostBits }, i) => {
-      if (hadHostBits) this.#tell('warning', [...path, i], hostBitsWarning(text))
+      if (hadHostBits) this.#findings.warn([...path, i], hostBitsWarning(text))
       return { kind: 'cidr', cidr: text, except: [], covers: 'everything' }
     })
   }
@@ -209,19 +217,23 @@ class Reader {
   /** An item without any field is an error; one whose field is not enforced, or not known, fails closed. */
   #tellUnenforced(path: Path, action: RuleContent['action']): void {
     const [name] = fieldNames(this.#object.content, path)
-    const effect = ACTIONS[action] === 'allow' ? 'this rule matches no traffic' : 'this rule denies all traffic'
-    if (name === undefined) this.#tell('error', path, 'is empty; it must say what it matches')
-    else this.#tell('warning', [...path, name], `is not enforced; ${effect}`)
-  }
-
-  #tell(severity: Problem['severity'], path: Path, message: string): void {
-    const problem = problemOf(this.#object, severity, path, message)
-    // What is told here of a field says more than that it is unknown.
-    this.#problems = [...this.#problems.filter(known => known.path !== problem.path), problem]
+    const isKnown = name !== undefined && Object.hasOwn(WAITING, name)
+    if (name === undefined) this.#findings.error(path, 'is empty; it must say what it matches')
+    else
+      this.#findings.unenforce(
+        [...path, name],
+        isKnown ? WAITING[name as keyof typeof WAITING] : 'this field is not known here',
+        closedEffect(ACTIONS[action]),
+      )
   }
 }
 
-/** Pods by their own labels and those of their namespaces. */
+/** Known fields that wait for what is not known here yet. */
+const WAITING = {
+  nodes: 'labels of nodes are not known yet',
+  domainNames: 'DNS names are not followed yet',
+} as const
+
 function podSelector({ namespaces, pods }: SubjectContent): Selector {
   const namespaceSelector = pods?.namespaceSelector ?? namespaces ?? {}
   return selector([...namespaceRequirements(namespaceSelector), ...podRequirements(pods?.podSelector ?? {})])

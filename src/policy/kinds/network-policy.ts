@@ -20,6 +20,7 @@ import {
 } from '../../manifests/index.ts'
 import { precedence } from '../model/precedence.ts'
 import {
+  type Audit,
   DIRECTIONS,
   type Direction,
   type Peer,
@@ -28,7 +29,9 @@ import {
   type PortMatch,
   type Rule,
 } from '../model/rule.ts'
+import { readAuditAnnotation } from './audit-annotation.ts'
 import { hostBitsWarning } from './cidr-schema.ts'
+import { Findings } from './findings.ts'
 import {
   type NetworkPolicyContent,
   type NetworkPolicyPeer,
@@ -36,6 +39,7 @@ import {
   networkPolicySchema,
 } from './network-policy-schema.ts'
 import { policyRef, ruleProvenance } from './provenance.ts'
+import { unusedRank } from './rank-annotations.ts'
 
 /** The `kind` of a NetworkPolicy. */
 export const NETWORK_POLICY_KIND = 'NetworkPolicy'
@@ -45,17 +49,25 @@ export const NETWORK_POLICY_API = 'networking.k8s.io/v1'
 /** Reads a NetworkPolicy of networking.k8s.io/v1. A policy with errors has no value: what was in force before stays so. */
 export function readNetworkPolicy(object: ManifestObject): Validation<Policy> {
   const { value, problems } = validate(networkPolicySchema, object)
-  if (!value) return { problems }
+  const findings = new Findings(object, problems)
+  const isAudited = findings.take(readAuditAnnotation(object))
+  findings.take(unusedRank(object))
+  if (!value || isAudited === undefined) return { problems: findings.problems }
+  const audit: Audit = isAudited ? { audit: true } : {}
   const { spec } = value
   const ref = policyRef(object)
   const isolates = isolatedDirections(spec)
   const rules = DIRECTIONS.flatMap(direction =>
     isolates[direction]
-      ? peersAndPorts(spec, direction).map((rule, index) => readRule(object, ref, direction, index, rule))
+      ? peersAndPorts(spec, direction).map((rule, index) => ({
+          ...readRule(object, ref, direction, index, rule),
+          ...audit,
+        }))
       : [],
   )
   const subject = selector([inNamespace(ref.namespace), ...podRequirements(spec.podSelector)])
-  return { value: { ref, specs: [{ subject, isolates, rules }] }, problems: [...problems, ...warnings(object, value)] }
+  const specs = [{ subject, isolates, rules, ...audit }]
+  return { value: { ref, specs }, problems: [...findings.problems, ...warnings(object, value)] }
 }
 
 type Spec = NetworkPolicyContent['spec']
@@ -81,7 +93,7 @@ function readRule(
   { peers, ports }: RuleContent,
 ): Rule {
   return {
-    ...ruleProvenance(object, policy, direction, index),
+    ...ruleProvenance(object, policy, { field: ['spec', direction, index], direction, index }),
     action: 'allow',
     tier: 'normal',
     precedence: precedence({ tier: 'normal', action: 'allow' }),

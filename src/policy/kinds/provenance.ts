@@ -1,7 +1,7 @@
 // Where a policy and its rules come from: what every policy kind says of itself in the
 // same way.
 
-import { type ManifestObject, namespaceOf } from '../../manifests/index.ts'
+import { formatPath, type ManifestObject, namespaceOf, type Path } from '../../manifests/index.ts'
 import { type Direction, type PolicyRef, policyKey, type Rule } from '../model/rule.ts'
 
 /** Names the policy that an object is. */
@@ -10,15 +10,15 @@ export function policyRef(object: ManifestObject): PolicyRef {
   return { kind: object.kind, namespace: namespaceOf(object), name: object.metadata.name, origin: { file, line } }
 }
 
-/** Names the rule at `spec.DIRECTION[INDEX]` of an object. */
+/** Names a rule by its field, such as `spec.ingress[0]`; `index` counts the object's rules of its direction. */
 export function ruleProvenance(
   object: ManifestObject,
   policy: PolicyRef,
-  direction: Direction,
-  index: number,
+  { field, direction, index }: { readonly field: Path; readonly direction: Direction; readonly index: number },
 ): Pick<Rule, 'key' | 'policy' | 'path' | 'origin' | 'direction' | 'index'> {
-  const path = `${direction}[${index}]`
-  const { line } = object.position(['spec', direction, index])
+  // Most kinds have but a spec, so that it goes without saying.
+  const path = formatPath(field[0] === 'spec' ? field.slice(1) : field)
+  const { line } = object.position(field)
   return {
     key: `${policyKey(policy)}/${path}`,
     policy,

@@ -4,6 +4,13 @@
 import { apiGroup, type ManifestObject, problemOf, type Validation } from '../../manifests/index.ts'
 import type { Policy } from '../model/rule.ts'
 import {
+  CILIUM_CLUSTERWIDE_NETWORK_POLICY_KIND,
+  CILIUM_NETWORK_POLICY_API,
+  CILIUM_NETWORK_POLICY_KIND,
+  readCiliumClusterwideNetworkPolicy,
+  readCiliumNetworkPolicy,
+} from './cilium-network-policy.ts'
+import {
   ADMIN_NETWORK_POLICY_API,
   ADMIN_NETWORK_POLICY_KIND,
   BASELINE_ADMIN_NETWORK_POLICY_KIND,
@@ -29,9 +36,15 @@ const ENFORCED: readonly Kind[] = [
     apiVersion: ADMIN_NETWORK_POLICY_API,
     read: readBaselineAdminNetworkPolicy,
   },
+  { kind: CILIUM_NETWORK_POLICY_KIND, apiVersion: CILIUM_NETWORK_POLICY_API, read: readCiliumNetworkPolicy },
+  {
+    kind: CILIUM_CLUSTERWIDE_NETWORK_POLICY_KIND,
+    apiVersion: CILIUM_NETWORK_POLICY_API,
+    read: readCiliumClusterwideNetworkPolicy,
+  },
 ]
 
-const USE_INSTEAD = `${NETWORK_POLICY_KIND} and ${CLUSTER_NETWORK_POLICY_KIND} are`
+const USE_INSTEAD = `${NETWORK_POLICY_KIND}, ${CLUSTER_NETWORK_POLICY_KIND} and ${CILIUM_NETWORK_POLICY_KIND} are`
 
 const KINDS: ReadonlyMap<string, Kind> = new Map(
   ENFORCED.map(known => [`${known.kind}.${apiGroup(known.apiVersion)}`, known]),
@@ -40,8 +53,6 @@ const KINDS: ReadonlyMap<string, Kind> = new Map(
 /** Kinds that restrict traffic elsewhere and are not enforced here yet. */
 const NOT_ENFORCED: ReadonlySet<string> = new Set([
   'NetworkPolicy.extensions',
-  'CiliumNetworkPolicy.cilium.io',
-  'CiliumClusterwideNetworkPolicy.cilium.io',
   'NetworkPolicy.projectcalico.org',
   'GlobalNetworkPolicy.projectcalico.org',
   'NetworkPolicy.crd.projectcalico.org',

@@ -47,7 +47,7 @@ export const DEFAULT_DENY: RuleKey = 'default-deny'
 export type Policy = {
   readonly ref: PolicyRef
   readonly specs: readonly PolicySpec[]
-  /** What is valid and not enforced yet. The rules that have it fail closed: an allow matches nobody, a deny everybody. */
+  /** What is valid and not enforced yet. Rules that have it fail closed: what is missing allows nothing, or denies everybody. */
   readonly unenforced?: readonly Unenforced[] | undefined
 }
 

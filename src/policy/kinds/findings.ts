@@ -1,0 +1,65 @@
+// What the reader of one policy object has to tell of it: errors, warnings, and what is
+// valid and not enforced yet.
+
+import {
+  formatPath,
+  type ManifestObject,
+  type Path,
+  type Problem,
+  problemOf,
+  type Validation,
+} from '../../manifests/index.ts'
+import type { Action, Unenforced } from '../model/rule.ts'
+
+export class Findings {
+  readonly #object: ManifestObject
+  #problems: Problem[]
+  readonly #unenforced: Unenforced[] = []
+
+  /** @param problems what the check against the schema found */
+  constructor(object: ManifestObject, problems: readonly Problem[]) {
+    this.#object = object
+    this.#problems = [...problems]
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#problems
+  }
+
+  get hasErrors(): boolean {
+    return this.#problems.some(({ severity }) => severity === 'error')
+  }
+
+  /** For `Policy.unenforced`: undefined when there is nothing. */
+  get unenforced(): readonly Unenforced[] | undefined {
+    return this.#unenforced.length > 0 ? this.#unenforced : undefined
+  }
+
+  error(path: Path, message: string): void {
+    this.#problems.push(problemOf(this.#object, 'error', path, message))
+  }
+
+  warn(path: Path, message: string): void {
+    this.#problems.push(problemOf(this.#object, 'warning', path, message))
+  }
+
+  /** A field that is valid and not enforced yet: a warning, and part of the policy's status. `effect` is what comes of it. */
+  unenforce(path: Path, reason: string, effect: string): void {
+    const field = formatPath(path)
+    this.#unenforced.push({ path: field, reason })
+    // This says more of a field than that it is unknown.
+    this.#problems = this.#problems.filter(known => known.path !== field || known.severity === 'error')
+    this.warn(path, `is not enforced: ${reason}; ${effect}`)
+  }
+
+  /** The value of a part that was read apart, with its problems taken over. */
+  take<T>({ value, problems }: Validation<T>): T | undefined {
+    this.#problems.push(...problems)
+    return value
+  }
+}
+
+/** What becomes of a whole rule with a part that is not enforced: it fails closed. */
+export function closedEffect(action: Action): string {
+  return action === 'allow' ? 'this rule matches no traffic' : 'this rule denies all traffic'
+}
