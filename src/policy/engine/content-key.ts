@@ -1,38 +1,68 @@
 // A key that names the content of a policy map: equal for equal entries, in every
 // process and after every restart, so that endpoints can share a map and an agent can
-// recognise one that it finds in the kernel.
+// recognise one that it finds in the kernel. It is a tree of digests over prefixes,
+// identities and directions, so that a change of one peer costs little.
 
-import { type PolicyEntry } from './entries.ts'
 import { treatmentKey } from './port-space.ts'
-import { sha256 } from './sha256.ts'
+import type { PortPrefix } from './prefix-cover.ts'
+import { DIGEST_BYTES, digest } from './sha256.ts'
 
-const ENTRY_BYTES = 20
+/** A digest of what a number stands for: an identity, or many. */
+export type NumberedDigest = { readonly number: number; readonly digest: Uint8Array }
 
-/** 128 bits of SHA-256 over the entries in their order, as 32 hexadecimal digits. */
-export function contentKey(entries: readonly PolicyEntry[]): string {
+const PREFIX_BYTES = 12
+const COUNT_BYTES = 4
+
+/** Over the prefixes in their order, with all that they decide. */
+export function digestOfPrefixes(prefixes: readonly PortPrefix[]): Uint8Array {
   const outcomes = new Map<string, number>()
-  const rows = new DataView(new ArrayBuffer(entries.length * ENTRY_BYTES))
-  for (const [i, entry] of entries.entries()) {
-    const at = i * ENTRY_BYTES
+  const rows = new DataView(new ArrayBuffer(COUNT_BYTES + prefixes.length * PREFIX_BYTES))
+  rows.setUint32(0, prefixes.length)
+  for (const [i, { protocol, port, portPrefixLength, decision }] of prefixes.entries()) {
+    const at = COUNT_BYTES + i * PREFIX_BYTES
     // A rule's key has no control characters, so the two can be told apart.
-    const outcome = entry.treatment ? `${entry.rule}\0${treatmentKey(entry.treatment)}` : entry.rule
+    const outcome = decision.treatment ? `${decision.rule}\0${treatmentKey(decision.treatment)}` : decision.rule
     let number = outcomes.get(outcome)
     if (number === undefined) {
       number = outcomes.size
       outcomes.set(outcome, number)
     }
-    rows.setUint8(at, entry.direction === 'ingress' ? 0 : 1)
-    rows.setUint8(at + 1, entry.verdict === 'allow' ? 1 : 0)
-    rows.setUint8(at + 2, entry.protocol)
-    rows.setUint8(at + 3, entry.portPrefixLength)
-    rows.setUint16(at + 4, entry.port)
-    rows.setUint32(at + 8, entry.identity)
-    rows.setUint32(at + 12, entry.precedence)
-    rows.setUint32(at + 16, number)
+    rows.setUint8(at, protocol)
+    rows.setUint8(at + 1, portPrefixLength)
+    rows.setUint16(at + 2, port)
+    rows.setUint32(at + 4, decision.precedence)
+    rows.setUint32(at + 8, number * 2 + (decision.verdict === 'allow' ? 1 : 0))
   }
   const names = new TextEncoder().encode(JSON.stringify([...outcomes.keys()]))
-  const message = new Uint8Array(rows.byteLength + names.length)
-  message.set(new Uint8Array(rows.buffer))
-  message.set(names, rows.byteLength)
-  return sha256(message).slice(0, 32)
+  return digest(joined([new Uint8Array(rows.buffer), names]))
 }
+
+/** Over digests in the order of their numbers. */
+export function digestOfNumbered(items: readonly NumberedDigest[]): Uint8Array {
+  const message = new Uint8Array(items.length * (4 + DIGEST_BYTES))
+  const view = new DataView(message.buffer)
+  for (const [i, item] of items.entries()) {
+    const at = i * (4 + DIGEST_BYTES)
+    view.setUint32(at, item.number)
+    message.set(item.digest, at + 4)
+  }
+  return digest(message)
+}
+
+/** 128 bits over the digests of the directions, as 32 hexadecimal digits. */
+export function contentKey(digests: readonly Uint8Array[]): string {
+  return hexadecimal(digest(joined(digests))).slice(0, 32)
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+const hexadecimal = (bytes: Uint8Array): string =>
+  Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')

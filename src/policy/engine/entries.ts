@@ -55,10 +55,10 @@ export class EntryCompiler {
     this.#protocolsForAny = protocolsOf(this.#rulesForAny)
   }
 
-  /** Entries of identity 0. */
-  entriesForAny(): PolicyEntry[] {
+  /** What the entries of identity 0 must be. */
+  prefixesForAny(): PortPrefix[] {
     const space = this.#decider.space(this.#rulesForAny, this.#protocolsForAny)
-    return this.entries(ANY_PEER, coverPorts(needsOfAny(space, this.#decider)))
+    return coverPorts(needsOfAny(space, this.#decider))
   }
 
   /** What a peer that these rules match too needs beside the entries for any. The order of the rules and repetitions do not matter. */
@@ -70,7 +70,7 @@ export class EntryCompiler {
     return considered.length === 0 ? [] : coverPorts(needsBeside(forPeer, forAny, this.#decider))
   }
 
-  /** The entries of a peer. */
+  /** The entries of a peer, or of `ANY_PEER`. */
   entries(identity: number, prefixes: readonly PortPrefix[]): PolicyEntry[] {
     const direction = this.#direction
     return prefixes.map(({ protocol, port, portPrefixLength, decision: { verdict, precedence, rule, treatment } }) => {

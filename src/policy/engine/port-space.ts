@@ -34,6 +34,9 @@ export type Region = { readonly first: number; readonly last: number; readonly d
 /** Regions by protocol, each list whole from 0 to 65535 and without equal neighbours. Protocol 0 is every other protocol: one region. */
 export type PortSpace = ReadonlyMap<number, readonly Region[]>
 
+/** `some` where those that are audited are not, `none` where the subject itself is audited. */
+export type EnforcedRules = 'all' | 'some' | 'none'
+
 const AUDIT: Treatment = Object.freeze({ audit: true })
 
 /**
@@ -48,8 +51,7 @@ export class Decider {
   readonly #decisions = new Map<string, Decision>()
   readonly #withOwnPrecedence = new Map<Decision, Decision>()
 
-  /** `enforcedRules`: `some` where those that are audited are not, `none` where the subject itself is audited. */
-  constructor({ all, enforced }: Isolations, enforcedRules: 'all' | 'some' | 'none') {
+  constructor({ all, enforced }: Isolations, enforcedRules: EnforcedRules) {
     this.#all = { isolation: all, asked: 'all' }
     const isSame = enforcedRules === 'all' && all === enforced
     this.#enforced = isSame ? this.#all : { isolation: enforced, asked: enforcedRules }
@@ -129,7 +131,7 @@ export class Decider {
 }
 
 /** One way to read the rules. */
-type Reading = { readonly isolation: Isolation; readonly asked: 'all' | 'some' | 'none' }
+type Reading = { readonly isolation: Isolation; readonly asked: EnforcedRules }
 
 function asks({ isolation, asked }: Reading, rule: Rule): boolean {
   if (asked === 'none' || (asked === 'some' && rule.audit)) return false

@@ -27,13 +27,13 @@ import {
   type Rule,
   type RuleKey,
 } from '../model/rule.ts'
+import { BoundRule, type BoundSpec, namedPortsOf, ownPortsFor } from './bound-rule.ts'
 import { CidrGroups, refersTo, refersToCidrGroups, type UnknownCidrGroup } from './cidr-groups.ts'
-import { contentKey } from './content-key.ts'
 import type { PolicyEntry } from './entries.ts'
 import { type IsolatedBy, isolatingPolicies } from './isolation.ts'
 import { type PeerSet, PeerSets } from './peer-sets.ts'
 import { ReferenceCounts, type References } from './references.ts'
-import { type BoundRule, type BoundSpec, namedPortsOf, ownPortsFor, SubjectPlan } from './subject-plan.ts'
+import { SubjectPlan } from './subject-plan.ts'
 
 /**
  * Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. `audit`: what is
@@ -175,11 +175,11 @@ export class PolicyRepository {
 
   /** Makes an identity known to rules, with all its labels (`cidr:` and `port:` too). */
   setIdentity(number: number, labels: LabelSet): void {
-    for (const set of this.#peerSets.setIdentity(number, labels)) this.#invalidate(set)
+    for (const set of this.#peerSets.setIdentity(number, labels)) this.#invalidate(set, number)
   }
 
   deleteIdentity(number: number): void {
-    for (const set of this.#peerSets.deleteIdentity(number)) this.#invalidate(set)
+    for (const set of this.#peerSets.deleteIdentity(number)) this.#invalidate(set, number)
   }
 
   /** The subject's policy. From now on `changes` tells of it, until `forget`. */
@@ -234,11 +234,11 @@ export class PolicyRepository {
   #bindRule(rule: Rule): BoundRule {
     const { peers, direction } = rule
     const portKeys = direction === 'egress' && peers === 'any' ? new Set(namedPortsOf(rule)) : []
-    return {
+    return new BoundRule(
       rule,
-      peers: peers === 'any' ? peers : peers.filter(isResolved).map(peer => this.#peerSets.acquire(peerSelector(peer))),
-      portPeers: new Map([...portKeys].map(key => [key, this.#peerSets.acquire(selector([has('port', key)]))])),
-    }
+      peers === 'any' ? peers : peers.filter(isResolved).map(peer => this.#peerSets.acquire(peerSelector(peer))),
+      new Map([...portKeys].map(key => [key, this.#peerSets.acquire(selector([has('port', key)]))])),
+    )
   }
 
   /** @returns the members that its specs selected */
@@ -255,8 +255,9 @@ export class PolicyRepository {
     return touched
   }
 
-  #invalidate(set: PeerSet): void {
+  #invalidate(set: PeerSet, identity: number): void {
     for (const group of this.#groupsOf.get(set) ?? []) {
+      group.plan.touch(identity)
       this.#drop(group)
       for (const member of group.members) this.#dirty.add(member)
     }
@@ -270,7 +271,7 @@ export class PolicyRepository {
     const ownPorts = ownPortsFor(specs, namedPortNumbers(member.subject.namedPorts))
     const ports = [...ownPorts].map(([name, number]) => `${name}=${number}`).sort()
     const key = JSON.stringify([specs.map(({ serial }) => serial), ports, isAudited])
-    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts, isAudited)
+    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts, isAudited, member.group)
     if (group === member.group) return group
     this.#leaveGroup(member)
     group.members.add(member)
@@ -278,9 +279,15 @@ export class PolicyRepository {
     return group
   }
 
-  #makeGroup(key: string, specs: readonly Spec[], ownPorts: ReadonlyMap<string, number>, isAudited: boolean): Group {
+  #makeGroup(
+    key: string,
+    specs: readonly Spec[],
+    ownPorts: ReadonlyMap<string, number>,
+    isAudited: boolean,
+    before: Group | undefined,
+  ): Group {
     const mode = this.enforcement === 'always' ? 'always' : 'default'
-    const plan = new SubjectPlan({ specs, ownPorts, isAudited, mode }, this.#peerSets)
+    const plan = new SubjectPlan({ specs, ownPorts, isAudited, mode }, this.#peerSets, before?.plan)
     const group: Group = {
       key,
       specs,
@@ -312,9 +319,8 @@ export class PolicyRepository {
   }
 
   #resolveGroup(group: Group): ResolvedPolicy {
-    const entries = group.plan.entries()
-    const key = contentKey(entries)
-    const shared = this.#shared.get(key) ?? { entries: Object.freeze(entries), uses: 0 }
+    const key = group.plan.key()
+    const shared = this.#shared.get(key) ?? { entries: Object.freeze(group.plan.entries()), uses: 0 }
     shared.uses++
     this.#shared.set(key, shared)
     return Object.freeze({ key, entries: shared.entries, isolatedBy: group.isolatedBy })

@@ -3,15 +3,19 @@
 
 const BLOCK_BYTES = 64
 
-/** Digest as 64 hexadecimal digits. */
-export function sha256(message: Uint8Array): string {
+export const DIGEST_BYTES = 32
+
+/** The SHA-256 of a message. */
+export function digest(message: Uint8Array): Uint8Array {
   const state = Int32Array.from(INITIAL_STATE)
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength)
   const whole = message.length - (message.length % BLOCK_BYTES)
   for (let offset = 0; offset < whole; offset += BLOCK_BYTES) absorb(state, view, offset)
   const end = lastBlocks(message.subarray(whole), message.length)
   for (let offset = 0; offset < end.byteLength; offset += BLOCK_BYTES) absorb(state, end, offset)
-  return Array.from(state, word => (word >>> 0).toString(16).padStart(8, '0')).join('')
+  const bytes = new DataView(new ArrayBuffer(DIGEST_BYTES))
+  for (const [i, word] of state.entries()) bytes.setInt32(4 * i, word)
+  return new Uint8Array(bytes.buffer)
 }
 
 /** What is left of the message, the mark of its end, and its length in bits: one or two blocks. */

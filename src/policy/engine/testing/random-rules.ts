@@ -13,7 +13,7 @@ import {
   type Tier,
   type Treatment,
 } from '../../model/rule.ts'
-import { EntryCompiler, type PolicyEntry } from '../entries.ts'
+import { ANY_PEER, EntryCompiler, type PolicyEntry } from '../entries.ts'
 import { lookup } from '../evaluate.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from '../port-space.ts'
 
@@ -78,7 +78,7 @@ export function compile(rules: readonly Given[], situation: Situation = ISOLATED
   const compiler = new EntryCompiler('ingress', new Decider({ all, enforced }, enforcedRules), forAny)
   const identities = [...new Set(rules.flatMap(({ peers }) => (peers === 'any' ? [] : peers)))].sort((a, b) => a - b)
   return [
-    ...compiler.entriesForAny(),
+    ...compiler.entries(ANY_PEER, compiler.prefixesForAny()),
     ...identities.flatMap(identity =>
       compiler.entries(
         identity,

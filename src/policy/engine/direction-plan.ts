@@ -1,0 +1,207 @@
+// The policy of one group of subjects in one direction. Rules are prepared once. After
+// that a change of identities costs what these identities cost, and a plan for other
+// rules takes over from the one before it what the two have in common.
+
+import { labelledPort } from '../../labels/index.ts'
+import type { Direction } from '../model/rule.ts'
+import type { BoundRule, NamedPortOfPeers } from './bound-rule.ts'
+import { digestOfNumbered } from './content-key.ts'
+import { EntryCompiler, type PolicyEntry } from './entries.ts'
+import { type Isolations, isolationsOf } from './isolation.ts'
+import { type PeerClass, PeerClasses } from './peer-classes.ts'
+import type { PeerSet, PeerSets } from './peer-sets.ts'
+import { PeerTable } from './peer-table.ts'
+import { Decider, type EnforcedRules, type RuleSpans } from './port-space.ts'
+import type { SubjectGroup } from './subject-plan.ts'
+
+/** What the decision of every peer depends on, beside the rules that match it. */
+type Common = {
+  readonly isolations: Isolations
+  readonly enforced: EnforcedRules
+  readonly forAny: readonly RuleSpans[]
+  readonly classes: PeerClasses
+}
+
+/** Lists by set. A list that has not changed is the same object as in the plan before. */
+type Steps<T> = ReadonlyMap<PeerSet, readonly T[]>
+
+export class DirectionPlan {
+  readonly #peerSets: PeerSets
+  readonly #common: Common
+  readonly #rules: Steps<RuleSpans>
+  /** Rules with named ports of peers, by the sets of peers. */
+  readonly #named: Steps<NamedPortOfPeers>
+  readonly #table: PeerTable
+  /** Identities that may be in other sets, or have other labels, than when the table was last brought up to date. */
+  readonly #touched: Set<number>
+  #areAllTouched: boolean
+
+  constructor(direction: Direction, group: SubjectGroup, peerSets: PeerSets, before?: DirectionPlan) {
+    this.#peerSets = peerSets
+    const rules = group.specs.flatMap(({ rules }) => rules.filter(({ rule }) => rule.direction === direction))
+    const sorted = sortRules(rules, group.ownPorts)
+    this.#common = commonOf(direction, group, rules, sorted.forAny, before && before.#common)
+    const isHeir = before !== undefined && before.#common === this.#common
+    this.#rules = isHeir ? inherited(sorted.rules, before.#rules) : sorted.rules
+    this.#named = isHeir ? inherited(sorted.named, before.#named) : sorted.named
+    this.#table = new PeerTable(isHeir ? before.#table : undefined)
+    this.#touched = new Set(isHeir ? before.#touched : [])
+    this.#areAllTouched = !isHeir || before.#areAllTouched
+    if (!isHeir) return
+    for (const set of [...changedSets(this.#rules, before.#rules), ...changedSets(this.#named, before.#named)])
+      for (const identity of set.identities) this.#touched.add(identity)
+  }
+
+  /** An identity is in other sets now, or has other labels. */
+  touch(identity: number): void {
+    if (!this.#areAllTouched) this.#touched.add(identity)
+  }
+
+  /** Names the entries. */
+  digest(): Uint8Array {
+    this.#update()
+    return digestOfNumbered([
+      { number: 0, digest: this.#common.classes.digestForAny },
+      { number: 1, digest: this.#table.digest() },
+    ])
+  }
+
+  /** Adds the entries as things stand, sorted by identity, protocol, port and prefix length. */
+  collect(into: PolicyEntry[]): void {
+    this.#update()
+    for (const entry of this.#common.classes.forAny) into.push(entry)
+    this.#table.collect(into)
+  }
+
+  #update(): void {
+    if (this.#areAllTouched || this.#isManyTouched()) this.#updateAll()
+    else for (const identity of this.#touched) this.#updateOne(identity)
+    this.#touched.clear()
+    this.#areAllTouched = false
+  }
+
+  /** Whether to go through the sets costs less than to ask each set for each identity. */
+  #isManyTouched(): boolean {
+    const asked = this.#touched.size * (this.#rules.size + this.#named.size)
+    let all = 0
+    for (const { identities } of [...this.#rules.keys(), ...this.#named.keys()]) {
+      all += identities.size
+      if (all > asked) return false
+    }
+    return this.#touched.size > 0
+  }
+
+  #updateOne(identity: number): void {
+    let peerClass: PeerClass | undefined
+    for (const [set, rules] of this.#rules)
+      if (set.identities.has(identity)) peerClass = this.#common.classes.next(peerClass, rules)
+    for (const [set, named] of this.#named)
+      if (set.identities.has(identity)) peerClass = this.#withNamed(peerClass, named, identity)
+    if (!peerClass) this.#table.delete(identity)
+    else if (this.#table.get(identity)?.peerClass !== peerClass) this.#table.set(this.#row(identity, peerClass))
+  }
+
+  #updateAll(): void {
+    const { classes } = this.#common
+    const found = new Map<number, PeerClass>()
+    for (const [set, rules] of this.#rules)
+      for (const identity of set.identities) found.set(identity, classes.next(found.get(identity), rules))
+    for (const [set, named] of this.#named)
+      for (const identity of set.identities) {
+        const peerClass = this.#withNamed(found.get(identity), named, identity)
+        if (peerClass) found.set(identity, peerClass)
+      }
+    const known = new Map(this.#table.rows().map(row => [row.identity, row]))
+    this.#table.replace(
+      found.entries().map(([identity, peerClass]) => {
+        const row = known.get(identity)
+        return row?.peerClass === peerClass ? row : this.#row(identity, peerClass)
+      }),
+    )
+    classes.settle()
+  }
+
+  /** The class of a peer with the rules for the number that it has for each named port. */
+  #withNamed(from: PeerClass | undefined, named: readonly NamedPortOfPeers[], identity: number): PeerClass | undefined {
+    const labels = this.#peerSets.labelsOf(identity)
+    let peerClass = from
+    for (const one of named) {
+      const port = labels && labelledPort(labels, one.name)
+      if (port !== undefined) peerClass = this.#common.classes.next(peerClass, one.at(port))
+    }
+    return peerClass
+  }
+
+  #row(identity: number, peerClass: PeerClass) {
+    const { classes } = this.#common
+    const entries = classes.entries(peerClass, identity)
+    return { identity, peerClass, entries, digest: classes.digest(peerClass) }
+  }
+}
+
+type SortedRules = {
+  readonly forAny: readonly RuleSpans[]
+  readonly rules: Steps<RuleSpans>
+  readonly named: Steps<NamedPortOfPeers>
+}
+
+function sortRules(rules: readonly BoundRule[], ownPorts: ReadonlyMap<string, number>): SortedRules {
+  const forAny: RuleSpans[] = []
+  const bySet = new Map<PeerSet, RuleSpans[]>()
+  const named = new Map<PeerSet, NamedPortOfPeers[]>()
+  for (const bound of rules) {
+    const fixed = bound.spans(ownPorts)
+    if (fixed.spans.length > 0)
+      if (bound.peers === 'any') forAny.push(fixed)
+      else for (const set of bound.peers) append(bySet, set, fixed)
+    for (const one of bound.namedOfPeers) {
+      const portPeer = bound.portPeers.get(one.name)
+      for (const set of bound.peers === 'any' ? (portPeer ? [portPeer] : []) : bound.peers) append(named, set, one)
+    }
+  }
+  return { forAny, rules: bySet, named }
+}
+
+function commonOf(
+  direction: Direction,
+  { specs, mode, isAudited }: SubjectGroup,
+  rules: readonly BoundRule[],
+  forAny: readonly RuleSpans[],
+  before: Common | undefined,
+): Common {
+  const isolations = isolationsOf(specs, direction, mode, isAudited)
+  const enforced = isAudited ? 'none' : rules.some(({ rule }) => rule.audit) ? 'some' : 'all'
+  if (
+    before?.enforced === enforced &&
+    before.isolations.all === isolations.all &&
+    before.isolations.enforced === isolations.enforced &&
+    isSameList(before.forAny, forAny)
+  )
+    return before
+  const compiler = new EntryCompiler(direction, new Decider(isolations, enforced), forAny)
+  return { isolations, enforced, forAny, classes: new PeerClasses(compiler) }
+}
+
+/** The steps with the lists of the other ones where they are equal. */
+function inherited<T>(steps: Steps<T>, before: Steps<T>): Steps<T> {
+  return new Map(
+    Array.from(steps, ([set, list]) => {
+      const known = before.get(set)
+      return [set, known && isSameList(known, list) ? known : list] as const
+    }),
+  )
+}
+
+function changedSets<T>(now: Steps<T>, before: Steps<T>): PeerSet[] {
+  const isChanged = (set: PeerSet): boolean => now.get(set) !== before.get(set)
+  return [...now.keys().filter(isChanged), ...before.keys().filter(set => !now.has(set))]
+}
+
+const isSameList = <T>(a: readonly T[], b: readonly T[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i])
+
+function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key)
+  if (list) list.push(value)
+  else lists.set(key, [value])
+}
