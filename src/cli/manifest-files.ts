@@ -19,16 +19,24 @@ export function readManifests<Result extends { readonly problems: readonly Probl
   paths: readonly string[],
   make: (objects: readonly ManifestObject[]) => Result,
 ): Result {
-  const problems: Problem[] = []
-  const objects = paths.flatMap(manifestFiles).flatMap(file => {
-    const parsed = parseManifests(readManifestText(file), file === '-' ? '(standard input)' : file)
-    problems.push(...parsed.problems)
-    return parsed.objects
-  })
+  const { objects, problems } = readObjects(paths)
   const result = make(objects)
-  problems.push(...result.problems)
-  reportProblems(problems)
+  reportProblems([...problems, ...result.problems])
   return result
+}
+
+/** The objects of files and folders, and what is wrong with their text. @throws ManifestError when one cannot be read */
+export function readObjects(paths: readonly string[]): {
+  readonly objects: readonly ManifestObject[]
+  readonly problems: readonly Problem[]
+} {
+  const parsed = paths
+    .flatMap(manifestFiles)
+    .map(file => parseManifests(readManifestText(file), file === '-' ? '(standard input)' : file))
+  return {
+    objects: parsed.flatMap(({ objects }) => objects),
+    problems: parsed.flatMap(({ problems }) => problems),
+  }
 }
 
 /** Prints problems. @throws ManifestError when one of them is an error */

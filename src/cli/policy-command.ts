@@ -5,13 +5,17 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { parsePorts, type ReachPort, reach, readCluster } from '../policy/index.ts'
 import { readManifests } from './manifest-files.ts'
 import { type OutputFormat, outputOption, print, tableText } from './output.ts'
+import { policyCheckCommand } from './policy-check-command.ts'
 import { policyGetCommand } from './policy-get.ts'
+import { policyTestCommand } from './policy-test-command.ts'
 
 export function policyCommand(): Command {
   return new Command('policy')
     .description('policies: those in force, and what policies in files would do')
     .addCommand(policyGetCommand())
     .addCommand(reachCommand())
+    .addCommand(policyCheckCommand())
+    .addCommand(policyTestCommand())
 }
 
 type ReachOptions = {

@@ -91,6 +91,7 @@ const CLUSTER_WIDE_KINDS: ReadonlySet<string> = new Set([
   'BaselineAdminNetworkPolicy.policy.networking.k8s.io',
   'CiliumClusterwideNetworkPolicy.cilium.io',
   'CiliumCIDRGroup.cilium.io',
+  'PolicyExpectations.axoneme.io',
 ])
 
 function isClusterWide({ apiVersion, kind }: { apiVersion: string; kind: string }): boolean {

@@ -12,7 +12,10 @@ export { addressLabels, type LabelSet, type NamedPort, type PodFacts, PROTOCOLS,
 export { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
 export * from './cluster/cluster.ts'
 export * from './cluster/cluster-manifests.ts'
+export type { Decider } from './cluster/deciders.ts'
+export type { Outcome } from './cluster/judge.ts'
 export * from './cluster/reach.ts'
+export { withWorkloadPods } from './cluster/workload-pods.ts'
 export { CidrGroups, type UnknownCidrGroup } from './engine/cidr-groups.ts'
 export { ANY_PEER, type PolicyEntry } from './engine/entries.ts'
 export * from './engine/evaluate.ts'
@@ -20,10 +23,23 @@ export type { IsolatedBy, IsolatingPolicy } from './engine/isolation.ts'
 export type { Verdict } from './engine/port-space.ts'
 export { ReferenceCounts, type References } from './engine/references.ts'
 export * from './engine/repository.ts'
+export {
+  type Expectation,
+  isExpectations,
+  type ReadExpectations,
+  readExpectations,
+} from './expect/read-expectations.ts'
+export { failureLines, junitReport, tapReport } from './expect/report.ts'
+export {
+  type ExpectationFailure,
+  type ExpectationResult,
+  runExpectations,
+} from './expect/run-expectations.ts'
 export { AUDIT_ANNOTATION, readAuditAnnotation } from './kinds/audit-annotation.ts'
 export { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from './kinds/cidr-group.ts'
 export { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './kinds/network-policy.ts'
 export * from './kinds/read-policy.ts'
+export { checkManifests } from './lint/check.ts'
 export * from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
 export * from './model/precedence.ts'

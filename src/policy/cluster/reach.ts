@@ -2,7 +2,8 @@
 // measures by real connections.
 
 import { PROTOCOLS, protocolName, protocolNumber } from '../../labels/index.ts'
-import { type Cluster, type ClusterPod, type End, isOwnNode } from './cluster.ts'
+import type { Cluster, ClusterPod, End } from './cluster.ts'
+import { Judge } from './judge.ts'
 
 /** A port to ask for: a number, or a name that each destination pod has its own number for. */
 export type ReachPort = { readonly protocol: number; readonly port: number | string }
@@ -33,7 +34,7 @@ export type ReachOptions = {
 export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: ReachOptions = {}): Generator<ReachRow> {
   const pods = cluster.content.pods.map(pod => ({ pod, name: podName(pod) })).sort((a, b) => (a.name < b.name ? -1 : 1))
   const asked = ports.map(port => ({ ...port, protocolName: protocolName(port.protocol) }))
-  const judge = new Judge(cluster)
+  const judge = new Judge(cluster, [])
   for (const from of pods)
     for (const to of pods) {
       if (from === to && !options.includeSelf) continue
@@ -42,7 +43,7 @@ export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: R
       for (const { protocol, port: numberOrName, protocolName } of asked) {
         const port = typeof numberOrName === 'number' ? numberOrName : namedPort(to.pod, protocol, numberOrName)
         if (port === undefined) continue
-        const verdict = verdicts?.(protocol, port) ?? 'denied'
+        const verdict = verdicts?.(protocol, port).verdict ?? 'denied'
         yield { from: from.name, to: to.name, port, protocol: protocolName, verdict }
       }
     }
@@ -88,48 +89,4 @@ function endsBetween(
 
 function namedPort({ namedPorts }: ClusterPod, protocol: number, name: string): number | undefined {
   return namedPorts.find(port => port.name === name && port.protocol === protocol)?.port
-}
-
-type Verdict = ReachRow['verdict']
-
-/**
- * Verdicts of a cluster that does not change meanwhile. Ends with equal identity and policy are alike, so each pair of
- * kinds of ends is judged once a port.
- */
-class Judge {
-  readonly #cluster: Cluster
-  readonly #kinds = new Map<string, number>()
-  readonly #kindOf = new Map<End, number>()
-  readonly #verdicts = new Map<string, Map<number, Verdict>>()
-
-  constructor(cluster: Cluster) {
-    this.#cluster = cluster
-  }
-
-  between(from: End, to: End): (protocol: number, port: number) => Verdict {
-    const ownNode = isOwnNode(from, to) ? 'from' : isOwnNode(to, from) ? 'to' : ''
-    const key = `${this.#kind(from)} ${this.#kind(to)} ${ownNode}`
-    const verdicts = this.#verdicts.get(key) ?? new Map<number, Verdict>()
-    this.#verdicts.set(key, verdicts)
-    return (protocol, port) => {
-      const portKey = protocol * 65536 + port
-      const known = verdicts.get(portKey)
-      if (known) return known
-      const { verdict } = this.#cluster.verdict(from, to, protocol, port)
-      verdicts.set(portKey, verdict)
-      return verdict
-    }
-  }
-
-  /** Small number for the identity, as another node sees it, and the policy. */
-  #kind(end: End): number {
-    const known = this.#kindOf.get(end)
-    if (known !== undefined) return known
-    const { identity, policy } = this.#cluster.party(end)
-    const key = `${identity} ${policy?.key ?? ''}`
-    const kind = this.#kinds.get(key) ?? this.#kinds.size
-    this.#kinds.set(key, kind)
-    this.#kindOf.set(end, kind)
-    return kind
-  }
 }

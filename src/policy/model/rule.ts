@@ -34,6 +34,11 @@ export function policyKey({ kind, namespace, name }: Omit<PolicyRef, 'origin'>):
   return `${kind}/${namespace}/${name}`
 }
 
+/** For people: `NetworkPolicy shop/db`, `ClusterNetworkPolicy base`. */
+export function policyName({ kind, namespace, name }: Omit<PolicyRef, 'origin'>): string {
+  return `${kind} ${namespace === '' ? '' : `${namespace}/`}${name}`
+}
+
 /** Names a rule in entries and events: `KIND/NAMESPACE/NAME/PATH`, or one of the two below. Stable while the rule keeps its place. */
 export type RuleKey = string
 

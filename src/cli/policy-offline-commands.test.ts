@@ -1,0 +1,121 @@
+// The commands for CI pipelines as processes: what they print, and their exit codes.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
+
+async function policy(cwd: string, ...args: readonly string[]) {
+  const child = spawn(process.execPath, [MAIN, 'policy', ...args], { stdio: 'pipe', cwd })
+  child.stdin.end()
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+  return { out, err, code: child.exitCode }
+}
+
+function folderOf(t: TestContext, files: Readonly<Record<string, string>>): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-offline-'))
+  t.after(() => fs.rmSync(folder, { recursive: true }))
+  for (const [name, content] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true })
+    fs.writeFileSync(path.join(folder, name), content)
+  }
+  return folder
+}
+
+const pod = (name: string) =>
+  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, labels: {app: ${name}}}, spec: {containers: [{name: m, ports: [{name: http, containerPort: 80}]}]}}`
+const PODS = ['web', 'client', 'other'].map(pod).join('\n---\n')
+const POLICY = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: client}}}]
+    ports: [{port: http}]
+`
+const expectation = (from: string, expect: string) => `apiVersion: axoneme.io/v1alpha1
+kind: PolicyExpectations
+metadata: {name: web}
+expectations:
+- {name: ${from} to web, from: default/${from}, to: default/web, ports: 80/TCP, expect: ${expect}}
+`
+
+test('policy check: what is wrong, with its place, and exit codes', async t => {
+  const folder = folderOf(t, {
+    'good.yaml': PODS,
+    'odd.yaml': `${POLICY}  ingres: []\n---\n{apiVersion: example.com/v1, kind: NetworkPolcy, metadata: {name: x}}`,
+    'bad.yaml': POLICY.replace('port: http', 'port: 99999'),
+    'empty/readme.txt': 'nothing',
+  })
+  const good = await policy(folder, 'check', 'good.yaml')
+  assert.deepEqual([good.out, good.err, good.code], ['3 objects: nothing wrong\n', '', 0])
+  const odd = await policy(folder, 'check', 'odd.yaml')
+  assert.match(odd.out, /^odd\.yaml:9:3: warning: NetworkPolicy default\/web: spec\.ingres: unknown field/m)
+  assert.match(
+    odd.out,
+    /^odd\.yaml:11:\d+: warning: NetworkPolcy default\/x: kind: nobody reads NetworkPolcy of example\.com\/v1/m,
+  )
+  assert.match(odd.out, /^2 objects: 0 errors, 2 warnings$/m)
+  assert.equal(odd.code, 0)
+  assert.equal((await policy(folder, 'check', '--strict', 'odd.yaml')).code, 1)
+  const all = await policy(folder, 'check', '.', '-o', 'json')
+  const problems = JSON.parse(all.out) as { severity: string; message: string; file: string; line: number }[]
+  assert.deepEqual(
+    problems.map(({ severity, file, line }) => `${severity} ${file}:${line}`),
+    ['error bad.yaml:8', 'error odd.yaml:1', 'warning odd.yaml:11'],
+  )
+  assert.ok(problems.some(({ message }) => message === 'is declared twice; the first is at bad.yaml:1'))
+  assert.equal(all.code, 1)
+  for (const wrong of [['check'], ['check', 'nowhere.yaml'], ['check', 'empty'], ['check', '-o', 'xml', 'good.yaml']]) {
+    const { out, err, code } = await policy(folder, ...wrong)
+    assert.deepEqual([out, code], ['', 2], wrong.join(' '))
+    assert.notEqual(err, '')
+  }
+})
+
+test('policy test: met, not met, and trouble', async t => {
+  const folder = folderOf(t, {
+    'pods.yaml': PODS,
+    'policy.yaml': POLICY,
+    'bad.yaml': POLICY.replace('port: http', 'port: 99999'),
+    'good/expect.yaml': expectation('client', 'allowed'),
+    'wrong/expect.yaml': expectation('other', 'allowed'),
+    'faulty/expect.yaml': expectation('other', 'forbidden'),
+  })
+  const good = await policy(folder, 'test', 'pods.yaml', 'policy.yaml', 'good')
+  assert.deepEqual([good.out, good.code], ['✓ client to web\n1 expectation, 0 not met\n', 0])
+  const both = await policy(folder, 'test', 'pods.yaml', 'policy.yaml', 'good', 'wrong')
+  assert.match(both.out, /^✓ client to web\n✗ other to web /)
+  const failed = await policy(folder, 'test', 'pods.yaml', 'policy.yaml', 'wrong')
+  assert.equal(
+    failed.out,
+    `✗ other to web (wrong/expect.yaml:5)
+    default/other → default/web 80/TCP: expected allowed, is denied
+      egress: open, no policy isolates it
+      ingress: no rule allows it; isolated by NetworkPolicy default/web (policy.yaml:1)
+1 expectation, 1 not met
+`,
+  )
+  assert.equal(failed.code, 1)
+  const json = await policy(folder, 'test', 'pods.yaml', 'policy.yaml', 'wrong', '-o', 'json')
+  const [{ failures }] = JSON.parse(json.out) as [{ failures: { from: string; actual: string }[] }]
+  assert.deepEqual([failures[0]?.from, failures[0]?.actual, json.code], ['default/other', 'denied', 1])
+  for (const [format, start] of [
+    ['junit', '<?xml'],
+    ['tap', 'TAP version 14\n1..1\nnot ok 1'],
+  ] as const)
+    assert.ok((await policy(folder, 'test', 'pods.yaml', 'policy.yaml', 'wrong', '-o', format)).out.startsWith(start))
+  for (const trouble of [['pods.yaml', 'faulty'], ['pods.yaml', 'bad.yaml', 'good'], ['pods.yaml']]) {
+    const { out, err, code } = await policy(folder, 'test', ...trouble)
+    assert.deepEqual([out, code], ['', 2], trouble.join(' '))
+    assert.match(err, /expect: must be one of|99999|PolicyExpectations/)
+  }
+})

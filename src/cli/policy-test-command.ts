@@ -1,0 +1,98 @@
+// `axoneme policy test`: whether manifests let reach whom they should, and nobody else,
+// by files of expectations.
+
+import type { Command } from 'commander'
+import { Option } from 'commander'
+import {
+  type ExpectationResult,
+  failureLines,
+  isExpectations,
+  junitReport,
+  readCluster,
+  readExpectations,
+  runExpectations,
+  tapReport,
+  withWorkloadPods,
+} from '../policy/index.ts'
+import { colours as pc } from './colours.ts'
+import { ManifestError, reportProblems } from './manifest-files.ts'
+import { counted, FOUND, judging, offlineCommand, soundObjects } from './offline-command.ts'
+
+const FORMATS = ['text', 'json', 'junit', 'tap'] as const
+type TestOptions = { readonly output: (typeof FORMATS)[number] }
+
+export function policyTestCommand(): Command {
+  return offlineCommand('test')
+    .description('whether manifests meet the expectations in PolicyExpectations; needs no agent and no root')
+    .argument('<file...>', 'files and folders with manifests and expectations; - is standard input')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(FORMATS).default('text'))
+    .addHelpText('after', '\nExit codes: 0 all met, 1 some not met, 2 wrong use or manifests with errors.')
+    .action(judging(runTest))
+}
+
+function runTest(paths: readonly string[], { output }: TestOptions): void {
+  const objects = soundObjects(paths)
+  const read = objects.filter(isExpectations).map(readExpectations)
+  if (read.length === 0)
+    throw new ManifestError(
+      `there are no expectations in ${paths.join(', ')}: an object of kind PolicyExpectations says who may reach whom`,
+    )
+  const { cluster, problems } = readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))))
+  reportProblems([...problems, ...read.flatMap(each => each.problems)])
+  const results = runExpectations(
+    cluster,
+    read.flatMap(({ expectations }) => expectations),
+  )
+  process.stdout.write(REPORTS[output](results))
+  if (results.some(({ passed }) => !passed)) process.exitCode = FOUND
+}
+
+const REPORTS: Readonly<Record<TestOptions['output'], (results: readonly ExpectationResult[]) => string>> = {
+  text: textReport,
+  json: results => `${JSON.stringify(results.map(jsonResult), undefined, 2)}\n`,
+  junit: junitReport,
+  tap: tapReport,
+}
+
+const MOST_LINES = 10
+
+function textReport(results: readonly ExpectationResult[]): string {
+  const lines = results.flatMap(result => {
+    const { name, file, line } = result.expectation
+    if (result.passed) return [`${pc.green('✓')} ${name}`]
+    const details = failureLines(result, MOST_LINES).map(text => `    ${text}`)
+    return [`${pc.red('✗')} ${name} ${pc.dim(`(${file}:${line})`)}`, ...details]
+  })
+  const failed = results.filter(({ passed }) => !passed).length
+  return `${[...lines, `${counted(results.length, 'expectation')}, ${failed} not met`].join('\n')}\n`
+}
+
+function jsonResult({ expectation, passed, pairs, problems, failures, failureCount }: ExpectationResult): object {
+  const { suite, name, file, line } = expectation
+  return {
+    suite,
+    name,
+    file,
+    line,
+    passed,
+    pairs,
+    problems,
+    failureCount,
+    failures: failures.map(({ deciders, ...failure }) => ({ ...failure, deciders: deciders.map(jsonDecider) })),
+  }
+}
+
+type Decider = ExpectationResult['failures'][number]['deciders'][number]
+
+const jsonDecider = ({ direction, outcome, rule, isolatedBy }: Decider): object => ({
+  direction,
+  outcome,
+  ...(rule && { policy: policyFields(rule.policy), path: rule.path, ...rule.origin }),
+  ...(isolatedBy.length > 0 && { isolatedBy: isolatedBy.map(policyFields) }),
+})
+
+const policyFields = ({ kind, namespace, name }: { kind: string; namespace: string; name: string }): object => ({
+  kind,
+  namespace,
+  name,
+})
