@@ -119,3 +119,39 @@ test('policy test: met, not met, and trouble', async t => {
     assert.match(err, /expect: must be one of|99999|PolicyExpectations/)
   }
 })
+
+test('policy diff: grouped for people, every row as JSON, and exit codes', async t => {
+  const folder = folderOf(t, {
+    'old/pods.yaml': PODS,
+    'new/pods.yaml': PODS,
+    'new/policy.yaml': POLICY,
+    'bad.yaml': POLICY.replace('port: http', 'port: 99999'),
+  })
+  const same = await policy(folder, 'diff', 'old', 'old', '--exit-code')
+  assert.deepEqual([same.out, same.err, same.code], ['no pair changes\n', '', 0])
+  const changed = await policy(folder, 'diff', 'old', 'new')
+  assert.equal(
+    changed.out,
+    `default/other, another node, world → default/web (3 pairs)
+  - any port: allowed → denied
+      ingress: no rule allows it; isolated by NetworkPolicy default/web (new/policy.yaml:1)
+default/client → default/web
+  - any port but 80/TCP: allowed → denied
+      ingress: no rule allows it; isolated by NetworkPolicy default/web (new/policy.yaml:1)
+4 pairs change
+`,
+  )
+  assert.equal(changed.code, 0)
+  const json = await policy(folder, 'diff', 'old', 'new', '--exit-code', '-o', 'json')
+  const rows = JSON.parse(json.out) as { from: string; ports: string; old: string; new: string }[]
+  assert.ok(rows.every(row => row.old === 'allowed' && row.new === 'denied'))
+  assert.deepEqual(
+    rows.filter(({ from }) => from === 'default/client').map(({ ports }) => ports),
+    ['ICMP', '1-79/TCP', '81-65535/TCP', 'UDP', 'ICMPv6', 'SCTP', 'other protocols'],
+  )
+  assert.equal(json.code, 1)
+  const always = await policy(folder, 'diff', 'old', 'new', '--policy-enforcement', 'always')
+  assert.equal(always.out, 'no pair changes\n', 'who may send nothing is stopped before and after')
+  assert.equal((await policy(folder, 'diff', 'old', 'bad.yaml')).code, 2)
+  assert.equal((await policy(folder, 'diff', 'old')).code, 2)
+})

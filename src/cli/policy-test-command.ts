@@ -4,6 +4,7 @@
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import {
+  type EnforcementMode,
   type ExpectationResult,
   failureLines,
   isExpectations,
@@ -17,27 +18,32 @@ import {
 import { colours as pc } from './colours.ts'
 import { ManifestError, reportProblems } from './manifest-files.ts'
 import { counted, FOUND, judging, offlineCommand, soundObjects } from './offline-command.ts'
+import { jsonDecider } from './policy-json.ts'
+import { enforcementOption } from './policy-options.ts'
 
 const FORMATS = ['text', 'json', 'junit', 'tap'] as const
-type TestOptions = { readonly output: (typeof FORMATS)[number] }
+type TestOptions = { readonly output: (typeof FORMATS)[number]; readonly policyEnforcement: EnforcementMode }
 
 export function policyTestCommand(): Command {
   return offlineCommand('test')
     .description('whether manifests meet the expectations in PolicyExpectations; needs no agent and no root')
     .argument('<file...>', 'files and folders with manifests and expectations; - is standard input')
     .addOption(new Option('-o, --output <format>', 'how to print').choices(FORMATS).default('text'))
+    .addOption(enforcementOption())
     .addHelpText('after', '\nExit codes: 0 all met, 1 some not met, 2 wrong use or manifests with errors.')
     .action(judging(runTest))
 }
 
-function runTest(paths: readonly string[], { output }: TestOptions): void {
+function runTest(paths: readonly string[], { output, policyEnforcement: enforcement }: TestOptions): void {
   const objects = soundObjects(paths)
   const read = objects.filter(isExpectations).map(readExpectations)
   if (read.length === 0)
     throw new ManifestError(
       `there are no expectations in ${paths.join(', ')}: an object of kind PolicyExpectations says who may reach whom`,
     )
-  const { cluster, problems } = readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))))
+  const { cluster, problems } = readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))), {
+    enforcement,
+  })
   reportProblems([...problems, ...read.flatMap(each => each.problems)])
   const results = runExpectations(
     cluster,
@@ -81,18 +87,3 @@ function jsonResult({ expectation, passed, pairs, problems, failures, failureCou
     failures: failures.map(({ deciders, ...failure }) => ({ ...failure, deciders: deciders.map(jsonDecider) })),
   }
 }
-
-type Decider = ExpectationResult['failures'][number]['deciders'][number]
-
-const jsonDecider = ({ direction, outcome, rule, isolatedBy }: Decider): object => ({
-  direction,
-  outcome,
-  ...(rule && { policy: policyFields(rule.policy), path: rule.path, ...rule.origin }),
-  ...(isolatedBy.length > 0 && { isolatedBy: isolatedBy.map(policyFields) }),
-})
-
-const policyFields = ({ kind, namespace, name }: { kind: string; namespace: string; name: string }): object => ({
-  kind,
-  namespace,
-  name,
-})

@@ -31,7 +31,10 @@ export type ReadCluster = {
 }
 
 /** What manifests do not say of a cluster. */
-export type ReadClusterOptions = Pick<ClusterContent, 'enforcement'>
+export type ReadClusterOptions = Pick<ClusterContent, 'enforcement'> & {
+  /** Another state of the same cluster: a pod without an address is assumed where it is there. */
+  readonly like?: Cluster
+}
 
 /** Makes a cluster of everything that the objects declare. */
 export function readCluster(objects: Iterable<ManifestObject>, options: ReadClusterOptions = {}): ReadCluster {
@@ -67,10 +70,10 @@ class Reading {
     else this.#readPolicy(object)
   }
 
-  finish(options: ReadClusterOptions): ReadCluster {
+  finish({ like, ...options }: ReadClusterOptions): ReadCluster {
     const cluster = new Cluster({
       ...options,
-      pods: this.#placePods(),
+      pods: this.#placePods(like),
       nodes: this.#nodes,
       namespaceLabels: this.#namespaceLabels,
       auditedNamespaces: this.#auditedNamespaces,
@@ -119,7 +122,7 @@ class Reading {
     }
   }
 
-  #placePods(): ClusterPod[] {
+  #placePods(like: Cluster | undefined): ClusterPod[] {
     const taken = new Map<string, string>()
     for (const { name, addresses } of this.#nodes)
       for (const { bytes } of addresses) taken.set(formatIp(bytes), `Node ${name}`)
@@ -127,11 +130,19 @@ class Reading {
     const pools = new Map(ASSUMED_POOLS.map(pool => [pool, 1]))
     const assumed = unique.filter(({ pod }) => pod.ips.length === 0 && !pod.hostNetwork)
     const addresses = new Map<ReadPod, readonly IpAddress[]>()
-    for (const read of assumed.toSorted((a, b) => (objectName(a.object) < objectName(b.object) ? -1 : 1)))
-      addresses.set(
-        read,
-        [...pools.keys()].flatMap(pool => nextFree(pool, pools, taken) ?? []),
-      )
+    const sorted = assumed.toSorted((a, b) => (objectName(a.object) < objectName(b.object) ? -1 : 1))
+    for (const read of sorted) {
+      const known = addressesIn(like, read.pod).filter(address => !taken.has(formatIp(address.bytes)))
+      if (known.length === 0) continue
+      addresses.set(read, known)
+      for (const { bytes } of known) taken.set(formatIp(bytes), objectName(read.object))
+    }
+    for (const read of sorted)
+      if (!addresses.has(read))
+        addresses.set(
+          read,
+          [...pools.keys()].flatMap(pool => nextFree(pool, pools, taken) ?? []),
+        )
     this.#warnOfAssumed(assumed)
     return unique.map(read => this.#clusterPod(read.pod, addresses.get(read)))
   }
@@ -178,6 +189,10 @@ class Reading {
 }
 
 const matchesPodsByAddress = (peer: Peer): boolean => peer.kind === 'cidr' && peer.covers === 'everything'
+
+function addressesIn(cluster: Cluster | undefined, { namespace, name }: PodManifest): readonly IpAddress[] {
+  return cluster?.content.pods.find(pod => pod.namespace === namespace && pod.name === name)?.addresses ?? []
+}
 
 function nextFree(pool: Cidr, offsets: Map<Cidr, number>, taken: Map<string, string>): IpAddress | undefined {
   for (let offset = offsets.get(pool) ?? 1; ; offset++) {

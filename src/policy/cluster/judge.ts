@@ -2,7 +2,8 @@
 // equal identity and policy are alike, so each pair of kinds of ends is judged once a
 // port.
 
-import type { ConnectionVerdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
+import { policyKey } from '../model/rule.ts'
 import { type Cluster, type End, isOwnNode } from './cluster.ts'
 
 /** `audited`: a policy that is tried out would deny it; it is recorded and passes. */
@@ -31,20 +32,17 @@ export class Judge {
   }
 
   /** Whether `from` may open a connection to a port of `to`; for ICMP the port is the type. */
-  verdict(from: End, to: End, protocol: number, port: number): ConnectionVerdict {
-    return this.between(from, to)(protocol, port)
-  }
-
-  /** The same for several ports of one pair. */
   between(from: End, to: End): (protocol: number, port: number) => ConnectionVerdict {
     const verdicts = this.#verdictsOf(this.pairKind(from, to))
+    let parties: readonly [Party, Party] | undefined
     return (protocol, port) => {
       const portKey = protocol * 65536 + port
       const known = verdicts.get(portKey)
       if (known) return known
-      const verdict = this.#cluster.verdict(from, to, protocol, port)
-      verdicts.set(portKey, verdict)
-      return verdict
+      parties ??= [this.#cluster.party(from, to), this.#cluster.party(to, from)]
+      const made = verdict(...parties, protocol, port)
+      verdicts.set(portKey, made)
+      return made
     }
   }
 
@@ -59,7 +57,9 @@ export class Judge {
     const known = this.#kindOf.get(end)
     if (known !== undefined) return known
     const { identity, policy } = this.#cluster.party(end)
-    const key = `${identity} ${policy?.key ?? ''}`
+    // Who isolates is no part of the entries, and yet of the answer.
+    const isolatedBy = policy ? [policy.isolatedBy.ingress, policy.isolatedBy.egress] : []
+    const key = `${identity} ${policy?.key ?? ''} ${JSON.stringify(isolatedBy.map(refs => refs.map(policyKey)))}`
     const kind = this.#kinds.get(key) ?? this.#kinds.size
     this.#kinds.set(key, kind)
     this.#kindOf.set(end, kind)

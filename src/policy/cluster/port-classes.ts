@@ -43,15 +43,30 @@ export function portClassText({ protocol, first, last, protocolName }: PortClass
   return `${protocolName} type ${range}`
 }
 
-/** For people: the list, or `any port` where it is everything that was asked for. */
+/** For people: the list, or `any port`, or `any port but` the few that are not in it, where everything was asked for. */
 export function portListText(ports: readonly PortClass[], all: readonly PortClass[]): string {
   const asksForAll = all.some(({ protocolName }) => protocolName === OTHER_PROTOCOLS)
-  if (asksForAll && countOf(ports) === countOf(all)) return 'any port'
-  return ports.map(portClassText).join(', ')
+  const others = asksForAll ? joinPorts(all.filter(each => !ports.some(port => isWithin(each, port)))) : all
+  const text = (list: readonly PortClass[]) => list.map(portClassText).join(', ')
+  if (others.length === 0) return 'any port'
+  return asksForAll && others.length < Math.min(ports.length, 3) ? `any port but ${text(others)}` : text(ports)
 }
 
-const countOf = (ports: readonly PortClass[]): number =>
-  ports.reduce((sum, { first, last }) => sum + last - first + 1, 0)
+const isWithin = (inner: PortClass, outer: PortClass): boolean =>
+  inner.protocol === outer.protocol && outer.first <= inner.first && inner.last <= outer.last
+
+/** Neighbouring ports together. */
+export function joinPorts(ports: readonly PortClass[]): PortClass[] {
+  const list: PortClass[] = []
+  for (const { protocol, protocolName, first, last } of ports.toSorted(comparePorts)) {
+    const previous = list.at(-1)
+    if (previous?.protocol === protocol && previous.last + 1 === first) list[list.length - 1] = { ...previous, last }
+    else list.push({ protocol, protocolName, first, last })
+  }
+  return list
+}
+
+const comparePorts = (a: PortClass, b: PortClass): number => a.protocol - b.protocol || a.first - b.first
 
 function classesOf(protocol: number, spans: readonly PortSpan[]): PortClass[] {
   const all = allPortsOf(protocol)

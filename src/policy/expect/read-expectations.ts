@@ -42,6 +42,7 @@ type MatrixExpectation = {
   readonly allowed: readonly { readonly from: string; readonly to: readonly string[] }[]
 }
 
+/** The expectations of one object; none when it has problems. */
 export type ReadExpectations = { readonly expectations: readonly Expectation[]; readonly problems: readonly Problem[] }
 
 /** Whether an object holds expectations, of whatever version. */

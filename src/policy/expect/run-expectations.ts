@@ -12,6 +12,7 @@ import { Directory } from './directory.ts'
 import { classesAt, spansIn } from './expected-ports.ts'
 import type { Expectation } from './read-expectations.ts'
 
+/** Whether an expectation holds, and where not. */
 export type ExpectationResult = {
   readonly expectation: Expectation
   readonly passed: boolean
