@@ -159,10 +159,10 @@ export class TestNode implements Disposable {
     this.drainEvents()
   }
 
-  addEndpoint(pod: Pod, change: Partial<Endpoint> = {}): void {
+  addEndpoint(pod: Pod, change: Partial<Endpoint> = {}, families: readonly (4 | 6)[] = [4, 6]): void {
     const { ifindex, id, identity, policy, mac } = pod
     const endpoint = { ifindex, id, identity, policy, mac, flags: 0, ...change }
-    for (const family of [4, 6] as const) {
+    for (const family of families) {
       for (const { maps } of [this.datapath, this.memory]) maps.endpoints.set({ bytes: pod[family] }, endpoint)
       this.setIpcache(family === 4 ? `10.244.0.${id}/32` : `fd00:10:244::${id}/128`, endpoint.identity)
     }

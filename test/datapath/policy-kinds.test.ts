@@ -1,0 +1,208 @@
+// Policies of every kind, from the YAML of random objects through the engine's entries into the kernel's maps: for every
+// packet that opens a connection the program, the predictor and the engine's own verdict must agree, on the verdict
+// and on the rule. Another seed for every run; AXONEME_SEED repeats one, AXONEME_PACKETS sets how many are sent.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { formatIp } from '../../src/ip/index.ts'
+import {
+  type Cluster,
+  type ConnectionVerdict,
+  DEFAULT_DENY,
+  type End,
+  type Judgement,
+  parseManifests,
+  type RuleKey,
+  readCluster,
+} from '../../src/policy/index.ts'
+import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
+import { policySet } from '../e2e/random-policies.ts'
+import { namespaceManifest, podAt } from '../e2e/support.ts'
+import { between, echo, type Family, icmp, icmpOf, isPod, type Packet, sctp, sentOf, tcp, udp } from './cases.ts'
+import { PROTOCOL } from './frames.ts'
+import { HOST, needsRoot, type Observed, OUTSIDE, type Party, PODS, type Rule, TestNode } from './node.ts'
+import { Random } from './random.ts'
+
+const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
+const wanted = Number(process.env['AXONEME_PACKETS'] ?? 100_000)
+/** Under one set of policies. */
+const ROUND = 500
+const SYN = 0x02
+
+const KEYS: Readonly<Record<string, { readonly key: string; readonly labels: Readonly<Record<string, string>> }>> = {
+  a: { key: 'x/a', labels: { app: 'web', tier: 'front' } },
+  b: { key: 'y/a', labels: { app: 'web', tier: 'back' } },
+  c: { key: 'x/c', labels: { app: 'db' } },
+}
+
+/** The random policies name the addresses of another cluster. */
+const atTheseAddresses = (policies: readonly object[]): object[] =>
+  JSON.parse(JSON.stringify(policies).replaceAll('10.244.1.', '10.244.0.').replaceAll('192.0.2.', '198.51.100.'))
+
+const world = [
+  { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1' }, status: { addresses: addressesOf(HOST) } },
+  namespaceManifest('x', { team: 'one', stage: 'test' }),
+  namespaceManifest('y', { team: 'two', stage: 'test' }),
+  ...PODS.map(pod => {
+    const { key = '', labels = {} } = KEYS[pod.name] ?? {}
+    const swapped = pod.name === 'c'
+    const ports = ['tcp', 'udp'].flatMap(protocol => [
+      { containerPort: swapped ? 81 : 80, protocol: protocol.toUpperCase(), name: `first-${protocol}` },
+      { containerPort: swapped ? 80 : 81, protocol: protocol.toUpperCase(), name: `second-${protocol}` },
+    ])
+    return podAt(
+      key,
+      ([4, 6] as const).map(family => textOf(pod, family)),
+      { labels, ports },
+    )
+  }),
+]
+
+function textOf(party: Party, family: Family): string {
+  return formatIp(party[family])
+}
+
+function addressesOf(party: Party): object[] {
+  return ([4, 6] as const).map(family => ({ type: 'InternalIP', address: formatIp(party[family]) }))
+}
+
+test(`kernel, predictor and engine agree on policies of every kind: ${wanted} packets, seed ${seed}`, {
+  skip: needsRoot,
+}, t => {
+  const random = new Random(seed)
+  const rounds = Math.ceil(wanted / ROUND)
+  const sets = fc.sample(fc.tuple(policySet, ciliumPolicySet), { numRuns: rounds, seed })
+  using node = new TestNode()
+  const seen = { forwarded: 0, dropped: 0, audited: 0 }
+  node.inside(() => {
+    for (const [round, set] of sets.entries()) {
+      const policies = atTheseAddresses(set.flat())
+      const stage = new Stage(node, [...world, ...policies])
+      for (let index = 0; index < ROUND; index++) {
+        const opening = stage.randomOpening(random, index)
+        const verdict = stage.send(opening, `packet ${index} of round ${round}, seed ${seed}`, policies)
+        seen[verdict]++
+      }
+    }
+  })
+  t.diagnostic(`seed ${seed}: ${JSON.stringify(seen)} of ${rounds * ROUND}`)
+  for (const [verdict, count] of Object.entries(seen))
+    assert.ok(count > wanted / 200, `some packets are ${verdict}: ${count}`)
+})
+
+type Opening = {
+  readonly from: Party
+  readonly to: Party
+  readonly family: Family
+  readonly protocol: number
+  /** Of the destination; for ICMP the type. */
+  readonly port: number
+  readonly packet: Packet
+}
+
+const PORTS = [79, 80, 80, 80, 81, 81, 82, 1, 443, 65535]
+
+/** One set of policies, in the engine and in the maps. */
+class Stage {
+  readonly #node: TestNode
+  readonly #cluster: Cluster
+  readonly #numbers = new Map<RuleKey, number>()
+
+  constructor(node: TestNode, objects: readonly object[]) {
+    this.#node = node
+    const text = objects.map(object => JSON.stringify(object)).join('\n---\n')
+    const { objects: manifests, problems } = parseManifests(text, 'random.yaml')
+    assert.deepEqual(problems, [])
+    const read = readCluster(manifests)
+    const errors = read.problems.filter(({ severity }) => severity === 'error')
+    assert.deepEqual(errors, [], text)
+    this.#cluster = read.cluster
+    this.#fill()
+  }
+
+  /** Identities first: a policy is resolved for those that are known. */
+  #fill(): void {
+    const parties = ([4, 6] as const).flatMap(family => [...PODS, OUTSIDE, HOST].map(party => ({ party, family })))
+    const viewer = this.#endOf(PODS[0] as Party, 4)
+    const identities = parties.map(
+      ({ party, family }) => this.#cluster.party(this.#endOf(party, family), viewer).identity,
+    )
+    const rules = PODS.map(pod => [pod.name, this.#rulesOf(this.#endOf(pod, 4))] as const)
+    this.#node.reset(Object.fromEntries(rules))
+    for (const [i, { party, family }] of parties.entries()) {
+      const identity = identities[i] ?? 0
+      if (isPod(party)) this.#node.addEndpoint(party, { identity }, [family])
+      else this.#node.setIpcache(`${textOf(party, family)}/${family === 4 ? 32 : 128}`, identity, party === HOST)
+    }
+  }
+
+  #rulesOf(end: End): Rule[] {
+    const entries = this.#cluster.party(end).policy?.entries ?? []
+    return entries.map(({ rule, treatment, ...term }) => ({
+      ...term,
+      ...(treatment?.audit && { audit: true }),
+      ...(rule === DEFAULT_DENY && { byDefault: true }),
+      rule: this.#numberOf(rule),
+    }))
+  }
+
+  #numberOf(rule: RuleKey): number {
+    const known = this.#numbers.get(rule) ?? this.#numbers.size + 1
+    this.#numbers.set(rule, known)
+    return known
+  }
+
+  #endOf(party: Party, family: Family): End {
+    return this.#cluster.endAt({ family, bytes: party[family] })
+  }
+
+  randomOpening(random: Random, index: number): Opening {
+    const from = random.pick<Party>([...PODS, OUTSIDE, HOST])
+    const to = random.pick<Party>([...PODS, ...(isPod(from) ? [OUTSIDE, HOST] : [])].filter(to => to !== from))
+    const family = random.pick([4, 6] as const)
+    // No connection is known from the packets before: each has a port of its own.
+    const [sourcePort, port] = [10_000 + index, random.pick(PORTS)]
+    const ends = between(from, to, sourcePort, port)
+    const protocol = random.pick([PROTOCOL.tcp, PROTOCOL.tcp, PROTOCOL.udp, PROTOCOL.udp, PROTOCOL.sctp, PROTOCOL.icmp])
+    const opening = { from, to, family, protocol, port }
+    if (protocol === PROTOCOL.tcp) return { ...opening, packet: tcp(ends, SYN) }
+    if (protocol === PROTOCOL.udp) return { ...opening, packet: udp(ends) }
+    if (protocol === PROTOCOL.sctp) return { ...opening, packet: sctp(ends) }
+    const echoType = family === 4 ? 8 : 128
+    const type = random.oneIn(3) ? 13 : echoType
+    const packet = type === echoType ? echo(from, to, 'request', sourcePort) : icmp(from, to, { 4: type, 6: type })
+    return { ...opening, protocol: icmpOf(family), port: type, packet }
+  }
+
+  send({ from, to, family, protocol, port, packet }: Opening, name: string, policies: readonly object[]): Outcome {
+    const expected = this.#cluster.verdict(this.#endOf(from, family), this.#endOf(to, family), protocol, port)
+    const observed = this.#node.send(sentOf(packet, family))
+    const question = `${from.name} → ${to.name} ${port}/${protocol} IPv${family}`
+    const explain = `${name}: ${question}\n${JSON.stringify(policies)}`
+    assert.deepEqual(outcomeOf(observed), this.#expectedOutcome(expected), explain)
+    return outcomeOf(observed).verdict
+  }
+
+  #expectedOutcome({ egress, ingress }: ConnectionVerdict): ReturnType<typeof outcomeOf> {
+    const decided = [egress, ingress].map(judgement => this.#ruleOf(judgement))
+    const isDenied = (judgement: Judgement | undefined) => judgement?.verdict === 'denied'
+    if (isDenied(egress)) return { verdict: 'dropped', rules: [decided[0] ?? 0, 0] }
+    if (isDenied(ingress)) return { verdict: 'dropped', rules: [decided[0] ?? 0, decided[1] ?? 0] }
+    const isAudited = [egress, ingress].some(judgement => judgement?.audit)
+    return { verdict: isAudited ? 'audited' : 'forwarded', rules: [decided[0] ?? 0, decided[1] ?? 0] }
+  }
+
+  #ruleOf(judgement: Judgement | undefined): number {
+    const rule = judgement?.entry?.rule
+    return rule === undefined ? 0 : this.#numberOf(rule)
+  }
+}
+
+type Outcome = 'forwarded' | 'dropped' | 'audited'
+
+function outcomeOf({ prediction }: Observed): { readonly verdict: Outcome; readonly rules: readonly number[] } {
+  const { verdict, egress_rule, ingress_rule } = prediction
+  if (verdict === 'absorbed') assert.fail('a packet of these is dropped or goes on')
+  return { verdict, rules: [egress_rule, ingress_rule] }
+}
