@@ -10,6 +10,7 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 
@@ -95,4 +96,26 @@ test('what cannot be is said in a line, with the way on', async t => {
       }),
     ),
   )
+})
+
+test('crds: the definitions as YAML, all or by name', async () => {
+  const all = await axoneme(['crds'])
+  assert.deepEqual([all.err, all.code], ['', 0])
+  const kinds = all.out
+    .split('\n---\n')
+    .map(text => (parse(text) as { spec: { names: { kind: string } } }).spec.names.kind)
+  assert.deepEqual(kinds, [
+    'CiliumNetworkPolicy',
+    'CiliumClusterwideNetworkPolicy',
+    'CiliumCIDRGroup',
+    'ClusterNetworkPolicy',
+  ])
+  const one = await axoneme(['crds', 'CiliumCIDRGroup'])
+  assert.match(
+    one.out,
+    /^apiVersion: apiextensions\.k8s\.io\/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: ciliumcidrgroups\.cilium\.io\n/,
+  )
+  const none = await axoneme(['crds', 'Pod'])
+  assert.equal(none.code, 1)
+  assert.match(none.err, /^axoneme: there is no Pod; there are CiliumNetworkPolicy, /)
 })

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { agentCommand } from './agent-command.ts'
 import { colours as pc } from './colours.ts'
 import { completeCommand, completionCommand } from './completion.ts'
+import { crdsCommand } from './crds-command.ts'
 import { demoCommand } from './demo-command.ts'
 import { explainError } from './errors.ts'
 import { bpfCommand, statusCommand, tableCommand, tablesCommand } from './look-commands.ts'
@@ -28,6 +29,7 @@ const program = new Command('axoneme')
   .addCommand(applyCommand())
   .addCommand(deleteCommand())
   .addCommand(getCommand())
+  .addCommand(crdsCommand())
   .addCommand(tablesCommand())
   .addCommand(bpfCommand())
   .addCommand(sandboxCommand())

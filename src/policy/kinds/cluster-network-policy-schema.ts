@@ -12,6 +12,13 @@ import { labelSelectorSchema } from './label-selector-schema.ts'
 const PRIORITY = z.int().min(0).max(1000)
 const RULE_NAME = z.string().max(100)
 
+/** What the CRD says of an object of which one field is to be given. */
+const AT_MOST_ONE = { maxProperties: 1 } as const
+const EXACTLY_ONE = { minProperties: 1, maxProperties: 1 } as const
+const RISING = {
+  'x-kubernetes-validations': [{ rule: 'self.start < self.end', message: 'the end must be above the start' }],
+} as const
+
 /** Most rules of a direction, peers of a rule and ports of a rule, by API version. */
 const MOST = { v1alpha1: 100, v1alpha2: 25 } as const
 const MOST_IN_PEER = 25
@@ -23,10 +30,13 @@ const namespacedPodSchema = apiObject({
 
 const podPeerFields = { namespaces: labelSelectorSchema.optional(), pods: namespacedPodSchema.optional() }
 
-const subjectSchema = apiObject(podPeerFields).check(({ value, issues }) => {
-  const given = fieldsOf(value)
-  if (given.length !== 1) issues.push({ code: 'custom', message: 'must have either namespaces or pods', input: value })
-})
+const subjectSchema = apiObject(podPeerFields)
+  .check(({ value, issues }) => {
+    const given = fieldsOf(value)
+    if (given.length !== 1)
+      issues.push({ code: 'custom', message: 'must have either namespaces or pods', input: value })
+  })
+  .register(z.globalRegistry, EXACTLY_ONE)
 
 const domainName = z
   .string()
@@ -35,24 +45,28 @@ const domainName = z
     'must be a domain name, or one after "*."',
   )
 
-const ingressPeerSchema = apiObject(podPeerFields).check(atMostOne)
+const ingressPeerSchema = apiObject(podPeerFields).check(atMostOne).register(z.globalRegistry, AT_MOST_ONE)
 
 const egressPeerSchema = apiObject({
   ...podPeerFields,
   nodes: labelSelectorSchema.optional(),
   networks: z.array(cidrSchema).min(1).max(MOST_IN_PEER).optional(),
   domainNames: z.array(domainName).min(1).max(MOST_IN_PEER).optional(),
-}).check(atMostOne)
+})
+  .check(atMostOne)
+  .register(z.globalRegistry, AT_MOST_ONE)
 
 const rangeSchema = { start: portNumber, end: portNumber }
 
 const portSchema = apiObject({
   number: portNumber.optional(),
-  range: apiObject(rangeSchema).check(isRising).optional(),
-}).check(({ value, issues }) => {
-  if (fieldsOf(value).length !== 1)
-    issues.push({ code: 'custom', message: 'must have either a number or a range', input: value })
+  range: apiObject(rangeSchema).check(isRising).register(z.globalRegistry, RISING).optional(),
 })
+  .check(({ value, issues }) => {
+    if (fieldsOf(value).length !== 1)
+      issues.push({ code: 'custom', message: 'must have either a number or a range', input: value })
+  })
+  .register(z.globalRegistry, EXACTLY_ONE)
 
 const transportSchema = apiObject({ destinationPort: portSchema })
 
@@ -61,7 +75,9 @@ const protocolSchema = apiObject({
   udp: transportSchema.optional(),
   sctp: transportSchema.optional(),
   destinationNamedPort: portName.optional(),
-}).check(atMostOne)
+})
+  .check(atMostOne)
+  .register(z.globalRegistry, AT_MOST_ONE)
 
 const oldPortSchema = apiObject({
   portNumber: apiObject({ protocol: transportProtocol.default('TCP'), port: portNumber }).optional(),
@@ -69,7 +85,9 @@ const oldPortSchema = apiObject({
     .check(isRising)
     .optional(),
   namedPort: portName.optional(),
-}).check(atMostOne)
+})
+  .check(atMostOne)
+  .register(z.globalRegistry, AT_MOST_ONE)
 
 const listOf = <Item extends z.ZodType>(item: Item, most: number) => z.array(item).min(1).max(most)
 
