@@ -275,12 +275,29 @@ test('what is not enforced yet, or not known, fails closed and says so', () => {
       `${action} ${rest}`,
     )
     assert.equal(new Set(problems.map(({ path }) => path)).size, problems.length, 'one thing told of each field')
+    const told = problems.map(({ path, message }) => ({ path, reason: /is not enforced: ([^;]+);/.exec(message)?.[1] }))
+    assert.deepEqual(value?.unenforced, told, 'the status has what is told')
     const effect = wantAction === 'allow' ? 'matches no traffic' : 'denies all traffic'
     assert.ok(
       problems.some(({ severity, message }) => severity === 'warning' && message.includes(effect)),
       problems.map(formatProblem).join('\n'),
     )
   }
+})
+
+test('audit is for all rules; tier and priority are the policy’s own', () => {
+  const spec = `${CNP}ingress: [{action: Deny, from: [{namespaces: {}}]}]`
+  const { value } = read('cnp', spec, 'edge, annotations: {policy.axoneme.io/audit: "true"}')
+  assert.deepEqual([value?.specs[0]?.audit, value?.specs[0]?.rules[0]?.audit], [true, true])
+  const plain = read('cnp', spec).value?.specs[0]
+  assert.deepEqual([plain?.audit, plain?.rules[0]?.audit], [undefined, undefined])
+  assert.equal(read('cnp', spec, 'edge, annotations: {policy.axoneme.io/audit: "on"}').value, undefined)
+  const ranked = read('cnp', spec, 'edge, annotations: {policy.axoneme.io/tier: admin}')
+  assert.ok(ranked.value)
+  assert.match(
+    ranked.problems.map(formatProblem).join(),
+    /policy\.axoneme\.io\/tier"\]: has no effect on a ClusterNetworkPolicy/,
+  )
 })
 
 test('a prefix with bits beyond it earns a warning', () => {

@@ -11,11 +11,11 @@ import { readNetworkPolicy } from './network-policy.ts'
 const FILE = 'policy.yaml'
 
 /** Reads a policy of namespace `shop` whose spec is the text, indented by two. */
-function read(spec: string): { value?: Policy; problems: readonly Problem[] } {
+function read(spec: string, annotations = '{}'): { value?: Policy; problems: readonly Problem[] } {
   const text = [
     'apiVersion: networking.k8s.io/v1',
     'kind: NetworkPolicy',
-    'metadata: {name: web, namespace: shop}',
+    `metadata: {name: web, namespace: shop, annotations: ${annotations}}`,
     'spec:',
     ...spec.split('\n').map(line => `  ${line}`),
   ]
@@ -511,5 +511,29 @@ test('whatever stands in a spec, reading it gives a policy or an error, and neve
       )
     }),
     { numRuns: 1000 },
+  )
+})
+
+test('audit is for all rules, and an annotation that says something else is refused', () => {
+  const spec = 'podSelector: {}\ningress: [{}]'
+  const audited = read(spec, '{policy.axoneme.io/audit: "true"}').value?.specs[0]
+  assert.deepEqual([audited?.audit, audited?.rules[0]?.audit], [true, true])
+  const { value, problems } = read(spec, '{policy.axoneme.io/audit: "1"}')
+  assert.equal(value, undefined)
+  assert.match(
+    problems.map(formatProblem).join(),
+    /annotations\["policy\.axoneme\.io\/audit"\]: must be "true" or "false"/,
+  )
+})
+
+test('tier and priority by annotation have no effect, with a warning', () => {
+  const { value, problems } = read(
+    'podSelector: {}',
+    '{policy.axoneme.io/tier: admin, policy.axoneme.io/priority: "1"}',
+  )
+  assert.ok(value)
+  assert.deepEqual(
+    problems.map(({ severity, message }) => `${severity} ${message}`),
+    Array(2).fill('warning has no effect on a NetworkPolicy'),
   )
 })

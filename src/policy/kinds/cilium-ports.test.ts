@@ -1,0 +1,322 @@
+// Ports, ICMP types and the content of connections in rules of the Cilium kinds.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type IcmpFamily, icmpType, icmpTypeNames } from './icmp-types.ts'
+import { brief, refused, valid } from './testing/read-cilium.ts'
+
+/** Ports and problems of an ingress rule. */
+const ports = (rule: string, warnings = 0): unknown =>
+  brief(valid(`spec: {endpointSelector: {}, ingress: [{${rule}}]}`, { warnings }))[0]?.ports
+
+const toPorts = (...items: readonly string[]): string => `toPorts: [{ports: [${items.join(', ')}]}]`
+
+test('ports', async t => {
+  const cases: readonly (readonly [name: string, rule: string, want: unknown, warnings?: number])[] = [
+    ['without toPorts: all ports and ICMP', 'fromEntities: [all]', 'any'],
+    ['a number', toPorts('{port: "80", protocol: TCP}'), ['6 80-80']],
+    ['no protocol: TCP, UDP and SCTP', toPorts('{port: "53"}'), ['6 53-53', '17 53-53', '132 53-53']],
+    ['ANY: the same', toPorts('{port: "53", protocol: ANY}'), ['6 53-53', '17 53-53', '132 53-53']],
+    ['0: all ports, but no ICMP', toPorts('{port: "0"}'), ['6 any', '17 any', '132 any']],
+    ['0 of one protocol', toPorts('{port: "0", protocol: SCTP}'), ['132 any']],
+    ['a range', toPorts('{port: "80", endPort: 90, protocol: UDP}'), ['17 80-90']],
+    ['a range of one', toPorts('{port: "80", endPort: 80, protocol: UDP}'), ['17 80-80']],
+    ['a range that ends at 0: none', toPorts('{port: "80", endPort: 0, protocol: UDP}'), ['17 80-80']],
+    ['a range that ends before it begins', toPorts('{port: "80", endPort: 79, protocol: UDP}'), ['17 80-80'], 1],
+    ['a range from 0', toPorts('{port: "0", endPort: 1023, protocol: TCP}'), ['6 0-1023']],
+    ['a name, in lower case', toPorts('{port: HTTP-alt, protocol: TCP}'), ['6 http-alt']],
+    ['a name without protocol', toPorts('{port: dns}'), ['6 dns', '17 dns', '132 dns']],
+    ['a name with a range', toPorts('{port: dns, endPort: 90, protocol: UDP}'), ['17 dns'], 1],
+    ['protocols without ports', toPorts('{protocol: VRRP}', '{protocol: IGMP, port: "0"}'), ['112 any', '2 any']],
+    [
+      'tunnels',
+      toPorts('{protocol: GRE}', '{protocol: IPIP}', '{protocol: IPV6}', '{protocol: ESP}', '{protocol: AH}'),
+      ['47 any', '4 any', '41 any', '50 any', '51 any'],
+    ],
+    [
+      'several items',
+      'toPorts: [{ports: [{port: "1", protocol: TCP}]}, {ports: [{port: "2", protocol: TCP}]}]',
+      ['6 1-1', '6 2-2'],
+    ],
+    ['an item without ports: none', 'toPorts: [{}]', [], 1],
+    [
+      '40 ports',
+      toPorts(...Array.from({ length: 40 }, () => '{port: "80", protocol: TCP}')),
+      Array(40).fill('6 80-80'),
+    ],
+  ]
+  for (const [name, rule, want, warnings] of cases)
+    await t.test(name, () => assert.deepEqual(ports(rule, warnings), want))
+})
+
+test('ICMP types', async t => {
+  const icmps = (...fields: readonly string[]): string => `icmps: [{fields: [${fields.join(', ')}]}]`
+  const cases: readonly (readonly [name: string, rule: string, want: unknown, warnings?: number])[] = [
+    ['by number, of IPv4 unless said', icmps('{type: 8}', '{type: 255, family: IPv4}'), ['1 8-8', '1 255-255']],
+    ['by digits', icmps('{type: "0"}'), ['1 0-0']],
+    ['of IPv6', icmps('{type: 128, family: IPv6}'), ['58 128-128']],
+    [
+      'by name, whose number is the family’s',
+      icmps('{type: EchoRequest}', '{type: EchoRequest, family: IPv6}'),
+      ['1 8-8', '58 128-128'],
+    ],
+    ['several items', 'icmps: [{fields: [{type: 3}]}, {fields: [{type: 4}]}]', ['1 3-3', '1 4-4']],
+    ['an item without types: none', 'icmps: [{}]', [], 1],
+    ['beside an empty toPorts', `toPorts: [], ${icmps('{type: 8}')}`, ['1 8-8']],
+  ]
+  for (const [name, rule, want, warnings] of cases)
+    await t.test(name, () => assert.deepEqual(ports(rule, warnings), want))
+  await t.test('in a rule that denies', () => {
+    const policy = valid('spec: {endpointSelector: {}, egressDeny: [{icmps: [{fields: [{type: Redirect}]}]}]}')
+    assert.deepEqual(brief(policy), [{ rule: 'egressDeny[0] deny', peers: 'any', ports: ['1 5-5'] }])
+  })
+})
+
+test('names of ICMP types are those of IANA and of one family', () => {
+  // https://www.iana.org/assignments/icmp-parameters and icmpv6-parameters, a sample of each.
+  const known: readonly (readonly [IcmpFamily, string, number])[] = [
+    ['IPv4', 'EchoReply', 0],
+    ['IPv4', 'DestinationUnreachable', 3],
+    ['IPv4', 'TimeExceeded', 11],
+    ['IPv4', 'TimestampReply', 14],
+    ['IPv4', 'ExtendedEchoReply', 43],
+    ['IPv6', 'PacketTooBig', 2],
+    ['IPv6', 'NeighborSolicitation', 135],
+    ['IPv6', 'MobilePrefixAdvertisement', 147],
+  ]
+  for (const [family, name, number] of known) assert.equal(icmpType(family, name), number)
+  assert.equal(icmpType('IPv4', 'PacketTooBig'), undefined)
+  assert.equal(icmpType('IPv6', 'Photuris'), undefined)
+  assert.equal(icmpType('IPv4', 'constructor'), undefined)
+  for (const family of ['IPv4', 'IPv6'] as const)
+    for (const name of icmpTypeNames(family))
+      assert.equal(icmpType(family, String(icmpType(family, name))), icmpType(family, name))
+})
+
+const HTTP = 'rules: {http: [{method: GET, path: "/shop/.*"}]}'
+const L7_PORT = '{ports: [{port: "80", protocol: TCP}], '
+
+/** Items of `toPorts` that ask for more than addresses and ports, and what waits for it. */
+const JUDGED: readonly (readonly [item: string, fields: readonly string[]])[] = [
+  [`${L7_PORT}${HTTP}}`, ['rules.http']],
+  [`${L7_PORT}rules: {http: [{}]}}`, ['rules.http']],
+  [
+    `${L7_PORT}rules: {http: [{host: a\\.example, headers: [X-A, "X-B: 1"], headerMatches: [{name: X, secret: {name: s}, mismatch: LOG}]}]}}`,
+    ['rules.http'],
+  ],
+  [
+    `${L7_PORT}rules: {kafka: [{role: produce, topic: t.x, clientID: c, apiVersion: "2"}, {apiKey: Fetch}]}}`,
+    ['rules.kafka'],
+  ],
+  ['{ports: [{port: "80", protocol: TCP}], rules: {dns: [{matchPattern: "*"}]}}', ['rules.dns']],
+  [`${L7_PORT}serverNames: ["*.example.com"]}`, ['serverNames']],
+  [
+    `${L7_PORT}terminatingTLS: {secret: {name: s}, certificate: c}, serverNames: [a.example], ${HTTP}}`,
+    ['rules.http', 'serverNames', 'terminatingTLS'],
+  ],
+  [
+    `${L7_PORT}originatingTLS: {secret: {namespace: shop, name: s}, trustedCA: ca, privateKey: k}, ${HTTP}}`,
+    ['rules.http', 'originatingTLS'],
+  ],
+  [`${L7_PORT}listener: {name: l, envoyConfig: {name: e, kind: CiliumEnvoyConfig}, priority: 1}}`, ['listener']],
+]
+
+for (const [item, fields] of JUDGED)
+  test(`not enforced yet: ${item}`, () => {
+    const egress = (rest = ''): string =>
+      `spec: {endpointSelector: {}, egress: [{toEndpoints: [{}], toPorts: [${item}, {ports: [{port: "81", protocol: TCP}]}]}]${rest}}`
+    const policy = valid(egress(), { warnings: fields.length })
+    const peers = ['k8s:io.kubernetes.pod.namespace = shop']
+    assert.deepEqual(brief(policy), [{ rule: 'egress[0] allow', peers, ports: ['6 81-81'] }], 'the other ports stay')
+    assert.deepEqual(
+      policy.unenforced?.map(({ path }) => path),
+      fields.map(field => `spec.egress[0].toPorts[0].${field}`),
+    )
+    const open = valid(egress(', enableDefaultDeny: {egress: false}'), { warnings: fields.length })
+    assert.deepEqual(
+      brief(open),
+      [{ rule: 'egress[0] deny', peers, ports: ['6 80-80'] }],
+      'what nothing isolates would pass unjudged',
+    )
+  })
+
+test('authentication', () => {
+  const rule = (mode: string, rest = ''): string =>
+    `spec: {endpointSelector: {}, ingress: [{fromEndpoints: [{}], authentication: {mode: ${mode}}}]${rest}}`
+  const peers = ['k8s:io.kubernetes.pod.namespace = shop']
+  assert.deepEqual(brief(valid(rule('disabled'))), [{ rule: 'ingress[0] allow', peers, ports: 'any' }])
+  for (const mode of ['required', 'test-always-fail']) {
+    const policy = valid(rule(mode), { warnings: 1 })
+    assert.deepEqual(brief(policy), [{ rule: 'ingress[0] allow', peers: [], ports: 'any' }])
+    assert.deepEqual(
+      policy.unenforced?.map(({ path }) => path),
+      ['spec.ingress[0].authentication.mode'],
+    )
+    const open = valid(rule(mode, ', enableDefaultDeny: {ingress: false}'), { warnings: 1 })
+    assert.deepEqual(brief(open), [{ rule: 'ingress[0] deny', peers, ports: 'any' }])
+  }
+})
+
+test('an empty list of requests lets all pass, as in Cilium, with a warning', () => {
+  const policy = valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: []}}]}]}`, {
+    warnings: 1,
+  })
+  assert.deepEqual(brief(policy), [{ rule: 'ingress[0] allow', peers: 'any', ports: ['6 80-80'] }])
+})
+
+test('a path that no request has earns a warning', () => {
+  valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{path: shop}]}}]}]}`, {
+    warnings: 2,
+  })
+})
+
+test('what is refused', async t => {
+  const many = (item: string, count: number): string => Array(count).fill(item).join(', ')
+  const port = (item: string): string => `ingress: [{toPorts: [{ports: [${item}]}]}]`
+  const rules = (text: string, direction = 'ingress', proto = 'TCP'): string =>
+    `${direction}: [{toPorts: [{ports: [{port: "80", protocol: ${proto}}], ${text}}]}]`
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [port('{port: 80}'), /ports\[0\]\.port: expected a string, got the number 80; put it in quotes/],
+    [port('{port: "65536"}'), /ports\[0\]\.port: must be at most 65535 and have no leading zeros/],
+    [port('{port: "080"}'), /ports\[0\]\.port: must be at most 65535 and have no leading zeros/],
+    [port('{port: "80-90"}'), /ports\[0\]\.port: must be a number in quotes, "0" for all ports, or a name/],
+    [port('{port: web_1}'), /ports\[0\]\.port: must be a number in quotes/],
+    [port('{}'), /ports\[0\]\.port: is required; "0" stands for all ports/],
+    [port('{port: ""}'), /ports\[0\]\.port: is required/],
+    [port('{port: "80", endPort: 65536}'), /ports\[0\]\.endPort: must be at most 65535/],
+    [port('{port: "80", endPort: -1}'), /ports\[0\]\.endPort: must be at least 0/],
+    [port('{port: "80", protocol: tcp}'), /ports\[0\]\.protocol: must be one of TCP, .*did you mean "TCP"/],
+    [port('{port: "8", protocol: ICMP}'), /ports\[0\]\.protocol: must be one of/],
+    [port('{port: "80", protocol: GRE}'), /ports\[0\]\.port: must be left out or "0": GRE has no ports/],
+    [port('{port: http, protocol: VRRP}'), /ports\[0\]\.port: must be left out or "0": VRRP has no ports/],
+    [port(many('{port: "80"}', 41)), /toPorts\[0\]\.ports: must have at most 40 items/],
+    [`ingress: [{icmps: [{fields: [${many('{type: 1}', 41)}]}]}]`, /icmps\[0\]\.fields: must have at most 40 items/],
+    ['ingress: [{icmps: [{fields: [{type: 256}]}]}]', /fields\[0\]\.type: must be at most 255/],
+    [
+      'ingress: [{icmps: [{fields: [{type: "256"}]}]}]',
+      /fields\[0\]\.type: must be 0 to 255 or the name of a type of IPv4/,
+    ],
+    ['ingress: [{icmps: [{fields: [{type: PacketTooBig}]}]}]', /type: must be 0 to 255 or the name of a type of IPv4/],
+    ['ingress: [{icmps: [{fields: [{type: Echo, family: IPv6}]}]}]', /type: must be .* type of IPv6, such as/],
+    ['ingress: [{icmps: [{fields: [{type: 1, family: IPv5}]}]}]', /family: must be one of IPv4, IPv6/],
+    ['ingress: [{icmps: [{fields: [{}]}]}]', /fields\[0\]\.type: is required/],
+    [
+      'ingress: [{toPorts: [{ports: [{port: "80"}]}], icmps: [{fields: [{type: 8}]}]}]',
+      /ingress\[0\]\.icmps: cannot be combined with toPorts/,
+    ],
+    ['egressDeny: [{toPorts: [{}], icmps: [{}]}]', /egressDeny\[0\]\.icmps: cannot be combined with toPorts/],
+    [rules('rules: {}'), /rules: must have exactly one of http, dns and kafka/],
+    [rules('rules: {http: [{}], kafka: [{}]}'), /rules: must have exactly one of http, dns and kafka/],
+    [rules('rules: {l7proto: r2d2, l7: [{cmd: READ}]}'), /rules\.l7proto: is not supported/],
+    [rules('rules: {l7: [{cmd: READ}]}'), /rules\.l7: is not supported/],
+    [rules('rules: {http: [{}]}', 'ingress', 'UDP'), /ports\[0\]\.protocol: must be TCP with http rules, not UDP/],
+    [rules('rules: {http: [{}]}', 'ingress', 'ANY'), /ports\[0\]\.protocol: must be TCP with http rules, not ANY/],
+    [rules('rules: {dns: [{matchName: a}]}', 'egress', 'SCTP'), /protocol: must be TCP, UDP, ANY with dns rules/],
+    [rules('rules: {dns: [{matchName: a}]}'), /rules\.dns: is only for egress/],
+    ['egress: [{toPorts: [{rules: {dns: [{matchName: a}]}}]}]', /toPorts\[0\]\.ports: is required with DNS rules/],
+    [
+      'egress: [{toPorts: [{ports: [{port: "53", endPort: 54, protocol: UDP}], rules: {dns: [{matchName: a}]}}]}]',
+      /endPort: cannot be used with DNS rules/,
+    ],
+    [
+      'egress: [{toPorts: [{ports: [{port: "0", protocol: TCP}], rules: {http: [{}]}}]}]',
+      /ports\[0\]\.port: cannot be "0" with http rules/,
+    ],
+    [
+      rules('serverNames: [a], rules: {http: [{}]}'),
+      /serverNames: cannot be combined with rules unless terminatingTLS/,
+    ],
+    [rules('serverNames: []'), /serverNames: must have at least 1 item/],
+    [rules('serverNames: ["a b"]'), /serverNames\[0\]: must be a DNS name/],
+    [rules('listener: {name: l, envoyConfig: {name: e}}'), /listener: is only for egress/],
+    [
+      rules('listener: {name: l, envoyConfig: {name: e}}, rules: {http: [{}]}', 'egress'),
+      /listener: cannot be combined with rules/,
+    ],
+    [
+      rules('listener: {name: l, envoyConfig: {name: e}, priority: 101}', 'egress'),
+      /listener\.priority: must be at most 100/,
+    ],
+    [rules('terminatingTLS: {}'), /terminatingTLS\.secret: is required/],
+    [rules('rules: {http: [{path: "/("}]}'), /http\[0\]\.path: must be a regular expression/],
+    [rules('rules: {http: [{host: "a(?!b)"}]}'), /http\[0\]\.host: must be a regular expression without looking ahead/],
+    [
+      rules('rules: {http: [{method: "(a)\\\\1"}]}'),
+      /http\[0\]\.method: must be a regular expression without references/,
+    ],
+    [rules('rules: {http: [{headers: ["a b: c d", ": x"]}]}'), /headers\[1\]: must be "Name" or "Name: value"/],
+    [
+      rules('rules: {http: [{headerMatches: [{name: a, mismatch: PASS}]}]}'),
+      /mismatch: must be one of LOG, ADD, DELETE, REPLACE/,
+    ],
+    [rules('rules: {http: [{headerMatches: [{value: a}]}]}'), /headerMatches\[0\]\.name: is required/],
+    [rules('rules: {kafka: [{role: produce, apiKey: fetch}]}'), /kafka\[0\]\.apiKey: cannot be combined with role/],
+    [rules('rules: {kafka: [{role: eat}]}'), /kafka\[0\]\.role: must be produce or consume/],
+    [rules('rules: {kafka: [{apiKey: eat}]}'), /kafka\[0\]\.apiKey: must be the name of a Kafka API key/],
+    [
+      rules('rules: {kafka: [{apiVersion: "32768"}]}'),
+      /kafka\[0\]\.apiVersion: must be a whole number in quotes, at most 32767/,
+    ],
+    [rules('rules: {kafka: [{topic: "a b"}]}'), /kafka\[0\]\.topic: must be letters, digits/],
+    [rules('rules: {dns: [{}]}', 'egress'), /dns\[0\]: must have either matchName or matchPattern/],
+    [
+      rules('rules: {dns: [{matchName: a, matchPattern: b}]}', 'egress'),
+      /dns\[0\]: must have either matchName or matchPattern/,
+    ],
+    [
+      rules('rules: {dns: [{matchName: "*.a"}]}', 'egress'),
+      /matchName: must be a DNS name; with \* it is a matchPattern/,
+    ],
+    [rules('rules: {dns: [{matchPattern: "a..b"}]}', 'egress'), /matchPattern: must be a DNS name/],
+    ...[
+      'rules: {http: [{}]}',
+      'serverNames: [a]',
+      'listener: {name: l, envoyConfig: {name: e}}',
+      'terminatingTLS: {secret: {name: s}}',
+      'originatingTLS: {secret: {name: s}}',
+    ].flatMap((text): [string, RegExp][] => [
+      [rules(text, 'ingressDeny'), /ingressDeny\[0\]\.toPorts\[0\]\.\w+: cannot stand in a rule that denies/],
+      [rules(text, 'egressDeny'), /egressDeny\[0\]\.toPorts\[0\]\.\w+: cannot stand in a rule that denies/],
+    ]),
+    [
+      'ingressDeny: [{fromEntities: [all], authentication: {mode: required}}]',
+      /authentication: cannot stand in a rule that denies/,
+    ],
+    [
+      'egressDeny: [{toFQDNs: [{matchName: a.example}]}]',
+      /egressDeny\[0\]\.toFQDNs: cannot stand in a rule that denies/,
+    ],
+    [
+      'ingress: [{authentication: {mode: maybe}}]',
+      /authentication\.mode: must be one of disabled, required, test-always-fail/,
+    ],
+  ]
+  for (const [text, want] of cases)
+    await t.test(text, () => assert.match(refused(`spec: {endpointSelector: {}, ${text}}`).join('\n'), want))
+})
+
+test('HTTP and Kafka rules cannot be for nodes', () => {
+  const spec = (rule: string): string => `spec: {nodeSelector: {}, ${rule}}`
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [
+      'ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]',
+      /ingress\[0\]\.toPorts\[0\]\.rules/,
+    ],
+    [
+      'egress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]',
+      /egress\[0\]\.toPorts\[0\]\.rules/,
+    ],
+  ]
+  for (const [rule, want] of cases) assert.match(refused(spec(rule), { clusterwide: true }).join(), want)
+  valid(spec('egress: [{toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchPattern: "*"}]}}]}]'), {
+    clusterwide: true,
+    warnings: 1,
+  })
+})
+
+test('regular expressions in the words of RE2', () => {
+  for (const text of ['(?i)get|post', '(?P<name>/a)/b', '/[[:alpha:]]+', '\\\\Qa(b\\\\E', '/a\\\\.b', '(?i:x)'])
+    valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{host: "${text}"}]}}]}]}`, {
+      warnings: 1,
+    })
+})
