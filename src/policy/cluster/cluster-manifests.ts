@@ -16,7 +16,9 @@ import {
   readPod,
 } from '../../manifests/index.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
+import { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
+import type { CidrGroup } from '../model/cidr-group.ts'
 import { type Peer, type Policy, policyKey } from '../model/rule.ts'
 import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from './cluster.ts'
 
@@ -52,6 +54,7 @@ class Reading {
   readonly #nodes: ClusterNode[] = []
   readonly #namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
   readonly #auditedNamespaces = new Set<string>()
+  readonly #cidrGroups: CidrGroup[] = []
   readonly #policies: Policy[] = []
   readonly #policyObjects = new Map<string, ManifestObject>()
 
@@ -67,6 +70,8 @@ class Reading {
     if (object.apiVersion === 'v1' && object.kind === 'Pod') this.#readPod(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Namespace') this.#readNamespace(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Node') this.#readNode(object)
+    else if (object.kind === CILIUM_CIDR_GROUP_KIND && CILIUM_CIDR_GROUP_APIS.includes(object.apiVersion))
+      this.#readCidrGroup(object)
     else this.#readPolicy(object)
   }
 
@@ -77,6 +82,7 @@ class Reading {
       nodes: this.#nodes,
       namespaceLabels: this.#namespaceLabels,
       auditedNamespaces: this.#auditedNamespaces,
+      cidrGroups: this.#cidrGroups,
       policies: this.#policies,
     })
     this.#warnOfUnknownGroups(cluster)
@@ -104,6 +110,12 @@ class Reading {
     const { value, problems } = readNode(object)
     this.#problems.push(...problems)
     if (value) this.#nodes.push({ name: value.name, addresses: value.addresses.map(({ address }) => ip(address)) })
+  }
+
+  #readCidrGroup(object: ManifestObject): void {
+    const { value, problems } = readCiliumCidrGroup(object)
+    this.#problems.push(...problems)
+    if (value) this.#cidrGroups.push(value)
   }
 
   #readPolicy(object: ManifestObject): void {
