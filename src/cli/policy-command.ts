@@ -4,7 +4,7 @@
 import { Command } from 'commander'
 import { policyCheckCommand } from './policy-check-command.ts'
 import { policyDiffCommand } from './policy-diff-command.ts'
-import { policyGetCommand } from './policy-get.ts'
+import { policyGetCommand } from './policy-get-command.ts'
 import { policyReachCommand } from './policy-reach-command.ts'
 import { policyTestCommand } from './policy-test-command.ts'
 

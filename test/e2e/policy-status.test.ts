@@ -105,8 +105,11 @@ test('policy status', { skip: NEEDS_ROOT }, async t => {
   await t.test('a field that is not enforced yet: named with its reason', async () => {
     await cluster.enforce('guard', UNENFORCED)
     const { unenforced, problems } = await untilState('guard', 'enforced')
-    assert.match(problems[0]?.message ?? '', /domainNames/)
-    if (unenforced.length > 0) assert.match(unenforced[0]?.path ?? '', /^spec\.egress\[0\]\.to\[0\]/)
+    const reason = 'DNS names are not followed yet'
+    assert.deepEqual(unenforced, [{ path: 'spec.egress[0].to[0].domainNames', reason }])
+    assert.match(problems[0]?.message ?? '', new RegExp(reason))
+    const detail = await axoneme(['policy', 'get', 'ClusterNetworkPolicy/guard', '--sandbox', NAME])
+    assert.match(detail.stdout, new RegExp(`^not yet +spec\\.egress.*domainNames: ${reason}$`, 'm'))
     cluster.remove('guard')
   })
 

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { EXAMPLES } from '../../src/policy/crd/testing/examples.ts'
 import type * as Policy from '../../src/policy/index.ts'
 import { openInChromium } from './chromium.ts'
 import { compile, type PackedPackage, packAxoneme, ROOT } from './packed.ts'
@@ -88,6 +89,7 @@ const manifests: readonly Manifest[] = [
     text: fs.readFileSync(path.join(ROOT, 'demo', name), 'utf8'),
   })),
   { name: 'tiers.yaml', text: TIERS },
+  { name: 'every-kind.yaml', text: EXAMPLES },
 ]
 
 describe('axoneme/policy from its package', () => {

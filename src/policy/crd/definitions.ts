@@ -2,6 +2,7 @@
 // itself, made of the schemas that their objects are read with.
 
 import type * as z from 'zod'
+import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cidr-group.ts'
 import {
   CILIUM_CLUSTERWIDE_NETWORK_POLICY_KIND,
   CILIUM_NETWORK_POLICY_API,
@@ -93,7 +94,7 @@ const RESOURCES: readonly Resource[] = [
     schema: ciliumClusterwideNetworkPolicySchema,
   },
   {
-    kind: 'CiliumCIDRGroup',
+    kind: CILIUM_CIDR_GROUP_KIND,
     apiVersion: CILIUM_NETWORK_POLICY_API,
     scope: 'Cluster',
     plural: 'ciliumcidrgroups',
