@@ -23,7 +23,7 @@ test('facts stay as they were when the tables change', () => {
   const { tables, reader } = started()
   tables.database.write(tx => {
     tx.put(tables.pods, pod('web'))
-    tx.put(tables.namespaces, { name: 'shop', labels: { team: 'red' }, origin })
+    tx.put(tables.namespaces, { name: 'shop', labels: { team: 'red' }, audit: true, origin })
   })
   const facts = reader.read()
   tables.database.write(tx => {
@@ -35,7 +35,9 @@ test('facts stay as they were when the tables change', () => {
     [{ app: 'web' }],
   )
   assert.deepEqual(facts.namespaceLabels('shop'), { team: 'red' })
+  assert.equal(facts.isAudited('shop'), true)
   assert.deepEqual(reader.read().namespaceLabels('shop'), {})
+  assert.equal(reader.read().isAudited('shop'), false)
 })
 
 test('an endpoint is what its pod declares, and when the pod is gone what it declared last, also after a restart', () => {

@@ -29,6 +29,7 @@ export class FactReader {
       return pod ? [{ endpoint, pod }] : []
     })
     this.#lastPods.retain(all)
+    const audited = new Set(namespaces.all().flatMap(({ name, audit }) => (audit ? [name] : [])))
     const labels = new Map(namespaces.all().map(namespace => [namespace.name, namespace.labels]))
     return {
       pods: pods.all(),
@@ -36,6 +37,7 @@ export class FactReader {
       nodes: nodes.all(),
       ownNode: this.#ownNode,
       namespaceLabels: name => labels.get(name) ?? NO_LABELS,
+      isAudited: name => audited.has(name),
     }
   }
 }

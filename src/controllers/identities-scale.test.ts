@@ -63,6 +63,7 @@ const FACTS = {
   nodes: [],
   ownNode: { name: 'node1', addresses: ['172.30.0.2'] },
   namespaceLabels: (): Readonly<Record<string, string>> => NO_LABELS,
+  isAudited: () => false,
 }
 const NO_LABELS = {}
 

@@ -156,6 +156,7 @@ for (const { name, facts, from, want, conflicts = [] } of CASES)
         nodes: [],
         ownNode: { name: 'node1', addresses: ['172.30.0.2', 'fd00:172:30::2'] },
         namespaceLabels: () => NO_LABELS,
+        isAudited: () => false,
         ...facts,
       },
       from === undefined ? new ReferenceCounts() : referencesOf(from),

@@ -45,6 +45,8 @@ export type AddressFacts = {
   readonly ownNode: { readonly name: string; readonly addresses: readonly string[] }
   /** The same object as long as the labels are the same. */
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
+  /** Whether denials at the pods of a namespace are only recorded. */
+  readonly isAudited: (namespace: string) => boolean
 }
 
 /** Decides who has each address: who really uses one beats who only declares it. Depends on facts and references alone. */

@@ -189,7 +189,9 @@ test('tables count as complete when the source says so, and not before', () => {
   assert.equal(tables.pods.initialized, false)
   intent.initialized()
   assert.deepEqual(
-    [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.problems].map(table => table.initialized),
-    [true, true, true, true, true],
+    [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.cidrGroups, tables.problems].map(
+      table => table.initialized,
+    ),
+    [true, true, true, true, true, true],
   )
 })

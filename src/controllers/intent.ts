@@ -2,112 +2,38 @@
 // its kind; one that is not valid leaves its last good row in force and stands in
 // `problems` with the field and its place. Nothing is dropped without a word.
 
-import { protocolNumber, shadowedKeys } from '../labels/index.ts'
 import {
-  apiGroup,
   type ManifestObject,
   type Problem as ManifestProblem,
   objectKey as manifestKey,
   type ObjectKey,
   objectName,
   problemOf,
-  readNamespace,
-  readNode,
-  readPod,
-  type Validation,
 } from '../manifests/index.ts'
-import { readPolicy } from '../policy/index.ts'
 import type { Row, Table, Transaction } from '../state/index.ts'
-import { type Namespace, type Node, type Pod, type Policy, type Problem, type Tables } from '../tables/index.ts'
-import { LastGoodPolicies } from './last-good.ts'
+import type { CidrGroup, Policy, Problem, Tables } from '../tables/index.ts'
+import { LastGoodObjects } from './last-good.ts'
 import type { Memory } from './memory.ts'
-
-/** A row for one of the intent tables. */
-type IntentRow =
-  | { readonly table: 'pods'; readonly row: Pod }
-  | { readonly table: 'namespaces'; readonly row: Namespace }
-  | { readonly table: 'nodes'; readonly row: Node }
-  | { readonly table: 'policies'; readonly row: Policy }
-
-/** What the object says for the tables: a row, or why not. An object of a kind that is not used gives neither. */
-export function readIntent(object: ManifestObject): Validation<IntentRow> {
-  const { origin } = object
-  const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
-  switch (kind) {
-    case '/Pod':
-      return podIntent(object)
-    case '/Namespace':
-      return mapValue(readNamespace(object), ({ name, labels }) => ({
-        table: 'namespaces',
-        row: { name, labels, origin },
-      }))
-    case '/Node':
-      return mapValue(readNode(object), ({ name, addresses }) => ({
-        table: 'nodes',
-        row: { name, addresses: addresses.map(({ address }) => address), origin },
-      }))
-    default:
-      return policyIntent(object)
-  }
-}
-
-function podIntent(object: ManifestObject): Validation<IntentRow> {
-  const { value: pod, problems } = readPod(object)
-  if (!pod) return { problems }
-  const row: Pod = {
-    namespace: pod.namespace,
-    name: pod.name,
-    labels: pod.labels,
-    serviceAccount: pod.serviceAccount,
-    hostNetwork: pod.hostNetwork,
-    ...(pod.nodeName && { node: pod.nodeName }),
-    // What has ended has no address any more: another pod may have it.
-    addresses: pod.phase === 'Succeeded' || pod.phase === 'Failed' ? [] : pod.ips,
-    ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
-    origin: object.origin,
-  }
-  const shadowed = shadowedKeys(pod.labels).map(key =>
-    problemOf(object, 'warning', ['metadata', 'labels', key], SHADOWED),
-  )
-  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed] }
-}
-
-const SHADOWED =
-  'is a name that identities use for what Kubernetes itself says of a pod; the label changes nothing of that, and only ' +
-  'a podSelector that names it sees it'
-
-function policyIntent(object: ManifestObject): Validation<IntentRow> {
-  const read = readPolicy(object)
-  if (!read) return { problems: [problemOf(object, 'warning', ['kind'], `${object.kind} is not used here`)] }
-  const { origin } = object
-  return mapValue(read, rules => {
-    const { kind, namespace, name } = rules.ref
-    return { table: 'policies', row: { kind, namespace, name, rules, origin } }
-  })
-}
-
-function mapValue<From, To>({ value, problems }: Validation<From>, map: (value: From) => To): Validation<To> {
-  return value === undefined ? { problems } : { value: map(value), problems }
-}
+import { type IntentRow, readIntent } from './read-intent.ts'
 
 /** Writes what a source delivers. One for each source. */
 export class IntentController {
   readonly #tables: Tables
   readonly #source: string
   readonly #markInitialized: (() => void)[]
-  readonly #lastGood: LastGoodPolicies
-  /** Keys of policies in force as they were before a restart, because they cannot be read now. */
+  readonly #lastGood: LastGoodObjects
+  /** Keys of objects in force as they were before a restart, because they cannot be read now. */
   readonly #restored = new Set<string>()
   /** How to take away the row of an object that is in force. */
   readonly #removals = new Map<ObjectKey, (tx: Transaction) => void>()
 
-  /** @param memory keeps the last good version of each policy */
+  /** @param memory keeps the last good version of each policy and CIDR group */
   constructor(tables: Tables, source: string, memory: Memory) {
     this.#tables = tables
     this.#source = source
-    this.#lastGood = new LastGoodPolicies(memory)
-    const { pods, namespaces, nodes, policies, problems } = tables
-    this.#markInitialized = [pods, namespaces, nodes, policies, problems].map(table =>
+    this.#lastGood = new LastGoodObjects(memory)
+    const { pods, namespaces, nodes, policies, cidrGroups, problems } = tables
+    this.#markInitialized = [pods, namespaces, nodes, policies, cidrGroups, problems].map(table =>
       table.registerInitializer(source),
     )
   }
@@ -135,7 +61,7 @@ export class IntentController {
   initialized(): void {
     this.#tables.database.write(tx => {
       for (const [key, object] of this.#lastGood.entries()) {
-        if (this.#tables.policies.get(key)) continue
+        if (this.#hasRow(key)) continue
         if (this.#mayBeDeclared(object)) this.#restore(tx, key, object)
         else this.#lastGood.drop(key)
       }
@@ -155,7 +81,7 @@ export class IntentController {
 
   #restore(tx: Transaction, key: string, object: ManifestObject): void {
     const { value } = readIntent(object)
-    if (value?.table !== 'policies') return
+    if (!value) return
     this.#putRow(tx, object, value)
     tx.put(this.#tables.problems, problemRow(`restored ${key}`, problemOf(object, 'warning', [], RESTORED)))
     this.#restored.add(key)
@@ -166,12 +92,11 @@ export class IntentController {
     this.#restored.delete(key)
   }
 
-  /** A restored policy goes when all texts can be read again and none holds it. */
+  /** A restored object goes when all texts can be read again and none holds it. */
   #reviewRestored(tx: Transaction, key: string): void {
-    const row = this.#tables.policies.get(key)
     const kept = this.#lastGood.entries().find(([known]) => known === key)?.[1]
-    if (row && kept && this.#mayBeDeclared(kept)) return
-    tx.delete(this.#tables.policies, key)
+    if (kept && this.#hasRow(key) && this.#mayBeDeclared(kept)) return
+    if (kept) this.#removals.get(manifestKey(kept))?.(tx)
     this.#endRestored(tx, key)
     this.#lastGood.drop(key)
   }
@@ -185,20 +110,39 @@ export class IntentController {
     )
     if (!value) return
     this.#putRow(tx, object, value)
-    if (value.table !== 'policies') return
-    const key = this.#tables.policies.spec.key(value.row)
+    const key = this.#keptKey(value)
+    if (key === undefined) return
     this.#lastGood.keep(key, object)
     this.#endRestored(tx, key)
   }
 
+  /** Under which the last good version of an object is kept; undefined for kinds that need none. */
+  #keptKey(value: IntentRow): string | undefined {
+    const { policies, cidrGroups } = this.#tables
+    if (value.table === 'policies') return policies.spec.key(value.row)
+    return value.table === 'cidrGroups' ? `${CIDR_GROUP} ${cidrGroups.spec.key(value.row)}` : undefined
+  }
+
+  #hasRow(keptKey: string): boolean {
+    const { policies, cidrGroups } = this.#tables
+    const isGroup = keptKey.startsWith(`${CIDR_GROUP} `)
+    return (isGroup ? cidrGroups.get(keptKey.slice(CIDR_GROUP.length + 1)) : policies.get(keptKey)) !== undefined
+  }
+
   #putRow(tx: Transaction, object: ManifestObject, value: IntentRow): void {
-    const { pods, namespaces, nodes, policies } = this.#tables
-    const put = <R extends Row>(table: Table<R>, row: R, whenGone?: (tx: Transaction, key: string) => void): void => {
+    const { pods, namespaces, nodes } = this.#tables
+    const put = <R extends Row>(table: Table<R>, row: R): void => {
       const key = table.spec.key(row)
       tx.put(table, row)
+      this.#removals.set(manifestKey(object), later => void later.delete(table, key))
+    }
+    const putKept = <R extends Policy | CidrGroup>(table: Table<R>, row: R): void => {
+      put(table, row)
+      const [key, keptKey] = [table.spec.key(row), this.#keptKey(value) ?? '']
       this.#removals.set(manifestKey(object), later => {
         later.delete(table, key)
-        whenGone?.(later, key)
+        this.#endRestored(later, keptKey)
+        this.#lastGood.drop(keptKey)
       })
     }
     switch (value.table) {
@@ -212,10 +156,10 @@ export class IntentController {
         put(nodes, value.row)
         break
       case 'policies':
-        put(policies, value.row, (later, key) => {
-          this.#endRestored(later, key)
-          this.#lastGood.drop(key)
-        })
+        putKept(this.#tables.policies, value.row)
+        break
+      case 'cidrGroups':
+        putKept(this.#tables.cidrGroups, value.row)
         break
     }
   }
@@ -235,6 +179,9 @@ export class IntentController {
     this.#removals.delete(key)
   }
 }
+
+/** First word of the key under which the last good version of a CIDR group is kept. */
+const CIDR_GROUP = 'CiliumCIDRGroup'
 
 const problemId = (object: ManifestObject): string => `object ${manifestKey(object)}`
 

@@ -88,3 +88,28 @@ test('a policy that is gone at a restart does not come back', () => {
   assert.equal(start(memory, '').isInForce(), false)
   assert.equal(start(memory, 'kind: [').isInForce(), false)
 })
+
+const GROUP = `apiVersion: cilium.io/v2
+kind: CiliumCIDRGroup
+metadata: {name: partners}
+spec: {externalCIDRs: [198.51.100.0/24]}
+`
+
+test('a CIDR group that becomes faulty stays as it was, also over a restart, until its text can be read again', () => {
+  const memory = volatileMemory()
+  const first = start(memory, GROUP)
+  const cidrs = ({ tables }: typeof first) => tables.cidrGroups.get('partners')?.cidrs
+  assert.deepEqual(cidrs(first), ['198.51.100.0/24'])
+  const faulty = GROUP.replace('/24', '/33')
+  first.read(faulty)
+  assert.deepEqual(cidrs(first), ['198.51.100.0/24'])
+  assert.match(first.tables.problems.all()[0]?.message ?? '', /^spec\.externalCIDRs\[0\]/)
+  const next = start(memory, faulty)
+  assert.deepEqual(cidrs(next), ['198.51.100.0/24'])
+  next.read(GROUP.replace('198', '203'))
+  assert.deepEqual(cidrs(next), ['203.51.100.0/24'])
+  assert.equal(next.tables.problems.size, 0)
+  next.read('')
+  assert.equal(cidrs(next), undefined)
+  assert.equal(cidrs(start(memory, 'kind: [')), undefined)
+})

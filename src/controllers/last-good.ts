@@ -1,6 +1,6 @@
-// The last good version of each policy, over restarts. A policy that became faulty
-// stays in force as it was; if the agent restarts meanwhile, it must not be gone: that
-// would open what it closes.
+// The last good version of each policy and CIDR group, over restarts. One that became
+// faulty stays in force as it was; if the agent restarts meanwhile, it must not be gone:
+// that would open what it closes.
 
 import type { ManifestObject } from '../manifests/index.ts'
 import type { Memory } from './memory.ts'
@@ -10,7 +10,7 @@ const KIND = 'last-good-policy'
 /** What is remembered of an object. Positions inside it are not: they would be of a text that is no more. */
 type Kept = Pick<ManifestObject, 'apiVersion' | 'kind' | 'metadata' | 'content' | 'origin'>
 
-export class LastGoodPolicies {
+export class LastGoodObjects {
   readonly #memory: Memory
 
   constructor(memory: Memory) {

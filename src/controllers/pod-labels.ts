@@ -12,11 +12,22 @@ import {
   namedPortNumbers,
   podLabels,
 } from '../labels/index.ts'
-import type { References } from '../policy/index.ts'
+import type { Audit, References } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 
-/** What a pod's policy is resolved for. Pods with the same key have the same policy. */
-export type Subject = { readonly key: string; readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+/** What a pod's policy is resolved for. Pods with the same key have the same policy. `audit`: denials there are only recorded. */
+export type Subject = Audit & {
+  readonly key: string
+  readonly labels: LabelSet
+  readonly namedPorts: readonly NamedPort[]
+}
+
+/** The subject where its namespace asks that all its denials be recorded and pass. */
+export const auditedSubject = (subject: Subject): Subject => ({
+  ...subject,
+  key: `${subject.key} (audit)`,
+  audit: true,
+})
 
 /** An address of a pod as a prefix of full length, with the labels of its identity. */
 export type AddressIdentity = { readonly prefix: string; readonly labels: LabelSet }

@@ -185,9 +185,7 @@ test('who waits until the controller has caught up waits for all that was declar
   const { tables, controller } = started({
     inForce: { policyMaps: () => gate.promise, addresses: async () => undefined },
   })
-  const marks = [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.endpoints].map(table =>
-    table.registerInitializer('test'),
-  )
+  const marks = inputsOf(tables).map(table => table.registerInitializer('test'))
   const running = controller.run(stop.signal)
   let isCaughtUp = false
   const waiting = controller.caughtUp().then(() => {
@@ -226,8 +224,12 @@ test('an end in the middle of a change is no failure', async () => {
       addresses: async () => undefined,
     },
   })
-  for (const table of [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.endpoints])
-    table.registerInitializer('test')()
+  for (const table of inputsOf(tables)) table.registerInitializer('test')()
   await controller.run(stop.signal)
   assert.equal(tables.policyMaps.initialized, false)
 })
+
+function inputsOf(tables: Tables) {
+  const { pods, namespaces, nodes, policies, cidrGroups, endpoints } = tables
+  return [pods, namespaces, nodes, policies, cidrGroups, endpoints]
+}

@@ -9,10 +9,11 @@
 // on the way that neither the old nor the new state allows.
 
 import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
-import { type Policy, type PolicyRepository, policyKey, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
+import { type PolicyRepository, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
 import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
 import { type Address, type EndpointEntry, type PolicyMap, type Problem, type Tables } from '../tables/index.ts'
 import { closingPolicies } from './closing.ts'
+import { DeclaredPolicies, NO_CHANGES, type PolicyChanges, UNKNOWN_GROUP } from './declared-policies.ts'
 import { FactReader } from './facts.ts'
 import {
   ADDRESSES_FILE,
@@ -26,7 +27,7 @@ import {
 } from './identities.ts'
 import { Linger } from './linger.ts'
 import type { Memory } from './memory.ts'
-import { PodLabels, type Subject } from './pod-labels.ts'
+import { auditedSubject, PodLabels, type Subject } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
 
 export type PolicyControllerOptions = {
@@ -55,15 +56,11 @@ const LINGER_MS = 5_000
 type Change = Pick<Assignment, 'release'> & {
   readonly addresses: readonly Address[]
   readonly entries: readonly EndpointEntry[]
-  readonly problems: readonly Problem[]
+  readonly problems: { readonly addresses: readonly Problem[]; readonly groups: readonly Problem[] }
   /** Policy maps that allow what is allowed both before and after. */
   readonly closing: readonly PolicyMap[]
   readonly policyMaps: readonly PolicyMap[]
 }
-
-/** Policies that are new or changed, and versions that are not in force any more. */
-type PolicyChanges = { readonly set: readonly Policy[]; readonly outdated: readonly Policy[] }
-const NO_CHANGES: PolicyChanges = { set: [], outdated: [] }
 
 export class PolicyController {
   readonly #options: PolicyControllerOptions
@@ -74,8 +71,7 @@ export class PolicyController {
   /** Of the policies in force, and during a change of those that come too: identities tell apart what either names. */
   readonly #references = new ReferenceCounts()
   #plannedRevision = -1
-  /** Policies in the repository, by key, as last set. */
-  readonly #policies = new Map<string, Policy>()
+  readonly #declared = new DeclaredPolicies()
   /** Labels of identities in the repository: those in use and those that linger. */
   readonly #identityLabels = new Map<number, LabelSet>()
   readonly #identityLinger: Linger<number>
@@ -140,7 +136,7 @@ export class PolicyController {
   /** One pass: what the tables say now becomes what the kernel is to have, step by step. */
   async step(signal: AbortSignal): Promise<void> {
     const facts = this.#reader.read()
-    const policies = this.#policyChanges()
+    const policies = this.#declared.changes(this.#options.tables)
     // First identities learn to tell apart what the policies to come name: no verdict depends on that yet.
     for (const policy of policies.set) this.#references.add(policy)
     if (this.#facts && this.#references.revision !== this.#plannedRevision)
@@ -154,8 +150,8 @@ export class PolicyController {
   }
 
   #inputs() {
-    const { pods, namespaces, nodes, policies, endpoints } = this.#options.tables
-    return [pods, namespaces, nodes, policies, endpoints] as const
+    const { pods, namespaces, nodes, policies, cidrGroups, endpoints } = this.#options.tables
+    return [pods, namespaces, nodes, policies, cidrGroups, endpoints] as const
   }
 
   #inputRevision(): number {
@@ -176,12 +172,15 @@ export class PolicyController {
     const entries = this.#entries(facts, subjects, plan, addresses)
 
     const before = policies.set.length + policies.outdated.length > 0 ? this.#resolveAll() : undefined
-    this.#feedPolicies(policies)
+    this.#declared.feed(policies, this.#options.repository)
     const after = this.#resolveAll()
     const policyMaps = this.#rows.policyMaps(after)
     const moves = this.#moves(addresses, entries)
     const closing = before ? this.#rows.policyMaps(closingPolicies(before, after, moves)) : policyMaps
-    const problems = addressProblems(plan.conflicts, unnumbered)
+    const problems = {
+      addresses: addressProblems(plan.conflicts, unnumbered),
+      groups: this.#declared.problems(this.#options.tables),
+    }
     return { addresses, entries, problems, closing, policyMaps, release }
   }
 
@@ -206,33 +205,12 @@ export class PolicyController {
       // An endpoint that was deleted meanwhile must not come back.
       const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
       tx.replace(tables.endpointEntries, change.entries.filter(isThere))
-      tx.replace(tables.problems, change.problems, { index: 'file', key: ADDRESSES_FILE })
+      tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
+      tx.replace(tables.problems, change.problems.groups, { index: 'kind', key: UNKNOWN_GROUP })
     })
     await inForce?.addresses(signal)
     tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
     change.release()
-  }
-
-  #policyChanges(): PolicyChanges {
-    const current = new Map(this.#options.tables.policies.all().map(({ rules }) => [policyKey(rules.ref), rules]))
-    return {
-      set: [...current].filter(([key, policy]) => this.#policies.get(key) !== policy).map(([, policy]) => policy),
-      outdated: [...this.#policies].filter(([key, policy]) => current.get(key) !== policy).map(([, policy]) => policy),
-    }
-  }
-
-  #feedPolicies({ set, outdated }: PolicyChanges): void {
-    const { repository } = this.#options
-    for (const policy of set) {
-      repository.setPolicy(policy)
-      this.#policies.set(policyKey(policy.ref), policy)
-    }
-    for (const policy of outdated) {
-      const key = policyKey(policy.ref)
-      if (this.#policies.get(key) !== policy) continue
-      repository.deletePolicy(policy.ref)
-      this.#policies.delete(key)
-    }
   }
 
   #feedIdentities(identities: ReadonlyMap<number, LabelSet>): void {
@@ -252,7 +230,8 @@ export class PolicyController {
   #feedSubjects(facts: AddressFacts): ReadonlyMap<string, Subject> {
     const subjects = new Map<string, Subject>()
     for (const { endpoint, pod } of facts.endpoints) {
-      const subject = this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), this.#references)
+      const labelled = this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), this.#references)
+      const subject = facts.isAudited(pod.namespace) ? auditedSubject(labelled) : labelled
       subjects.set(endpoint.containerId, subject)
       if (!this.#subjects.has(subject.key)) this.#subjects.set(subject.key, subject)
     }

@@ -6,7 +6,7 @@ import { Database } from '../state/index.ts'
 import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
-import { namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
 
 export * from './desired.ts'
@@ -25,6 +25,7 @@ export function createTables() {
     namespaces: database.add(namespaceTable),
     nodes: database.add(nodeTable),
     policies: database.add(policyTable),
+    cidrGroups: database.add(cidrGroupTable),
     problems: database.add(problemTable),
     endpoints: database.add(endpointTable),
     identities: database.add(identityTable),

@@ -4,7 +4,7 @@
 // `problems`.
 
 import type { NamedPort } from '../labels/index.ts'
-import type { Policy as PolicyRules } from '../policy/index.ts'
+import type { CidrGroup as CidrGroupRules, Policy as PolicyRules } from '../policy/index.ts'
 import { defineTable } from '../state/index.ts'
 
 /** Where an object was written down. */
@@ -27,6 +27,8 @@ export type Pod = {
 export type Namespace = {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
+  /** What any policy denies at its pods is recorded and passes. */
+  readonly audit: boolean
   readonly origin: Origin
 }
 
@@ -45,6 +47,9 @@ export type Policy = {
   readonly rules: PolicyRules
   readonly origin: Origin
 }
+
+/** A named list of prefixes, for policies to refer to. */
+export type CidrGroup = CidrGroupRules
 
 /** Something wrong with what a source delivered. */
 export type Problem = {
@@ -90,7 +95,12 @@ export const podTable = defineTable({
 export const namespaceTable = defineTable({
   name: 'namespaces',
   key: (namespace: Namespace) => namespace.name,
-  columns: { NAME: namespace => namespace.name, LABELS: namespace => pairs(namespace.labels), ORIGIN: where },
+  columns: {
+    NAME: namespace => namespace.name,
+    LABELS: namespace => pairs(namespace.labels),
+    AUDIT: namespace => (namespace.audit ? 'yes' : ''),
+    ORIGIN: where,
+  },
 })
 
 export const nodeTable = defineTable({
@@ -111,10 +121,26 @@ export const policyTable = defineTable({
   },
 })
 
+export const cidrGroupTable = defineTable({
+  name: 'cidr-groups',
+  key: (group: CidrGroup) => group.name,
+  columns: {
+    NAME: group => group.name,
+    PREFIXES: group => group.cidrs.join(' '),
+    LABELS: group => pairs(group.labels),
+    ORIGIN: where,
+  },
+})
+
 export const problemTable = defineTable({
   name: 'problems',
   key: (problem: Problem) => problem.id,
-  indexes: { object: problem => [problem.object], file: problem => [problem.file] },
+  indexes: {
+    object: problem => [problem.object],
+    file: problem => [problem.file],
+    /** First word of the id: what kind of problem it is. */
+    kind: problem => [problem.id.slice(0, problem.id.indexOf(' '))],
+  },
   columns: {
     SEVERITY: problem => problem.severity,
     OBJECT: problem => problem.object,

@@ -1,0 +1,105 @@
+// From a manifest object to the row of an intent table: the reader of its kind, and what
+// of it the agent needs. Pure.
+
+import { protocolNumber, shadowedKeys } from '../labels/index.ts'
+import {
+  apiGroup,
+  type ManifestObject,
+  problemOf,
+  readNamespace,
+  readNode,
+  readPod,
+  type Validation,
+} from '../manifests/index.ts'
+import {
+  CILIUM_CIDR_GROUP_APIS,
+  CILIUM_CIDR_GROUP_KIND,
+  readAuditAnnotation,
+  readCiliumCidrGroup,
+  readPolicy,
+} from '../policy/index.ts'
+import type { CidrGroup, Namespace, Node, Pod, Policy } from '../tables/index.ts'
+
+/** A row for one of the intent tables. */
+export type IntentRow =
+  | { readonly table: 'pods'; readonly row: Pod }
+  | { readonly table: 'namespaces'; readonly row: Namespace }
+  | { readonly table: 'nodes'; readonly row: Node }
+  | { readonly table: 'policies'; readonly row: Policy }
+  | { readonly table: 'cidrGroups'; readonly row: CidrGroup }
+
+/** What the object says for the tables: a row, or why not. An object of a kind that is not used gives neither. */
+export function readIntent(object: ManifestObject): Validation<IntentRow> {
+  const { origin } = object
+  const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
+  switch (kind) {
+    case '/Pod':
+      return podIntent(object)
+    case '/Namespace':
+      return namespaceIntent(object)
+    case '/Node':
+      return mapValue(readNode(object), ({ name, addresses }) => ({
+        table: 'nodes',
+        row: { name, addresses: addresses.map(({ address }) => address), origin },
+      }))
+    case `cilium.io/${CILIUM_CIDR_GROUP_KIND}`:
+      return cidrGroupIntent(object)
+    default:
+      return policyIntent(object)
+  }
+}
+
+/** One whose audit annotation is wrong has its labels nonetheless, and all is enforced there: policies may ask for them. */
+function namespaceIntent(object: ManifestObject): Validation<IntentRow> {
+  const audit = readAuditAnnotation(object)
+  const { value, problems } = mapValue(readNamespace(object), ({ name, labels }): IntentRow => {
+    return { table: 'namespaces', row: { name, labels, audit: audit.value ?? false, origin: object.origin } }
+  })
+  return value ? { value, problems: [...problems, ...audit.problems] } : { problems }
+}
+
+function podIntent(object: ManifestObject): Validation<IntentRow> {
+  const { value: pod, problems } = readPod(object)
+  if (!pod) return { problems }
+  const row: Pod = {
+    namespace: pod.namespace,
+    name: pod.name,
+    labels: pod.labels,
+    serviceAccount: pod.serviceAccount,
+    hostNetwork: pod.hostNetwork,
+    ...(pod.nodeName && { node: pod.nodeName }),
+    // What has ended has no address any more: another pod may have it.
+    addresses: pod.phase === 'Succeeded' || pod.phase === 'Failed' ? [] : pod.ips,
+    ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
+    origin: object.origin,
+  }
+  const shadowed = shadowedKeys(pod.labels).map(key =>
+    problemOf(object, 'warning', ['metadata', 'labels', key], SHADOWED),
+  )
+  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed] }
+}
+
+function cidrGroupIntent(object: ManifestObject): Validation<IntentRow> {
+  if (CILIUM_CIDR_GROUP_APIS.includes(object.apiVersion))
+    return mapValue(readCiliumCidrGroup(object), row => ({ table: 'cidrGroups', row }))
+  const message = `must be ${CILIUM_CIDR_GROUP_APIS.join(' or ')}`
+  return { problems: [problemOf(object, 'error', ['apiVersion'], message)] }
+}
+
+const SHADOWED =
+  'is a name that identities use for what Kubernetes itself says of a pod; the label changes nothing of that, and only ' +
+  'a podSelector that names it sees it'
+
+function policyIntent(object: ManifestObject): Validation<IntentRow> {
+  const read = readPolicy(object)
+  if (!read) return { problems: [problemOf(object, 'warning', ['kind'], `${object.kind} is not used here`)] }
+  const { origin } = object
+  return mapValue(read, rules => {
+    const { kind, namespace, name } = rules.ref
+    return { table: 'policies', row: { kind, namespace, name, rules, origin } }
+  })
+}
+
+function mapValue<From, To>({ value, problems }: Validation<From>, map: (value: From) => To): Validation<To> {
+  return value === undefined ? { problems } : { value: map(value), problems }
+}
