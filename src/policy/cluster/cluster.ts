@@ -9,6 +9,7 @@ import {
   type LabelSet,
   LocalIdentityAllocator,
   type NamedPort,
+  namedPortKey,
   podLabels,
   reservedIdentities,
   reservedLabels,
@@ -66,7 +67,9 @@ export class Cluster {
   readonly #ends = new Map<string, End>()
   readonly #endsOf = new Map<ClusterPod, readonly End[]>()
   readonly #numbers = new Map<string, number>()
+  readonly #numbersByContent = new Map<string, number>()
   readonly #baseLabels = new Map<ClusterPod, LabelSet>()
+  readonly #baseLabelsByContent = new Map<string, LabelSet>()
 
   /** @throws IdentityRangeExhaustedError when the pods have more kinds of labels than there are identities */
   constructor(content: ClusterContent) {
@@ -132,11 +135,23 @@ export class Cluster {
     const key = `${isHost ? 'host ' : ''}${addressKey(end.address)}`
     const known = this.#numbers.get(key)
     if (known !== undefined) return known
+    const number = this.#allocate(this.#baseOf(end, isHost), end)
+    this.#numbers.set(key, number)
+    return number
+  }
+
+  /** One for all ends that nothing tells apart. */
+  #allocate(base: LabelSet, end: End): number {
+    const references = this.repository.references()
     const ports = end.kind === 'pod' ? end.pod.namedPorts : []
-    const labels = addressLabels(this.#baseOf(end, isHost), end.address, this.repository.references(), ports)
+    const cidrs = references.prefixes.covering(end.address).map(({ prefix }) => prefix.text)
+    const key = [base.key, cidrs.join(), ...ports.map(port => `${namedPortKey(port)}=${port.port}`)].join('\n')
+    const known = this.#numbersByContent.get(key)
+    if (known !== undefined) return known
+    const labels = addressLabels(base, end.address, references, ports)
     const number = this.#identities.allocate(labels)
     this.repository.setIdentity(number, labels)
-    this.#numbers.set(key, number)
+    this.#numbersByContent.set(key, number)
     return number
   }
 
@@ -150,13 +165,16 @@ export class Cluster {
     const known = this.#baseLabels.get(pod)
     if (known) return known
     const { namespace, labels, serviceAccount } = pod
-    const namespaceLabels = this.content.namespaceLabels.get(namespace) ?? {}
-    const base = podLabels(
-      { namespace, namespaceLabels, labels, serviceAccount },
-      this.repository.references().labelKeys,
-    )
+    const key = JSON.stringify([namespace, serviceAccount, labels])
+    const base = this.#baseLabelsByContent.get(key) ?? this.#makeBaseLabels(pod)
+    this.#baseLabelsByContent.set(key, base)
     this.#baseLabels.set(pod, base)
     return base
+  }
+
+  #makeBaseLabels({ namespace, labels, serviceAccount }: ClusterPod): LabelSet {
+    const namespaceLabels = this.content.namespaceLabels.get(namespace) ?? {}
+    return podLabels({ namespace, namespaceLabels, labels, serviceAccount }, this.repository.references().labelKeys)
   }
 }
 

@@ -66,11 +66,10 @@ export class DirectionPlan {
     ])
   }
 
-  /** Adds the entries as things stand, sorted by identity, protocol, port and prefix length. */
-  collect(into: PolicyEntry[]): void {
+  /** Entries as things stand, sorted by identity, protocol, port and prefix length. */
+  entries(): PolicyEntry[] {
     this.#update()
-    for (const entry of this.#common.classes.forAny) into.push(entry)
-    this.#table.collect(into)
+    return this.#common.classes.forAny.concat(this.#table.entries())
   }
 
   #update(): void {
@@ -98,7 +97,7 @@ export class DirectionPlan {
     for (const [set, named] of this.#named)
       if (set.identities.has(identity)) peerClass = this.#withNamed(peerClass, named, identity)
     if (!peerClass) this.#table.delete(identity)
-    else if (this.#table.get(identity)?.peerClass !== peerClass) this.#table.set(this.#row(identity, peerClass))
+    else if (this.#table.classOf(identity) !== peerClass) this.#table.set(this.#row(identity, peerClass))
   }
 
   #updateAll(): void {
@@ -111,7 +110,7 @@ export class DirectionPlan {
         const peerClass = this.#withNamed(found.get(identity), named, identity)
         if (peerClass) found.set(identity, peerClass)
       }
-    const known = new Map(this.#table.rows().map(row => [row.identity, row]))
+    const known = this.#table.rows()
     this.#table.replace(
       found.entries().map(([identity, peerClass]) => {
         const row = known.get(identity)

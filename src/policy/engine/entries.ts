@@ -73,8 +73,10 @@ export class EntryCompiler {
   /** The entries of a peer, or of `ANY_PEER`. */
   entries(identity: number, prefixes: readonly PortPrefix[]): PolicyEntry[] {
     const direction = this.#direction
+    // As a small integer whatever it came as: entries are many, and a number of another kind takes 16 bytes more in each.
+    const id = identity >>> 0
     return prefixes.map(({ protocol, port, portPrefixLength, decision: { verdict, precedence, rule, treatment } }) => {
-      const entry = { direction, identity, protocol, port, portPrefixLength, verdict, precedence, rule }
+      const entry = { direction, identity: id, protocol, port, portPrefixLength, verdict, precedence, rule }
       return treatment ? { ...entry, treatment } : entry
     })
   }

@@ -1,5 +1,5 @@
 // What each peer of a subject has, in the order of identities, and one digest over all
-// of it. Peers lie in small shelves by identity, so that a change of one peer makes
+// of it. Peers lie on small shelves by identity, so that a change of one peer makes
 // little of it anew, and a copy shares what neither side changes.
 
 import { digestOfNumbered, type NumberedDigest } from './content-key.ts'
@@ -15,11 +15,11 @@ export type PeerRow = {
   readonly digest: Uint8Array
 }
 
+/** As it lies on a shelf: its entries are the next `size` ones of the shelf's. */
+type Place = Omit<PeerRow, 'entries'> & { readonly size: number }
+
 /** Identities that differ in no higher bit share a shelf. What is on a shelf may not depend on who came first. */
 const SHELF_BITS = 6
-
-/** Never changed once made, but for the digest that is worked out late. */
-type Shelf = { readonly rows: readonly PeerRow[]; digest: Uint8Array | undefined }
 
 export class PeerTable {
   readonly #shelves: Map<number, Shelf>
@@ -28,18 +28,18 @@ export class PeerTable {
     this.#shelves = new Map(other ? other.#shelves : [])
   }
 
-  get(identity: number): PeerRow | undefined {
-    return this.#shelves.get(shelfOf(identity))?.rows.find(row => row.identity === identity)
+  classOf(identity: number): PeerClass | undefined {
+    return this.#shelves.get(shelfOf(identity))?.places.find(place => place.identity === identity)?.peerClass
   }
 
   set(row: PeerRow): void {
-    const others = this.#others(row.identity)
-    const at = others.findIndex(({ identity }) => identity > row.identity)
-    this.#put(row.identity, at < 0 ? [...others, row] : others.toSpliced(at, 0, row))
+    const rows = this.#rowsBeside(row.identity)
+    const at = rows.findIndex(({ identity }) => identity > row.identity)
+    this.#put(shelfOf(row.identity), at < 0 ? [...rows, row] : rows.toSpliced(at, 0, row))
   }
 
   delete(identity: number): void {
-    this.#put(identity, this.#others(identity))
+    if (this.classOf(identity)) this.#put(shelfOf(identity), this.#rowsBeside(identity))
   }
 
   /** Makes it hold these and no others. */
@@ -52,45 +52,75 @@ export class PeerTable {
     }
     this.#shelves.clear()
     for (const [number, list] of shelves)
-      this.#shelves.set(number, { rows: list.sort((a, b) => a.identity - b.identity), digest: undefined })
+      this.#put(
+        number,
+        list.sort((a, b) => a.identity - b.identity),
+      )
   }
 
-  *rows(): Generator<PeerRow> {
-    for (const { rows } of this.#sorted()) yield* rows
+  /** By identity. */
+  rows(): Map<number, PeerRow> {
+    return new Map(this.#sorted().flatMap(shelf => shelf.rows().map(row => [row.identity, row] as const)))
   }
 
-  /** Adds all entries, by identity. */
-  collect(into: PolicyEntry[]): void {
-    for (const { rows } of this.#sorted()) for (const { entries } of rows) for (const entry of entries) into.push(entry)
+  /** All entries, by identity. */
+  entries(): PolicyEntry[] {
+    const none: readonly PolicyEntry[] = []
+    return none.concat(...this.#sorted().map(shelf => shelf.entries))
   }
 
   /** Names the content of the entries with their identities: equal exactly when they are. */
   digest(): Uint8Array {
-    const shelves: NumberedDigest[] = []
-    for (const shelf of this.#sorted()) {
-      // Who has no entry says nothing, and neither does a shelf of such.
-      const rows = shelf.rows.filter(({ entries }) => entries.length > 0)
-      const [first] = rows
-      if (!first) continue
-      shelf.digest ??= digestOfNumbered(rows.map(({ identity, digest }) => ({ number: identity, digest })))
-      shelves.push({ number: shelfOf(first.identity), digest: shelf.digest })
-    }
-    return digestOfNumbered(shelves)
+    return digestOfNumbered(this.#sorted().filter(({ entries }) => entries.length > 0))
   }
 
-  #others(identity: number): readonly PeerRow[] {
-    const rows = this.#shelves.get(shelfOf(identity))?.rows ?? []
+  #rowsBeside(identity: number): PeerRow[] {
+    const rows = this.#shelves.get(shelfOf(identity))?.rows() ?? []
     return rows.filter(row => row.identity !== identity)
   }
 
-  #put(identity: number, rows: readonly PeerRow[]): void {
-    if (rows.length === 0) this.#shelves.delete(shelfOf(identity))
-    else this.#shelves.set(shelfOf(identity), { rows, digest: undefined })
+  #put(number: number, rows: readonly PeerRow[]): void {
+    if (rows.length === 0) this.#shelves.delete(number)
+    else this.#shelves.set(number, new Shelf(number, rows))
   }
 
   #sorted(): Shelf[] {
-    return [...this.#shelves].sort(([a], [b]) => a - b).map(([, shelf]) => shelf)
+    return [...this.#shelves.values()].sort((a, b) => a.number - b.number)
   }
 }
 
 const shelfOf = (identity: number): number => identity >>> SHELF_BITS
+
+/** Never changed once made. */
+class Shelf implements NumberedDigest {
+  readonly number: number
+  readonly places: readonly Place[]
+  /** Of all places, one after the other: one list takes less room than one for each. */
+  readonly entries: readonly PolicyEntry[]
+  #digest: Uint8Array | undefined
+
+  /** `rows` in the order of identities. */
+  constructor(number: number, rows: readonly PeerRow[]) {
+    this.number = number
+    const none: readonly PolicyEntry[] = []
+    this.entries = none.concat(...rows.map(({ entries }) => entries))
+    this.places = rows.map(({ identity, peerClass, entries, digest }) => {
+      return { identity, peerClass, size: entries.length, digest }
+    })
+  }
+
+  get digest(): Uint8Array {
+    // Who has no entry says nothing.
+    const said = (): Place[] => this.places.filter(({ size }) => size > 0)
+    this.#digest ??= digestOfNumbered(said().map(({ identity, digest }) => ({ number: identity, digest })))
+    return this.#digest
+  }
+
+  rows(): PeerRow[] {
+    let end = 0
+    return this.places.map(({ identity, peerClass, size, digest }) => {
+      end += size
+      return { identity, peerClass, entries: this.entries.slice(end - size, end), digest }
+    })
+  }
+}

@@ -92,7 +92,7 @@ function buildNode(
 ): Node {
   const [only] = regions
   if (regions.length === 1 && only) return leaf(only.need, port, length)
-  const middle = port + 2 ** (portBits - length - 1)
+  const middle = port + (1 << (portBits - length - 1))
   const build = (half: readonly NeedRegion[], start: number): Node =>
     buildNode(half, start, length + 1, portBits, weakest)
   // Regions are sorted, so both halves are runs, and at most one region is in both.

@@ -42,8 +42,6 @@ export class SubjectPlan {
 
   /** Entries as things stand, sorted by direction, identity, protocol, port and prefix length. */
   entries(): PolicyEntry[] {
-    const entries: PolicyEntry[] = []
-    for (const direction of this.#directions) direction.collect(entries)
-    return entries
+    return this.#directions.flatMap(direction => direction.entries())
   }
 }
