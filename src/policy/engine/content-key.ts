@@ -12,6 +12,7 @@ export type NumberedDigest = { readonly number: number; readonly digest: Uint8Ar
 
 const PREFIX_BYTES = 12
 const COUNT_BYTES = 4
+const KEY_BYTES = 16
 
 /** Over the prefixes in their order, with all that they decide. */
 export function digestOfPrefixes(prefixes: readonly PortPrefix[]): Uint8Array {
@@ -49,9 +50,9 @@ export function digestOfNumbered(items: readonly NumberedDigest[]): Uint8Array {
   return digest(message)
 }
 
-/** 128 bits over the digests of the directions, as 32 hexadecimal digits. */
+/** 128 bits over digests, always as many, as 32 hexadecimal digits. */
 export function contentKey(digests: readonly Uint8Array[]): string {
-  return hexadecimal(digest(joined(digests))).slice(0, 32)
+  return hexadecimal(digest(joined(digests)).subarray(0, KEY_BYTES))
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
@@ -65,4 +66,4 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 const hexadecimal = (bytes: Uint8Array): string =>
-  Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+  Array.from(bytes, byte => (byte + 256).toString(16).slice(1)).join('')

@@ -5,7 +5,6 @@
 import { labelledPort } from '../../labels/index.ts'
 import type { Direction } from '../model/rule.ts'
 import type { BoundRule, NamedPortOfPeers } from './bound-rule.ts'
-import { digestOfNumbered } from './content-key.ts'
 import { EntryCompiler, type PolicyEntry } from './entries.ts'
 import { type Isolations, isolationsOf } from './isolation.ts'
 import { type PeerClass, PeerClasses } from './peer-classes.ts'
@@ -57,19 +56,16 @@ export class DirectionPlan {
     if (!this.#areAllTouched) this.#touched.add(identity)
   }
 
-  /** Names the entries. */
-  digest(): Uint8Array {
+  /** These name the entries: as many for every plan. */
+  digests(): Uint8Array[] {
     this.#update()
-    return digestOfNumbered([
-      { number: 0, digest: this.#common.classes.digestForAny },
-      { number: 1, digest: this.#table.digest() },
-    ])
+    return [this.#common.classes.digestForAny, this.#table.digest()]
   }
 
-  /** Entries as things stand, sorted by identity, protocol, port and prefix length. */
-  entries(): PolicyEntry[] {
+  /** Entries as things stand, in lists that follow each other; sorted by identity, protocol, port and prefix length. */
+  lists(): (readonly PolicyEntry[])[] {
     this.#update()
-    return this.#common.classes.forAny.concat(this.#table.entries())
+    return [this.#common.classes.forAny, ...this.#table.lists()]
   }
 
   #update(): void {

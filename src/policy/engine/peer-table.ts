@@ -23,6 +23,7 @@ const SHELF_BITS = 6
 
 export class PeerTable {
   readonly #shelves: Map<number, Shelf>
+  #digest: Uint8Array | undefined
 
   constructor(other?: PeerTable) {
     this.#shelves = new Map(other ? other.#shelves : [])
@@ -51,6 +52,7 @@ export class PeerTable {
       else shelves.set(shelfOf(row.identity), [row])
     }
     this.#shelves.clear()
+    this.#digest = undefined
     for (const [number, list] of shelves)
       this.#put(
         number,
@@ -63,15 +65,15 @@ export class PeerTable {
     return new Map(this.#sorted().flatMap(shelf => shelf.rows().map(row => [row.identity, row] as const)))
   }
 
-  /** All entries, by identity. */
-  entries(): PolicyEntry[] {
-    const none: readonly PolicyEntry[] = []
-    return none.concat(...this.#sorted().map(shelf => shelf.entries))
+  /** All entries, by identity, in lists that follow each other. */
+  lists(): (readonly PolicyEntry[])[] {
+    return this.#sorted().map(({ entries }) => entries)
   }
 
   /** Names the content of the entries with their identities: equal exactly when they are. */
   digest(): Uint8Array {
-    return digestOfNumbered(this.#sorted().filter(({ entries }) => entries.length > 0))
+    this.#digest ??= digestOfNumbered(this.#sorted().filter(({ entries }) => entries.length > 0))
+    return this.#digest
   }
 
   #rowsBeside(identity: number): PeerRow[] {
@@ -80,6 +82,7 @@ export class PeerTable {
   }
 
   #put(number: number, rows: readonly PeerRow[]): void {
+    this.#digest = undefined
     if (rows.length === 0) this.#shelves.delete(number)
     else this.#shelves.set(number, new Shelf(number, rows))
   }

@@ -37,11 +37,13 @@ export class SubjectPlan {
 
   /** Names the entries. */
   key(): string {
-    return contentKey(this.#directions.map(direction => direction.digest()))
+    return contentKey(this.#directions.flatMap(direction => direction.digests()))
   }
 
   /** Entries as things stand, sorted by direction, identity, protocol, port and prefix length. */
   entries(): PolicyEntry[] {
-    return this.#directions.flatMap(direction => direction.entries())
+    // Not flatMap: these lists are long, and it copies them item by item.
+    const none: readonly PolicyEntry[] = []
+    return none.concat(...this.#directions.flatMap(direction => direction.lists()))
   }
 }
