@@ -9,7 +9,7 @@ import { EntryCompiler, type PolicyEntry } from './entries.ts'
 import { type Isolations, isolationsOf } from './isolation.ts'
 import { type PeerClass, PeerClasses } from './peer-classes.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
-import { PeerTable } from './peer-table.ts'
+import { type PeerRow, PeerTable } from './peer-table.ts'
 import { Decider, type EnforcedRules, type RuleSpans } from './port-space.ts'
 import type { SubjectGroup } from './subject-plan.ts'
 
@@ -69,8 +69,17 @@ export class DirectionPlan {
   }
 
   #update(): void {
-    if (this.#areAllTouched || this.#isManyTouched()) this.#updateAll()
-    else for (const identity of this.#touched) this.#updateOne(identity)
+    const isAll = this.#areAllTouched
+    if (!isAll && this.#touched.size === 0) return
+    const classes = isAll || this.#isManyTouched() ? this.#allClasses() : undefined
+    const touched = isAll && classes ? new Set([...this.#table.identities(), ...classes.keys()]) : this.#touched
+    const changes = new Map<number, PeerRow | undefined>()
+    for (const identity of touched) {
+      const peerClass = classes ? classes.get(identity) : this.#classOf(identity)
+      if (this.#table.classOf(identity) !== peerClass)
+        changes.set(identity, peerClass && this.#row(identity, peerClass))
+    }
+    this.#table.apply(changes)
     this.#touched.clear()
     this.#areAllTouched = false
   }
@@ -83,20 +92,19 @@ export class DirectionPlan {
       all += identities.size
       if (all > asked) return false
     }
-    return this.#touched.size > 0
+    return true
   }
 
-  #updateOne(identity: number): void {
+  #classOf(identity: number): PeerClass | undefined {
     let peerClass: PeerClass | undefined
     for (const [set, rules] of this.#rules)
       if (set.identities.has(identity)) peerClass = this.#common.classes.next(peerClass, rules)
     for (const [set, named] of this.#named)
       if (set.identities.has(identity)) peerClass = this.#withNamed(peerClass, named, identity)
-    if (!peerClass) this.#table.delete(identity)
-    else if (this.#table.classOf(identity) !== peerClass) this.#table.set(this.#row(identity, peerClass))
+    return peerClass
   }
 
-  #updateAll(): void {
+  #allClasses(): Map<number, PeerClass> {
     const { classes } = this.#common
     const found = new Map<number, PeerClass>()
     for (const [set, rules] of this.#rules)
@@ -106,14 +114,8 @@ export class DirectionPlan {
         const peerClass = this.#withNamed(found.get(identity), named, identity)
         if (peerClass) found.set(identity, peerClass)
       }
-    const known = this.#table.rows()
-    this.#table.replace(
-      found.entries().map(([identity, peerClass]) => {
-        const row = known.get(identity)
-        return row?.peerClass === peerClass ? row : this.#row(identity, peerClass)
-      }),
-    )
     classes.settle()
+    return found
   }
 
   /** The class of a peer with the rules for the number that it has for each named port. */
@@ -127,7 +129,7 @@ export class DirectionPlan {
     return peerClass
   }
 
-  #row(identity: number, peerClass: PeerClass) {
+  #row(identity: number, peerClass: PeerClass): PeerRow {
     const { classes } = this.#common
     const entries = classes.entries(peerClass, identity)
     return { identity, peerClass, entries, digest: classes.digest(peerClass) }
@@ -177,14 +179,18 @@ function commonOf(
   return { isolations, enforced, forAny, classes: new PeerClasses(compiler) }
 }
 
-/** The steps with the lists of the other ones where they are equal. */
+/**
+ * The steps with the lists of the other ones where they are equal, and in their order: for whom nothing has changed, the
+ * way to its class is then the same.
+ */
 function inherited<T>(steps: Steps<T>, before: Steps<T>): Steps<T> {
-  return new Map(
-    Array.from(steps, ([set, list]) => {
-      const known = before.get(set)
-      return [set, known && isSameList(known, list) ? known : list] as const
-    }),
-  )
+  const ordered = new Map<PeerSet, readonly T[]>()
+  for (const [set, known] of before) {
+    const list = steps.get(set)
+    if (list) ordered.set(set, isSameList(known, list) ? known : list)
+  }
+  for (const [set, list] of steps) if (!ordered.has(set)) ordered.set(set, list)
+  return ordered
 }
 
 function changedSets<T>(now: Steps<T>, before: Steps<T>): PeerSet[] {

@@ -29,40 +29,24 @@ export class PeerTable {
     this.#shelves = new Map(other ? other.#shelves : [])
   }
 
+  *identities(): Generator<number> {
+    for (const { places } of this.#shelves.values()) for (const { identity } of places) yield identity
+  }
+
   classOf(identity: number): PeerClass | undefined {
-    return this.#shelves.get(shelfOf(identity))?.places.find(place => place.identity === identity)?.peerClass
+    return this.#shelves.get(shelfOf(identity))?.place(identity)?.peerClass
   }
 
-  set(row: PeerRow): void {
-    const rows = this.#rowsBeside(row.identity)
-    const at = rows.findIndex(({ identity }) => identity > row.identity)
-    this.#put(shelfOf(row.identity), at < 0 ? [...rows, row] : rows.toSpliced(at, 0, row))
-  }
-
-  delete(identity: number): void {
-    if (this.classOf(identity)) this.#put(shelfOf(identity), this.#rowsBeside(identity))
-  }
-
-  /** Makes it hold these and no others. */
-  replace(rows: Iterable<PeerRow>): void {
-    const shelves = new Map<number, PeerRow[]>()
-    for (const row of rows) {
-      const shelf = shelves.get(shelfOf(row.identity))
-      if (shelf) shelf.push(row)
-      else shelves.set(shelfOf(row.identity), [row])
+  /** Sets the rows of identities, or takes them away. */
+  apply(changes: ReadonlyMap<number, PeerRow | undefined>): void {
+    const byShelf = Map.groupBy(changes.keys(), shelfOf)
+    for (const [number, identities] of byShelf) {
+      const kept = (this.#shelves.get(number)?.rows() ?? []).filter(({ identity }) => !changes.has(identity))
+      const rows = [...kept, ...identities.flatMap(identity => changes.get(identity) ?? [])]
+      if (rows.length === 0) this.#shelves.delete(number)
+      else this.#shelves.set(number, new Shelf(number, rows))
     }
-    this.#shelves.clear()
-    this.#digest = undefined
-    for (const [number, list] of shelves)
-      this.#put(
-        number,
-        list.sort((a, b) => a.identity - b.identity),
-      )
-  }
-
-  /** By identity. */
-  rows(): Map<number, PeerRow> {
-    return new Map(this.#sorted().flatMap(shelf => shelf.rows().map(row => [row.identity, row] as const)))
+    if (byShelf.size > 0) this.#digest = undefined
   }
 
   /** All entries, by identity, in lists that follow each other. */
@@ -74,17 +58,6 @@ export class PeerTable {
   digest(): Uint8Array {
     this.#digest ??= digestOfNumbered(this.#sorted().filter(({ entries }) => entries.length > 0))
     return this.#digest
-  }
-
-  #rowsBeside(identity: number): PeerRow[] {
-    const rows = this.#shelves.get(shelfOf(identity))?.rows() ?? []
-    return rows.filter(row => row.identity !== identity)
-  }
-
-  #put(number: number, rows: readonly PeerRow[]): void {
-    this.#digest = undefined
-    if (rows.length === 0) this.#shelves.delete(number)
-    else this.#shelves.set(number, new Shelf(number, rows))
   }
 
   #sorted(): Shelf[] {
@@ -102,14 +75,18 @@ class Shelf implements NumberedDigest {
   readonly entries: readonly PolicyEntry[]
   #digest: Uint8Array | undefined
 
-  /** `rows` in the order of identities. */
   constructor(number: number, rows: readonly PeerRow[]) {
     this.number = number
+    const sorted = rows.toSorted((a, b) => a.identity - b.identity)
     const none: readonly PolicyEntry[] = []
-    this.entries = none.concat(...rows.map(({ entries }) => entries))
-    this.places = rows.map(({ identity, peerClass, entries, digest }) => {
+    this.entries = none.concat(...sorted.map(({ entries }) => entries))
+    this.places = sorted.map(({ identity, peerClass, entries, digest }) => {
       return { identity, peerClass, size: entries.length, digest }
     })
+  }
+
+  place(identity: number): Place | undefined {
+    return this.places.find(place => place.identity === identity)
   }
 
   get digest(): Uint8Array {
