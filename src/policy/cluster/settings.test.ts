@@ -1,5 +1,5 @@
-// What is set for a cluster or a namespace beside its policies: audit and the
-// enforcement mode.
+// What is set for a cluster or a namespace beside its policies: audit, the enforcement
+// mode, CIDR groups.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -90,4 +90,39 @@ spec:
     'live/a>tried/b denied',
     'tried/b>live/a allowed',
   ])
+})
+
+const policyTo = (rule: string): string => `
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: out, namespace: live}
+spec:
+  endpointSelector: {}
+  egress:
+  - toCIDRSet: [${rule}]`
+const group = (name: string, team: string, cidr: string): string => `
+---
+apiVersion: cilium.io/v2
+kind: CiliumCIDRGroup
+metadata: {name: ${name}, labels: {team: ${team}}}
+spec: {externalCIDRs: [${cidr}]}`
+
+test('CIDR groups stand for addresses outside the cluster, by name and by label; one that is not there is told', () => {
+  const groups =
+    group('one', 'x', '192.0.2.0/24') + group('two', 'x', '10.1.0.0/16') + group('three', 'y', '198.51.100.0/24')
+  const ways = (rule: string): string[] => {
+    const { cluster, problems } = read(PODS + groups + policyTo(rule))
+    assert.deepEqual(problems.map(formatProblem), [])
+    const from = cluster.endAt(ip('10.1.0.1'))
+    const all = ['192.0.2.1', '192.0.2.130', '10.1.9.9', '10.1.0.2', '198.51.100.1']
+    return all.filter(text => cluster.verdict(from, cluster.endAt(ip(text)), TCP, 80).verdict === 'allowed')
+  }
+  assert.deepEqual(ways('{cidrGroupRef: one, except: [192.0.2.128/25]}'), ['192.0.2.1'])
+  assert.deepEqual(ways('{cidrGroupSelector: {matchLabels: {team: x}}}'), ['192.0.2.1', '192.0.2.130', '10.1.9.9'])
+  const { problems } = read(PODS + policyTo('{cidrGroupRef: four}'))
+  assert.match(
+    problems.map(formatProblem).join('\n'),
+    /^c\.yaml:\d+:\d+: warning: CiliumNetworkPolicy live\/out: .*egress\[0\]: refers to CIDR group four, which is not there/,
+  )
 })
