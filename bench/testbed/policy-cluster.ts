@@ -1,11 +1,13 @@
 // The cluster that the policy engine is measured on, and the changes that happen to it. Nothing here is timed.
 
-import { addressLabels, type LabelSet, podLabels, reservedIdentities } from '../../src/labels/index.ts'
+import { addressAt } from '../../src/ip/index.ts'
+import { addressLabels, type LabelSet, podLabels, reservedIdentities, reservedLabels } from '../../src/labels/index.ts'
 import type { ManifestObject } from '../../src/manifests/index.ts'
 import {
   type Cluster,
   type ClusterContent,
   type ClusterPod,
+  type End,
   type Policy,
   type PolicyRepository,
   readCluster,
@@ -14,6 +16,7 @@ import {
 } from '../../src/policy/index.ts'
 import { type Content, manifestObject } from '../../src/policy/testing/manifest-object.ts'
 import {
+  objectsOf,
   type SyntheticCluster,
   type SyntheticSize,
   syntheticCluster,
@@ -30,8 +33,7 @@ export const MEASURED: SyntheticSize = {
 
 /** @throws Error when the generator makes something that is not valid */
 export function readSynthetic(cluster: SyntheticCluster): ClusterContent {
-  const objects = [...cluster.namespaces, ...cluster.pods, ...cluster.policies].map(manifestObject)
-  const read = readCluster(objects)
+  const read = readCluster(objectsOf(cluster))
   const [problem] = read.problems
   if (problem)
     throw new Error(`the cluster is not as it should be: ${problem.object}: ${problem.path}: ${problem.message}`)
@@ -44,6 +46,8 @@ export function policyOf(object: ManifestObject): Policy {
   return read.value
 }
 
+const SUBJECT_FIELDS = ['subject', 'podSelector', 'endpointSelector']
+
 /** Every policy with another version of itself: the same name and subject, other rules. */
 export function versions(size: SyntheticSize): { readonly now: Policy; readonly other: Policy }[] {
   const read = (seed: number) => syntheticCluster({ ...size, pods: 0, seed }).policies
@@ -51,7 +55,9 @@ export function versions(size: SyntheticSize): { readonly now: Policy; readonly 
   return read(size.seed).map((now, i) => {
     const { metadata, spec } = others[i] as Content & { readonly spec: Content }
     const fields = now['spec'] as Readonly<Record<string, unknown>>
-    const subject = 'subject' in fields ? { subject: fields['subject'] } : { podSelector: fields['podSelector'] }
+    const subject = Object.fromEntries(
+      SUBJECT_FIELDS.flatMap(field => (field in fields ? [[field, fields[field]]] : [])),
+    )
     if (metadata.name !== now.metadata.name) throw new Error(`${now.metadata.name} has no other version`)
     return {
       now: policyOf(manifestObject(now)),
@@ -60,14 +66,24 @@ export function versions(size: SyntheticSize): { readonly now: Policy; readonly 
   })
 }
 
-/** Everybody's policy, as a cold start resolves it. @returns the distinct maps, and how many entries each has */
+/**
+ * Everybody's policy, and identities for the prefixes that policies name, as a cold start makes them.
+ * @returns the entries of each map
+ */
 export function resolveAll(cluster: Cluster): Map<string, number> {
   const maps = new Map<string, number>()
+  for (const end of prefixEnds(cluster)) cluster.party(end)
   for (const pod of cluster.content.pods) {
     const { policy } = partyOf(cluster, pod)
     if (policy) maps.set(policy.key, policy.entries.length)
   }
   return maps
+}
+
+/** The world at the start of each prefix that policies name: every one of them has an identity. */
+function prefixEnds({ repository }: Cluster): End[] {
+  const prefixes = [...repository.references().prefixes].map(({ prefix }) => prefix)
+  return prefixes.flatMap(prefix => addressAt(prefix, 0) ?? []).map(address => ({ kind: 'world', address }))
 }
 
 function partyOf(cluster: Cluster, pod: ClusterPod) {
@@ -88,7 +104,11 @@ export function identitiesOf(cluster: Cluster): Map<number, LabelSet> {
   const pods = content.pods.map(
     pod => [partyOf(cluster, pod).identity, identityLabels(pod, content, repository)] as const,
   )
-  return new Map([...reservedIdentities().map(({ number, labels }) => [number, labels] as const), ...pods])
+  const prefixes = prefixEnds(cluster).map(end => {
+    const base = reservedLabels(end.address.family === 4 ? 'world-ipv4' : 'world-ipv6')
+    return [cluster.party(end).identity, addressLabels(base, end.address, repository.references())] as const
+  })
+  return new Map([...reservedIdentities().map(({ number, labels }) => [number, labels] as const), ...pods, ...prefixes])
 }
 
 export function subjectOf(

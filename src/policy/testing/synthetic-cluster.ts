@@ -2,8 +2,10 @@
 // with namespaces, applications of many replicas, labels that controllers set, named
 // ports, and policies of every kind. The same size gives the same cluster, always.
 
-import type { Content } from './manifest-object.ts'
+import type { ManifestObject } from '../../manifests/index.ts'
+import { type Content, manifestObject } from './manifest-object.ts'
 import { random } from './random.ts'
+import { SYNTHETIC_CIDR_GROUPS } from './synthetic-cilium-policies.ts'
 import { syntheticPolicies } from './synthetic-policies.ts'
 
 export type SyntheticSize = {
@@ -16,9 +18,11 @@ export type SyntheticSize = {
 }
 
 export type SyntheticCluster = {
+  readonly nodes: readonly Content[]
   readonly namespaces: readonly Content[]
   readonly pods: readonly Content[]
   readonly policies: readonly Content[]
+  readonly cidrGroups: readonly Content[]
 }
 
 export type Application = {
@@ -27,6 +31,12 @@ export type Application = {
   readonly layer: string
   readonly labels: Readonly<Record<string, string>>
   readonly ports: readonly { readonly name: string; readonly protocol: 'TCP' | 'UDP'; readonly containerPort: number }[]
+}
+
+/** All its objects, as a file would declare them. */
+export function objectsOf(cluster: SyntheticCluster): ManifestObject[] {
+  const { nodes, namespaces, pods, cidrGroups, policies } = cluster
+  return [...nodes, ...namespaces, ...pods, ...cidrGroups, ...policies].map(manifestObject)
 }
 
 /** What policies may refer to. */
@@ -40,7 +50,9 @@ const TEAMS = ['billing', 'catalog', 'identity', 'search', 'shipping', 'web']
 const ENVIRONMENTS = ['production', 'staging', 'test']
 const LAYERS = ['edge', 'service', 'storage']
 
-/** Pods have addresses of 10.244.0.0/16; no pod has a node. */
+const PODS_ON_A_NODE = 100
+
+/** Pods have addresses of 10.244.0.0/16, nodes of 172.31.0.0/16. */
 export function syntheticCluster(size: SyntheticSize): SyntheticCluster {
   const choose = random(size.seed)
   const namespaces = Array.from({ length: size.namespaces }, (_, i) => ({
@@ -52,14 +64,24 @@ export function syntheticCluster(size: SyntheticSize): SyntheticCluster {
     Array.from({ length: size.applicationsEach }, (_, i) => application(name, team, i, choose.below(3))),
   )
   const landscape = { teams: TEAMS, namespaces: namespaces.map(({ name }) => name), applications }
+  const nodes = Array.from({ length: Math.max(1, Math.ceil(size.pods / PODS_ON_A_NODE)) }, (_, i) => `node-${i}`)
   return {
+    nodes: nodes.map((name, i) => ({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name },
+      status: { addresses: [{ type: 'InternalIP', address: `172.31.${i >> 8}.${i & 255}` }] },
+    })),
     namespaces: namespaces.map(({ name, team, environment }) => ({
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name, labels: { team, environment } },
     })),
-    pods: Array.from({ length: size.pods }, (_, i) => pod(applications[i % applications.length] as Application, i)),
+    pods: Array.from({ length: size.pods }, (_, i) =>
+      pod(applications[i % applications.length] as Application, nodes[i % nodes.length] as string, i),
+    ),
     policies: syntheticPolicies(landscape, size.policies, choose),
+    cidrGroups: SYNTHETIC_CIDR_GROUPS,
   }
 }
 
@@ -81,7 +103,7 @@ function application(namespace: string, team: string, index: number, variant: nu
 }
 
 /** With what a Deployment's pods have beside their own labels: a hash, which makes no identity. */
-function pod({ namespace, name, labels, ports }: Application, index: number): Content {
+function pod({ namespace, name, labels, ports }: Application, nodeName: string, index: number): Content {
   const hash = (index * 2_654_435_761) >>> 0
   return {
     apiVersion: 'v1',
@@ -91,7 +113,7 @@ function pod({ namespace, name, labels, ports }: Application, index: number): Co
       name: `${name}-${hash.toString(36)}-${index}`,
       labels: { ...labels, 'pod-template-hash': hash.toString(36) },
     },
-    spec: { serviceAccountName: name, containers: [{ name: 'main', image: `${name}:1`, ports }] },
+    spec: { nodeName, serviceAccountName: name, containers: [{ name: 'main', image: `${name}:1`, ports }] },
     status: { podIPs: [{ ip: `10.244.${(index + 1) >> 8}.${(index + 1) & 255}` }] },
   }
 }

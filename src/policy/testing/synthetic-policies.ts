@@ -1,21 +1,26 @@
 // Policies for a synthetic cluster, as its teams would write them: every namespace
 // denies by default, every application says whom it serves and whom it calls, and the
-// administrators have a few rules above and below all of that.
+// administrators have a few rules above and below all of that. One in seven policies of
+// applications is a CiliumNetworkPolicy.
 
 import type { Content } from './manifest-object.ts'
 import type { Random } from './random.ts'
+import { ciliumPolicy } from './synthetic-cilium-policies.ts'
 import type { Application, Landscape } from './synthetic-cluster.ts'
 
 const MOST_ADMINISTRATIVE = 20
+/** Of the policies of applications. */
+const CILIUM_ONE_IN = 7
 
 export function syntheticPolicies(landscape: Landscape, count: number, choose: Random): Content[] {
   const defaults = landscape.namespaces.map(namespace => defaultDeny(namespace))
   const administrative = Array.from({ length: Math.min(MOST_ADMINISTRATIVE, Math.ceil(count / 50)) }, (_, i) =>
     clusterPolicy(landscape, i, choose),
   )
-  const own = Array.from({ length: Math.max(0, count - defaults.length - administrative.length) }, (_, i) =>
-    applicationPolicy(landscape, landscape.applications[i % landscape.applications.length] as Application, i, choose),
-  )
+  const own = Array.from({ length: Math.max(0, count - defaults.length - administrative.length) }, (_, i) => {
+    const application = landscape.applications[i % landscape.applications.length] as Application
+    return (i % CILIUM_ONE_IN === 0 ? ciliumPolicy : applicationPolicy)(landscape, application, i, choose)
+  })
   return [...defaults, ...administrative, ...own].slice(0, count)
 }
 
