@@ -23,6 +23,11 @@ type Intent = {
   readonly labels: Readonly<Record<PodName, number>>
   readonly team: number
   readonly policies: readonly number[]
+  /** Whether each policy is only tried out, and whether all are in this namespace. */
+  readonly audited: readonly boolean[]
+  readonly isNamespaceAudited: boolean
+  /** Prefixes of the CIDR group. */
+  readonly group: number
 }
 
 const POD_NAMES = ['a', 'b', 'c', 'd'] as const
@@ -47,6 +52,12 @@ const BOTH = { policyTypes: ['Ingress', 'Egress'] }
 
 const [DENY_INGRESS, DENY_EGRESS, BLUE_TO_RED, RED_TO_RED] = [1, 2, 3, 4] as const
 const [TO_ANY_BLOCK, BLOCK_WITH_EXCEPTION_TO_GREEN, BLOCK_TO_BLUE, BLOCK_TO_RED] = [7, 8, 9, 13] as const
+const [FROM_GROUP, NOT_FROM_GROUP] = [14, 15] as const
+
+const GROUPS = [['198.51.100.0/24'], ['198.51.100.128/25'], ['198.51.100.0/25', '203.0.113.0/24']]
+
+/** Of a CiliumNetworkPolicy. */
+const friends = (item: object) => ({ fromCIDRSet: [{ cidrGroupRef: 'friends', ...item }] })
 
 /** What one of the policies may say; the first is none at all. */
 const SPECS: readonly (object | undefined)[] = [
@@ -67,11 +78,22 @@ const SPECS: readonly (object | undefined)[] = [
   },
   { ingress: [from({ podSelector: { matchLabels: { 'pod-template-hash': 'c' } } })] },
   { ...selected({ colour: 'red' }), ingress: [from(block('203.0.113.0/24'))] },
+  { endpointSelector: {}, ingress: [friends({ except: ['198.51.100.192/26'] })] },
+  { endpointSelector: { matchLabels: { colour: 'red' } }, ingressDeny: [friends({})] },
 ]
 
-function filesOf({ labels, team: teamIndex, policies }: Intent): Record<string, string> {
+function filesOf(intent: Intent): Record<string, string> {
+  const { labels, team: teamIndex, policies, audited } = intent
   return {
-    'namespaces.yaml': fileOf(namespace('default', { team: TEAMS[teamIndex] as string })),
+    'namespaces.yaml': fileOf(
+      annotated(namespace('default', { team: TEAMS[teamIndex] as string }), intent.isNamespaceAudited),
+    ),
+    'group.yaml': fileOf({
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumCIDRGroup',
+      metadata: { name: 'friends' },
+      spec: { externalCIDRs: GROUPS[intent.group] },
+    }),
     ...Object.fromEntries(
       POD_NAMES.map((name, i) => [
         `${name}.yaml`,
@@ -87,11 +109,24 @@ function filesOf({ labels, team: teamIndex, policies }: Intent): Record<string, 
     ...Object.fromEntries(
       policies.map((choice, i) => {
         const spec = SPECS[choice]
-        return [`policy-${i}.yaml`, spec ? fileOf(policy(`p${i}`, spec)) : '']
+        const manifest = spec && ('endpointSelector' in spec ? ciliumPolicy : policy)(`p${i}`, spec)
+        return [`policy-${i}.yaml`, manifest ? fileOf(annotated(manifest, audited[i] ?? false)) : '']
       }),
     ),
   }
 }
+
+const ciliumPolicy = (name: string, spec: object) => ({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNetworkPolicy',
+  metadata: { name, namespace: 'default' },
+  spec,
+})
+
+const annotated = (manifest: { readonly metadata: object }, isAudited: boolean) => ({
+  ...manifest,
+  metadata: { ...manifest.metadata, annotations: { 'policy.axoneme.io/audit': String(isAudited) } },
+})
 
 type Try = {
   readonly name: string
@@ -157,7 +192,8 @@ class Oracle {
 /** Of one declared object. */
 type Change = { readonly text: string; readonly apply: (intent: Intent) => Intent }
 
-const START: Intent = { labels: { a: 0, b: 1, c: 2, d: 0 }, team: 0, policies: [0, 0, 0] }
+const ENFORCED = { audited: [false, false, false], isNamespaceAudited: false, group: 0 }
+const START: Intent = { labels: { a: 0, b: 1, c: 2, d: 0 }, team: 0, policies: [0, 0, 0], ...ENFORCED }
 
 /** A node that is watched: after each write everybody tries to reach everybody. */
 class WatchedNode {
@@ -272,6 +308,21 @@ const setPolicy = (index: number, choice: number): Change => ({
   apply: intent => ({ ...intent, policies: intent.policies.with(index, choice) }),
 })
 
+const setAudit = (index: number, isAudited: boolean): Change => ({
+  text: `policy ${index} is ${isAudited ? 'tried out' : 'enforced'}`,
+  apply: intent => ({ ...intent, audited: intent.audited.with(index, isAudited) }),
+})
+
+const setNamespaceAudit = (isNamespaceAudited: boolean): Change => ({
+  text: `the namespace is ${isNamespaceAudited ? 'tried out' : 'enforced'}`,
+  apply: intent => ({ ...intent, isNamespaceAudited }),
+})
+
+const setGroup = (group: number): Change => ({
+  text: `the group becomes ${GROUPS[group]?.join(' ')}`,
+  apply: intent => ({ ...intent, group }),
+})
+
 type Hazard = { readonly name: string; readonly start: Partial<Intent>; readonly changes: readonly Change[] }
 
 const [RED, GREEN, BLUE] = [0, 1, 2] as const
@@ -320,6 +371,36 @@ const HAZARDS: readonly Hazard[] = [
     changes: [setPolicy(1, BLOCK_TO_RED), relabel('d', BLUE)],
   },
   {
+    name: 'the group of a policy gets a prefix that no policy has named, with an exception',
+    start: { policies: [FROM_GROUP, 0, 0] },
+    changes: [setGroup(1)],
+  },
+  {
+    name: 'the group that one policy allows and another denies changes',
+    start: { policies: [FROM_GROUP, NOT_FROM_GROUP, 0], group: 1 },
+    changes: [setGroup(2)],
+  },
+  {
+    name: 'a policy is enforced from now on, another only tried out',
+    start: { policies: [DENY_INGRESS, DENY_EGRESS, 0], audited: [true, false, false] },
+    changes: [setAudit(0, false), setAudit(1, true)],
+  },
+  {
+    name: 'a policy that is only tried out turns from ingress to egress and is enforced',
+    start: { policies: [DENY_INGRESS, 0, 0], audited: [true, false, false] },
+    changes: [setPolicy(0, DENY_EGRESS), setAudit(0, false)],
+  },
+  {
+    name: 'a namespace is tried out while its policy turns from ingress to egress',
+    start: { policies: [DENY_INGRESS, 0, 0] },
+    changes: [setNamespaceAudit(true), setPolicy(0, DENY_EGRESS)],
+  },
+  {
+    name: 'a namespace is enforced again',
+    start: { policies: [BLUE_TO_RED, TO_ANY_BLOCK, 0], isNamespaceAudited: true },
+    changes: [setNamespaceAudit(false)],
+  },
+  {
     name: 'a subject gets other labels while the policy of the new ones closes',
     start: { labels: { ...SAME, b: GREEN }, policies: [0, RED_TO_RED, 0] },
     changes: [setPolicy(2, DENY_INGRESS), relabel('d', GREEN)],
@@ -345,12 +426,18 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.tuple(fc.constantFrom(...POD_NAMES), fc.nat(COLOURS.length - 1)).map(args => relabel(...args)),
   },
   { weight: 5, arbitrary: fc.tuple(fc.nat(2), fc.nat(SPECS.length - 1)).map(args => setPolicy(...args)) },
+  { weight: 2, arbitrary: fc.tuple(fc.nat(2), fc.boolean()).map(args => setAudit(...args)) },
+  { weight: 1, arbitrary: fc.boolean().map(setNamespaceAudit) },
+  { weight: 2, arbitrary: fc.nat(GROUPS.length - 1).map(setGroup) },
 )
 
 const intent: fc.Arbitrary<Intent> = fc.record({
   labels: fc.record({ a: fc.nat(2), b: fc.nat(2), c: fc.nat(2), d: fc.nat(2) }),
   team: fc.constant(0),
   policies: fc.tuple(fc.nat(SPECS.length - 1), fc.nat(SPECS.length - 1), fc.nat(SPECS.length - 1)),
+  audited: fc.tuple(fc.boolean(), fc.boolean(), fc.boolean()),
+  isNamespaceAudited: fc.oneof(fc.constant(false), fc.constant(false), fc.constant(true)),
+  group: fc.nat(GROUPS.length - 1),
 })
 
 const round = fc.array(fc.tuple(change, fc.nat(12)), { minLength: 1, maxLength: 3 })
