@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { EXAMPLES } from '../../src/policy/crd/testing/examples.ts'
+import { REFUSED } from '../../src/policy/crd/testing/examples.ts'
 import type * as Policy from '../../src/policy/index.ts'
 import { openInChromium } from './chromium.ts'
 import { compile, type PackedPackage, packAxoneme, ROOT } from './packed.ts'
@@ -24,20 +24,30 @@ reach(cluster, [{ protocol: PROTOCOLS.TCP, port: true }])
 `
 
 type Manifest = { readonly name: string; readonly text: string }
+/** Manifests that are read as one cluster. */
+type Example = readonly Manifest[]
 
 /** All that the page and Node are to agree on. Runs in both, so it uses nothing from outside. */
-function answer(policy: typeof Policy, manifests: readonly Manifest[]): string {
-  const parsed = manifests.map(({ name, text }) => policy.parseManifests(text, name))
-  const { cluster, problems } = policy.readCluster(parsed.flatMap(({ objects }) => objects))
-  const ports = [80, 8080, 5432].map(port => ({ protocol: policy.PROTOCOLS.TCP, port }))
-  return JSON.stringify({
-    problems: [...parsed.flatMap(one => one.problems), ...problems].map(policy.formatProblem),
-    pods: cluster.content.pods.map(({ name }) => name),
-    rules: cluster.repository
-      .policies()
-      .flatMap(({ specs }) => specs.flatMap(({ rules }) => rules.map(({ key }) => key))),
-    reach: [...policy.reach(cluster, ports)],
+function answer(policy: typeof Policy, examples: readonly Example[]): string {
+  const answers = examples.map(manifests => {
+    const parsed = manifests.map(({ name, text }) => policy.parseManifests(text, name))
+    const objects = parsed.flatMap(one => one.objects)
+    const { cluster, problems } = policy.readCluster(objects.filter(object => !policy.isExpectations(object)))
+    const expectations = objects.filter(policy.isExpectations).map(policy.readExpectations)
+    const ports = [80, 8080, 5432].map(port => ({ protocol: policy.PROTOCOLS.TCP, port }))
+    const ends = cluster.content.pods.slice(0, 4).flatMap(pod => cluster.endOf(pod) ?? [])
+    const pairs = ends.flatMap(from => ends.map(to => ({ from, to, protocol: policy.PROTOCOLS.TCP, port: 8080 })))
+    return {
+      problems: [...parsed.flatMap(one => one.problems), ...problems].map(policy.formatProblem),
+      rules: cluster.repository
+        .policies()
+        .flatMap(({ specs }) => specs.flatMap(({ rules }) => rules.map(({ key }) => key))),
+      reach: [...policy.reach(cluster, ports)],
+      verdicts: pairs.map(({ from, to, protocol, port }) => cluster.verdict(from, to, protocol, port)),
+      expectations: expectations.flatMap(one => policy.runExpectations(cluster, one.expectations)),
+    }
   })
+  return JSON.stringify(answers)
 }
 
 const PAGE = `<!doctype html>
@@ -45,16 +55,16 @@ const PAGE = `<!doctype html>
 <script>addEventListener('error', event => fetch('/answer', { method: 'POST', body: String(event.message) }))</script>
 <script type="module">
 import * as policy from 'axoneme/policy'
-const manifests = await (await fetch('/manifests.json')).json()
+const examples = await (await fetch('/examples.json')).json()
 let body
-try { body = (${answer.toString()})(policy, manifests) } catch (error) { body = String(error.stack) }
+try { body = (${answer.toString()})(policy, examples) } catch (error) { body = String(error.stack) }
 await fetch('/answer', { method: 'POST', body })
 </script>`
 
 /** The answer in Node, which finds the package by its name. */
 function inNode(folder: string): string {
   const program = `import * as policy from 'axoneme/policy'
-    process.stdout.write((${answer.toString()})(policy, ${JSON.stringify(manifests)}))`
+    process.stdout.write((${answer.toString()})(policy, ${JSON.stringify(examples)}))`
   const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-'], {
     cwd: folder,
     input: program,
@@ -64,32 +74,19 @@ function inNode(folder: string): string {
   return stdout
 }
 
-/** Two tiers over a namespaced policy, and one object that is refused. */
-const TIERS = `
-apiVersion: policy.networking.k8s.io/v1alpha2
-kind: ClusterNetworkPolicy
-metadata: { name: guard }
-spec:
-  tier: Admin
-  priority: 7
-  subject: { namespaces: {} }
-  ingress:
-  - { action: Deny, from: [{ namespaces: { matchLabels: { kubernetes.io/metadata.name: elsewhere } } }] }
-  - { action: Pass, from: [{ namespaces: {} }] }
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: typo }
-spec: { podSelector: {}, policyTypes: [Sideways] }
-`
+const EXAMPLES = path.join(ROOT, 'test/data/examples')
+const manifest = (folder: string, name: string): Manifest => ({
+  name,
+  text: fs.readFileSync(path.join(folder, name), 'utf8'),
+})
 
-const manifests: readonly Manifest[] = [
-  ...['shop.yaml', 'default-deny.yaml', 'allow-shop.yaml'].map(name => ({
-    name,
-    text: fs.readFileSync(path.join(ROOT, 'demo', name), 'utf8'),
-  })),
-  { name: 'tiers.yaml', text: TIERS },
-  { name: 'every-kind.yaml', text: EXAMPLES },
+/** The examples of every feature, and manifests with faults. */
+const examples: readonly Example[] = [
+  ...fs
+    .readdirSync(EXAMPLES)
+    .filter(name => name !== 'cluster.yaml')
+    .map(name => [manifest(EXAMPLES, 'cluster.yaml'), manifest(EXAMPLES, name)]),
+  ...REFUSED.map(({ name, text }) => [{ name, text }]),
 ]
 
 describe('axoneme/policy from its package', () => {
@@ -119,18 +116,24 @@ describe('axoneme/policy from its package', () => {
 
   test('says in Chromium what it says in Node', async () => {
     const modules = path.join(packed.folder, 'node_modules')
-    const expected = JSON.parse(inNode(packed.folder))
-    assert.ok(expected.reach.length > 10 && expected.rules.length > 3 && expected.problems.length > 0)
+    const expected = JSON.parse(inNode(packed.folder)) as {
+      reach: object[]
+      problems: string[]
+      expectations: object[]
+    }[]
+    const sum = (key: 'reach' | 'problems' | 'expectations'): number =>
+      expected.reduce((total, one) => total + one[key].length, 0)
+    assert.ok(sum('reach') > 100 && sum('problems') >= REFUSED.length && sum('expectations') > 20)
     const answered = await openInChromium({
       html: PAGE,
-      documents: { '/manifests.json': JSON.stringify(manifests) },
+      documents: { '/examples.json': JSON.stringify(examples) },
       folders: {
         '/axoneme/': path.join(modules, 'axoneme'),
         '/zod/': path.join(modules, 'zod'),
         '/yaml/': path.join(modules, 'yaml'),
       },
     })
-    assert.match(answered, /^\{/, 'an error in the page')
+    assert.match(answered, /^\[/, 'an error in the page')
     assert.deepEqual(JSON.parse(answered), expected)
   })
 })
