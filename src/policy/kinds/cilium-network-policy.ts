@@ -159,13 +159,18 @@ class Reader {
     { authentication }: RuleContent,
     { field, isolates }: Pick<Place, 'field' | 'isolates'>,
   ): What {
-    const effect = isolates ? closedEffect('allow') : 'this rule denies the traffic that it is about'
+    const denies = 'what this rule would judge is denied'
     for (const { path, reason } of peers?.missing ?? [])
       this.#findings.unenforce(path, reason, 'this rule allows nothing for it')
-    for (const { path, reason } of ports?.missing ?? []) this.#findings.unenforce(path, reason, effect)
+    for (const { path, reason } of ports?.missing ?? [])
+      this.#findings.unenforce(path, reason, isolates ? 'these ports are not allowed' : denies)
     const isAuthenticated = authentication !== undefined && authentication.mode !== 'disabled'
     if (isAuthenticated)
-      this.#findings.unenforce([...field, 'authentication', 'mode'], 'peers do not authenticate each other yet', effect)
+      this.#findings.unenforce(
+        [...field, 'authentication', 'mode'],
+        'peers do not authenticate each other yet',
+        isolates ? closedEffect('allow') : denies,
+      )
     const judged = isAuthenticated ? (ports ? [...ports.ports, ...ports.judged] : 'any') : (ports?.judged ?? [])
     // Where nothing isolates, what is left out would pass unjudged.
     if (!isolates && judged.length > 0)

@@ -114,9 +114,14 @@ const cases: readonly Case[] = [
     peers: ['cidr:fd00::/8 = ; reserved:world; reserved:world = '],
   },
   {
-    name: 'all namespaces but one: what is no pod meets it too, as in Cilium',
-    rule: '{fromEndpoints: [{matchExpressions: [{key: io.kubernetes.pod.namespace, operator: NotIn, values: [bank]}]}]}',
-    peers: [`${NS} != bank`],
+    name: 'all namespaces but one, all teams but one: pods alone',
+    rule: '{fromEndpoints: [{matchExpressions: [{key: io.kubernetes.pod.namespace, operator: NotIn, values: [bank]}]}, {matchExpressions: [{key: io.cilium.k8s.namespace.labels.team, operator: DoesNotExist}]}]}',
+    peers: [`${NS}; ${NS} != bank`, `!${TEAM}; ${NS}`],
+  },
+  {
+    name: 'another cluster, also in every namespace',
+    rule: '{fromEndpoints: [{matchLabels: {io.cilium.k8s.policy.cluster: far}, matchExpressions: [{key: io.kubernetes.pod.namespace, operator: Exists}]}]}',
+    peers: [`k8s:io.cilium.k8s.policy.cluster = far; ${NS}`],
   },
   { name: 'prefixes', rule: '{fromCIDR: [10.0.0.0/8, "fd00::/8"]}', peers: ['world 10.0.0.0/8', 'world fd00::/8'] },
   { name: 'a prefix with bits beyond it', rule: '{toCIDR: [10.1.2.3/8]}', peers: ['world 10.0.0.0/8'], warnings: 1 },

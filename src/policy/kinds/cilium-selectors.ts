@@ -55,18 +55,22 @@ export function endpointPeer(content: PrefixedSelectorContent, namespace: string
   const requirements = prefixedRequirements(content)
   if (requirements.some(({ source, key }) => source === 'reserved' && key === 'all')) return { kind: 'any' }
   if (requirements.some(({ source }) => source === 'reserved')) return outside(requirements)
-  const scope = scopeOf(requirements, namespace)
-  const all = scope ? [scope, ...requirements] : requirements
+  const all = [...scopeOf(requirements, namespace), ...requirements]
   return all.some(meansPods) ? { kind: 'selector', selector: confined(all) } : outside(all)
 }
 
-/** What is added to a selector that does not say which namespaces it means. */
-function scopeOf(requirements: readonly Requirement[], namespace: string): Requirement | undefined {
+/**
+ * What is added to a selector that does not say which namespaces or clusters it means. Cilium adds the name of the own
+ * cluster, which only pods have; here is but one, so that being a pod is enough.
+ */
+function scopeOf(requirements: readonly Requirement[], namespace: string): Requirement[] {
   const names = (isKey: (key: string) => boolean): boolean =>
     requirements.some(({ source, key }) => source === 'k8s' && isKey(key))
-  if (names(key => key === KEYS.namespace)) return undefined
-  if (namespace === '') return IS_POD
-  return names(key => key.startsWith(KEYS.namespaceLabelPrefix)) ? undefined : inNamespace(namespace)
+  if (!names(key => key === KEYS.namespace)) {
+    if (namespace === '') return [IS_POD]
+    if (!names(key => key.startsWith(KEYS.namespaceLabelPrefix))) return [inNamespace(namespace)]
+  }
+  return requirements.some(meansPods) || names(key => key === KEYS.cluster) ? [] : [IS_POD]
 }
 
 const isPositive = ({ operator }: Requirement): boolean => operator === 'In' || operator === 'Exists'
@@ -75,7 +79,9 @@ const isPositive = ({ operator }: Requirement): boolean => operator === 'In' || 
 const meansPods = (requirement: Requirement): boolean =>
   requirement.source === 'k8s' &&
   isPositive(requirement) &&
-  (requirement.key === KEYS.namespace || requirement.key.startsWith(KEYS.namespaceLabelPrefix))
+  (requirement.key === KEYS.namespace ||
+    requirement.key === KEYS.cluster ||
+    requirement.key.startsWith(KEYS.namespaceLabelPrefix))
 
 /** A selector of pods alone. All that users see of a pod comes from Kubernetes, so other sources have nothing to say. */
 function confined(requirements: readonly Requirement[]): Selector {
