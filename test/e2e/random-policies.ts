@@ -3,6 +3,7 @@
 
 import * as fc from 'fast-check'
 import { networkPolicy } from './policies.ts'
+import { ciliumPolicySet } from './random-cilium-policies.ts'
 import { namespaceManifest, podAt } from './support.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -166,8 +167,8 @@ const clusterPolicy = fc.record({
   egress: fc.array(fc.oneof(clusterRule('to'), networksRule), { maxLength: 2 }),
 })
 
-/** Two to four policies of namespaces and up to two of the cluster, that hold together. */
-export const policySet: fc.Arbitrary<object[]> = fc
+/** Two to four NetworkPolicies and up to two ClusterNetworkPolicies. */
+const kubernetesPolicySet: fc.Arbitrary<object[]> = fc
   .tuple(fc.array(policy, { minLength: 2, maxLength: 4 }), fc.array(clusterPolicy, { maxLength: 2 }))
   .map(([policies, clusterPolicies]) => [
     ...policies.map(({ namespace, podSelector, directions, ingress, egress }, i) =>
@@ -184,3 +185,8 @@ export const policySet: fc.Arbitrary<object[]> = fc
       spec,
     })),
   ])
+
+/** Policies of every kind that hold together; every other time with some of the Cilium kinds. */
+export const policySet: fc.Arbitrary<object[]> = fc
+  .tuple(kubernetesPolicySet, fc.oneof(fc.constant([]), ciliumPolicySet))
+  .map(([policies, ciliumPolicies]) => [...policies, ...ciliumPolicies])
