@@ -94,6 +94,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     configuration.socket,
     agentRoutes({
       node: configuration.node,
+      nodeAddresses: configuration.nodeAddresses,
       version,
       startedAtMs,
       tables,

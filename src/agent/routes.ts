@@ -19,6 +19,7 @@ import type { FlowObserver } from '../observe/observer.ts'
 import type { EnforcementMode } from '../policy/index.ts'
 import type { Reconciler, View } from '../state/index.ts'
 import type { PolicyStatus, Tables } from '../tables/index.ts'
+import { clusterAnswer } from './cluster-answer.ts'
 import type { Endpoints } from './endpoints.ts'
 
 /** Any reconciler, whatever its rows are. */
@@ -26,6 +27,8 @@ type AnyReconciler = Pick<Reconciler<object>, 'status'>
 
 export type RoutesOptions = {
   readonly node: string
+  /** Of that node, canonical. */
+  readonly nodeAddresses: readonly string[]
   readonly version: string
   readonly startedAtMs: number
   readonly tables: Tables
@@ -53,6 +56,12 @@ export function agentRoutes(options: RoutesOptions): Route[] {
         await options.attempted(signal)
         return { revision: options.datapath.maps.runtime.get(0)?.revision ?? 0 }
       },
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/cluster/,
+      answer: () =>
+        clusterAnswer(tables, { name: options.node, addresses: options.nodeAddresses }, options.policyEnforcement),
     },
     {
       method: 'GET',

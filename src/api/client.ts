@@ -6,6 +6,7 @@ import type { PolicyStatus } from '../tables/index.ts'
 import type {
   AgentStatus,
   ApiErrorBody,
+  ClusterAnswer,
   DropCount,
   EndpointAnswer,
   EndpointRequest,
@@ -60,6 +61,11 @@ export class AgentClient {
   /** Answers when all that the agent wants in the kernel at this moment has been tried there. */
   settled(signal?: AbortSignal): Promise<{ readonly revision: number }> {
     return this.#ask('GET', '/v1/settled', undefined, signal)
+  }
+
+  /** All that is declared, to be judged elsewhere. */
+  cluster(): Promise<ClusterAnswer> {
+    return this.#ask('GET', '/v1/cluster')
   }
 
   tables(): Promise<TableSummary[]> {

@@ -3,6 +3,8 @@
 // Server and client both take their types from here.
 
 import { z } from 'zod'
+import type { CidrGroup, EnforcementMode, Policy } from '../policy/index.ts'
+import type { Namespace, Node, Pod } from '../tables/index.ts'
 
 /** Wants a pod's interface, as a CNI ADD does. Answered when the pod's policy is enforced on its packets. */
 export const endpointRequest = z.strictObject({
@@ -47,6 +49,17 @@ export type AgentStatus = {
   readonly problems: readonly { readonly severity: string; readonly text: string }[]
   readonly events: { readonly received: string; readonly lost: string }
   readonly memoryBytes: number
+}
+
+/** What is declared, as the agent has it in force: pods that live at their addresses, policies in the rule model. */
+export type ClusterAnswer = {
+  readonly pods: readonly Omit<Pod, 'origin'>[]
+  /** The agent's own node first. */
+  readonly nodes: readonly Omit<Node, 'origin'>[]
+  readonly namespaces: readonly Omit<Namespace, 'origin'>[]
+  readonly policies: readonly Policy[]
+  readonly cidrGroups: readonly CidrGroup[]
+  readonly enforcement: EnforcementMode
 }
 
 export type TableSummary = { readonly name: string; readonly rows: number; readonly initialized: boolean }

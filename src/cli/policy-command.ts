@@ -4,6 +4,7 @@
 import { Command } from 'commander'
 import { policyCheckCommand } from './policy-check-command.ts'
 import { policyDiffCommand } from './policy-diff-command.ts'
+import { policyExplainCommand } from './policy-explain-command.ts'
 import { policyGetCommand } from './policy-get-command.ts'
 import { policyReachCommand } from './policy-reach-command.ts'
 import { policyTestCommand } from './policy-test-command.ts'
@@ -13,6 +14,7 @@ export function policyCommand(): Command {
     .description('policies: those in force, and what policies in files would do')
     .addCommand(policyGetCommand())
     .addCommand(policyReachCommand())
+    .addCommand(policyExplainCommand())
     .addCommand(policyCheckCommand())
     .addCommand(policyTestCommand())
     .addCommand(policyDiffCommand())

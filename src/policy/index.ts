@@ -40,6 +40,13 @@ export {
   type ExpectationResult,
   runExpectations,
 } from './expect/run-expectations.ts'
+export { explain } from './explain/explain.ts'
+export { explainFlow } from './explain/explain-flow.ts'
+export * from './explain/explanation.ts'
+export type { PeerView } from './explain/pod-peers.ts'
+export type { DirectionReach, PeerGroup, PodReach, PortAnswer } from './explain/pod-reach.ts'
+export { explainPod } from './explain/pod-reach.ts'
+export * from './explain/question.ts'
 export { AUDIT_ANNOTATION, readAuditAnnotation } from './kinds/audit-annotation.ts'
 export { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from './kinds/cidr-group.ts'
 export { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './kinds/network-policy.ts'

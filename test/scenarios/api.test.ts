@@ -47,6 +47,7 @@ async function started(t: TestContext) {
     socket,
     agentRoutes({
       node: NODE.name,
+      nodeAddresses: ['172.30.0.2'],
       version: '1.2.3',
       startedAtMs: 0,
       tables,

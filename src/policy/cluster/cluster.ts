@@ -6,6 +6,7 @@
 import { formatIp, type IpAddress } from '../../ip/index.ts'
 import {
   addressLabels,
+  EMPTY_LABELS,
   type LabelSet,
   LocalIdentityAllocator,
   type NamedPort,
@@ -115,6 +116,16 @@ export class Cluster {
     const identity = this.#identityOf(end, other && nodeOf(other))
     const policy = end.kind === 'pod' ? this.#policyOf(end.pod) : undefined
     return { identity, policy, isOwnNode: other !== undefined && isOwnNode(end, other) }
+  }
+
+  /** Labels of what stands at an address, as the policy of the other end sees them. */
+  addressLabels(end: End, other?: End): LabelSet {
+    return this.#identities.lookup(this.#identityOf(end, other && nodeOf(other))) ?? EMPTY_LABELS
+  }
+
+  /** Labels of a pod, without those of its addresses: what the subjects of policies select by. */
+  podLabels(pod: ClusterPod): LabelSet {
+    return this.#baseLabelsOf(pod)
   }
 
   #policyOf(pod: ClusterPod): ResolvedPolicy {

@@ -1,0 +1,178 @@
+// `policy explain` as a process, by files alone: what it prints for people, for
+// machines and for `apply`, and what it says of questions that cannot be asked.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
+const ROOT = path.join(import.meta.dirname, '../..')
+const SHOP = ['-f', 'demo/shop.yaml', 'demo/default-deny.yaml', 'demo/allow-shop.yaml']
+
+async function explain(args: readonly string[], input = '') {
+  const child = spawn(process.execPath, [MAIN, 'policy', 'explain', ...args], { stdio: 'pipe', cwd: ROOT })
+  child.stdin.end(input)
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+  return { out, err, code: child.exitCode }
+}
+
+const FLOW = {
+  source: { address: '10.244.0.1', port: 40_000, pod: { namespace: 'other', name: 'visitor' } },
+  destination: { address: '10.244.0.2', port: 8080, pod: { namespace: 'shop', name: 'cart' } },
+  protocol: 'TCP',
+  isReply: false,
+  verdict: 'DROPPED',
+  dropReason: 'POLICY_DENIED',
+}
+
+test('a denied connection, for people', async () => {
+  const { out, err, code } = await explain(['other/visitor', 'shop/cart', 'http', ...SHOP])
+  assert.deepEqual([err, code], ['', 0])
+  assert.equal(
+    out,
+    `other/visitor (10.244.0.1) → shop/cart (10.244.0.2) 8080/TCP: denied
+
+egress of other/visitor: allowed
+  no policy isolates it in this direction, and no rule says otherwise
+
+ingress of shop/cart: denied
+  no rule allows it; isolated by
+    NetworkPolicy shop/cart (demo/allow-shop.yaml:2)
+    NetworkPolicy shop/default-deny (demo/default-deny.yaml:2)
+  rules that might have allowed it, the nearest first:
+    NetworkPolicy shop/cart ingress[0] (demo/allow-shop.yaml:11): allow
+      peer: wants app = frontend and namespace = shop; it is app = visitor, namespace = other
+
+To allow it, apply this:
+
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: allow-visitor-to-cart-8080-tcp
+  namespace: shop
+spec:
+  podSelector:
+    matchLabels:
+      app: cart
+  policyTypes:
+    - Ingress
+  ingress:
+    - from:
+        - namespaceSelector:
+            matchLabels:
+              kubernetes.io/metadata.name: other
+          podSelector:
+            matchLabels:
+              app: visitor
+      ports:
+        - protocol: TCP
+          port: 8080
+
+That holds over IPv6 too.
+Nothing else changes.
+
+Or add this to spec.ingress of NetworkPolicy shop/cart (demo/allow-shop.yaml:2):
+
+- from:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: other
+      podSelector:
+        matchLabels:
+          app: visitor
+  ports:
+    - protocol: TCP
+      port: 8080
+`,
+  )
+})
+
+test('what --change prints, applied, does it', async () => {
+  const change = await explain(['other/visitor', 'shop/cart', 'http', '--change', ...SHOP])
+  const after = await explain(['other/visitor', 'shop/cart', 'http', ...SHOP, '-'], change.out)
+  assert.match(after.out, /8080\/TCP: allowed\n/)
+  assert.match(
+    after.out,
+    /decides {2}NetworkPolicy shop\/allow-visitor-to-cart-8080-tcp ingress\[0\] \(\(standard input\):13\): allow/,
+  )
+})
+
+test('all that may reach a pod, for people', async () => {
+  const { out, err, code } = await explain(['--pod', 'shop/cart', ...SHOP])
+  assert.deepEqual([err, code], ['', 0])
+  assert.equal(
+    out,
+    `shop/cart (10.244.0.2, fd00:10:244::2)
+
+may be reached by (isolated by
+    NetworkPolicy shop/cart (demo/allow-shop.yaml:2)
+    NetworkPolicy shop/default-deny (demo/default-deny.yaml:2))
+  from shop/frontend
+    8080/TCP: allowed  ingress: NetworkPolicy shop/cart ingress[0] (demo/allow-shop.yaml:11): allow
+    everything else: denied  ingress: no rule allows it
+  from shop/database, other/visitor
+    everything: denied  ingress: no rule allows it
+  from IPv4 addresses outside, IPv6 addresses outside
+    everything: denied  ingress: no rule allows it
+
+may reach (no policy isolates it)
+  to shop/database
+    5432/TCP: allowed  ingress: NetworkPolicy shop/database ingress[0] (demo/allow-shop.yaml:25): allow
+    everything else: denied  ingress: no rule allows it
+  to other/visitor
+    everything: allowed
+  to IPv4 addresses outside, IPv6 addresses outside
+    everything: allowed
+  to shop/frontend
+    everything: denied  ingress: no rule allows it
+`,
+  )
+})
+
+test('flows as they come, one object a line', async () => {
+  const flows = [FLOW, { ...FLOW, verdict: 'FORWARDED', dropReason: undefined }].map(flow => JSON.stringify(flow))
+  const { out, err, code } = await explain(['--flow', '-', '-o', 'json', ...SHOP], `${flows.join('\n')}\n\n`)
+  assert.deepEqual([err, code], ['', 0])
+  const answers = out
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { verdict: string; notes: string[] })
+  assert.deepEqual(
+    answers.map(({ verdict, notes }) => [verdict, notes.length]),
+    [
+      ['denied', 0],
+      ['denied', 1],
+    ],
+  )
+  const one = await explain(['--flow', JSON.stringify(FLOW), ...SHOP])
+  assert.match(one.out, /^other\/visitor \(10\.244\.0\.1\) → shop\/cart \(10\.244\.0\.2\) 8080\/TCP: denied\n/)
+})
+
+test('what cannot be asked is said in a line', async t => {
+  const cases: readonly { readonly name: string; readonly args: readonly string[]; readonly says: RegExp }[] = [
+    { name: 'nothing', args: SHOP, says: /^axoneme: what is to be explained\? FROM TO PORT\/PROTOCOL/ },
+    { name: 'half a question', args: ['shop/cart', ...SHOP], says: /what is to be explained/ },
+    { name: 'two questions', args: ['a', 'b', '1', '--pod', 'c', ...SHOP], says: /give either FROM TO/ },
+    { name: 'a pod that is none', args: ['shop/crt', 'shop/cart', '1', ...SHOP], says: /did you mean "shop\/cart"/ },
+    { name: 'a flow that is none', args: ['--flow', 'x', ...SHOP], says: /a flow is one line of JSON/ },
+    {
+      name: 'a change that is none',
+      args: ['10.1.1.1', '10.1.1.2', '1', '--change', ...SHOP],
+      says: /no policy applies/,
+    },
+    { name: 'no agent', args: ['a', 'b', '1', '--socket', '/nowhere/x.sock'], says: /no agent answers at \/nowhere/ },
+  ]
+  await Promise.all(
+    cases.map(({ name, args, says }) =>
+      t.test(name, async () => {
+        const { out, err, code } = await explain(args)
+        assert.match(err, says)
+        assert.deepEqual([out, code], ['', 1])
+      }),
+    ),
+  )
+})

@@ -1,0 +1,151 @@
+// `axoneme policy explain`: why a connection or a flow is allowed or denied, and what
+// would change that; and all that may reach a pod. By files alone, or by what an agent
+// has read.
+
+import readline from 'node:readline'
+import { Argument, Command, Option } from 'commander'
+import { stringify } from 'yaml'
+import {
+  type Cluster,
+  type EnforcementMode,
+  type Explanation,
+  explain,
+  explainFlow,
+  explainPod,
+  findPod,
+  isExpectations,
+  QuestionError,
+  readCluster,
+  readQuestion,
+  withWorkloadPods,
+} from '../policy/index.ts'
+import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
+import { clusterOf } from './live-cluster.ts'
+import { readManifests } from './manifest-files.ts'
+import { podReachText } from './policy-explain-pod-text.ts'
+import { explanationText } from './policy-explain-text.ts'
+import { enforcementOption } from './policy-options.ts'
+
+type ExplainOptions = ConnectionOptions & {
+  readonly filename?: readonly string[]
+  readonly pod?: string
+  readonly flow?: string
+  readonly change?: boolean
+  readonly policyEnforcement: EnforcementMode
+  readonly output: 'text' | 'json' | 'yaml'
+}
+
+export function policyExplainCommand(): Command {
+  return withConnection(new Command('explain'))
+    .description('why a connection is allowed or denied, and what would change that')
+    .addArgument(new Argument('[from]', 'NAMESPACE/POD, an IP address, or world'))
+    .addArgument(new Argument('[to]', 'the same'))
+    .addArgument(new Argument('[port]', 'such as 8080/TCP, http, 53/UDP, 8/ICMP, EchoRequest/ICMPv6'))
+    .option('-f, --filename <path...>', 'judge by these files and folders, without agent and root; - is standard input')
+    .option('--pod <namespace/name>', 'instead: all that may reach this pod and that it may reach')
+    .option('--flow <json>', 'instead: a flow as `axoneme observe -o json` prints it; - reads them from standard input')
+    .option('--change', 'print only the objects that would turn the verdict round, to be applied')
+    .addOption(enforcementOption())
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json', 'yaml']).default('text'))
+    .addHelpText('after', HELP)
+    .action(
+      async (from: string | undefined, to: string | undefined, port: string | undefined, options: ExplainOptions) => {
+        const asked = askedFor(from, to, port, options)
+        if (asked.kind === 'flows') await explainFlows(options)
+        else if (asked.kind === 'pod') printPod(await clusterFor(options), asked.pod, options)
+        else {
+          const cluster = await clusterFor(options)
+          printExplanation(explain(cluster, readQuestion(cluster, asked.from, asked.to, asked.port)), options)
+        }
+      },
+    )
+}
+
+const HELP = `
+Examples:
+  axoneme policy explain shop/frontend shop/cart http -f manifests/
+  axoneme policy explain shop/cart world 443/TCP
+  axoneme policy explain --pod shop/cart
+  axoneme observe --verdict DROPPED -o json | axoneme policy explain --flow -
+  axoneme policy explain shop/frontend shop/cart http --change | axoneme apply -f -`
+
+type Asked =
+  | { readonly kind: 'connection'; readonly from: string; readonly to: string; readonly port: string }
+  | { readonly kind: 'pod'; readonly pod: string }
+  | { readonly kind: 'flows' }
+
+/** @throws QuestionError unless one thing is asked */
+function askedFor(
+  from: string | undefined,
+  to: string | undefined,
+  port: string | undefined,
+  { pod, flow, change }: ExplainOptions,
+): Asked {
+  const kinds = [from !== undefined, pod !== undefined, flow !== undefined].filter(Boolean).length
+  if (kinds > 1) throw new QuestionError('give either FROM TO PORT/PROTOCOL, or --pod, or --flow')
+  if (pod !== undefined && change) throw new QuestionError('--change goes with a connection, not with --pod')
+  if (pod !== undefined) return { kind: 'pod', pod }
+  if (flow !== undefined) return { kind: 'flows' }
+  if (from === undefined || to === undefined || port === undefined)
+    throw new QuestionError(
+      'what is to be explained? FROM TO PORT/PROTOCOL, such as shop/web shop/cart 8080/TCP; or --pod, or --flow',
+    )
+  return { kind: 'connection', from, to, port }
+}
+
+async function clusterFor(options: ExplainOptions): Promise<Cluster> {
+  const { filename, policyEnforcement: enforcement } = options
+  if (filename)
+    return readManifests(filename, objects =>
+      readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))), { enforcement }),
+    ).cluster
+  return clusterOf(await agentOf(options).cluster())
+}
+
+function printPod(cluster: Cluster, name: string, { output }: ExplainOptions): void {
+  const reach = explainPod(cluster, findPod(cluster, name))
+  if (output === 'text') console.log(podReachText(reach))
+  else console.log(output === 'json' ? JSON.stringify(reach, undefined, 2) : yamlText(reach))
+}
+
+function printExplanation(explanation: Explanation, { output, change }: ExplainOptions): void {
+  if (change) {
+    if (!explanation.change.possible) throw new QuestionError(explanation.change.because)
+    console.log(explanation.change.yaml.trimEnd())
+  } else if (output === 'text') console.log(explanationText(explanation))
+  else console.log(output === 'json' ? JSON.stringify(explanation, undefined, 2) : yamlText(explanation))
+}
+
+const yamlText = (value: unknown): string => stringify(value, { aliasDuplicateObjects: false }).trimEnd()
+
+/** A live cluster is asked for anew when it is older than this. */
+const MAX_AGE_MS = 1000
+
+/** One explanation for each flow, as they come. */
+async function explainFlows(options: ExplainOptions): Promise<void> {
+  const { flow = '', output, change } = options
+  let known: { readonly cluster: Cluster; readonly readAt: number } | undefined
+  let count = 0
+  for await (const line of flow === '-' ? readline.createInterface({ input: process.stdin }) : [flow]) {
+    if (line.trim() === '') continue
+    if (!known || (!options.filename && performance.now() - known.readAt > MAX_AGE_MS))
+      known = { cluster: await clusterFor(options), readAt: performance.now() }
+    const explanation = explainFlow(known.cluster, parsedFlow(line))
+    // One object a line, so that a stream stays one.
+    if (output === 'json' && !change && flow === '-') console.log(JSON.stringify(explanation))
+    else {
+      if (count++ > 0) console.log(output === 'text' && !change ? '' : '---')
+      printExplanation(explanation, options)
+    }
+  }
+}
+
+function parsedFlow(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch (cause) {
+    throw new QuestionError(
+      `a flow is one line of JSON, as \`axoneme observe -o json\` prints it: ${(cause as Error).message}`,
+    )
+  }
+}

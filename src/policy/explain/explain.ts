@@ -1,0 +1,44 @@
+// Why a connection is allowed or denied: the verdict, what decides it at either end,
+// what else matches or nearly does, and the smallest change that would turn it round.
+
+import { protocolName } from '../../labels/index.ts'
+import type { Cluster, End } from '../cluster/cluster.ts'
+import { isOwnNode } from '../cluster/cluster.ts'
+import { outcomeOf } from '../cluster/judge.ts'
+import type { Judgement } from '../engine/evaluate.ts'
+import { DIRECTIONS, type Direction } from '../model/rule.ts'
+import { findChange } from './change.ts'
+import type { Explanation, Side, Unjudged } from './explanation.ts'
+import type { Question } from './question.ts'
+import { explainSide } from './sides.ts'
+import { endView } from './views.ts'
+
+/** Explains one connection of a cluster. */
+export function explain(cluster: Cluster, question: Question): Explanation {
+  const { from, to, protocol, port } = question
+  const verdict = cluster.verdict(from, to, protocol, port)
+  const isItself = from.kind === 'pod' && to.kind === 'pod' && from.pod === to.pod
+  const sideOf = (direction: Direction): Side => {
+    const [end, peer] = direction === 'egress' ? [from, to] : [to, from]
+    const judgement: Judgement | undefined = verdict[direction]
+    if (isItself) return { judged: false, because: 'itself' }
+    if (end.kind !== 'pod' || !judgement) return { judged: false, because: whyUnjudged(end, peer) }
+    return explainSide({ cluster, pod: end.pod, end, peer, direction, protocol, port }, judgement)
+  }
+  const [ingress, egress] = DIRECTIONS.map(sideOf) as [Side, Side]
+  const sides = { verdict: isItself ? 'allowed' : outcomeOf(verdict), egress, ingress } as const
+  return {
+    from: endView(from, cluster.addressLabels(from, to)),
+    to: endView(to, cluster.addressLabels(to, from)),
+    protocol: protocolName(protocol),
+    port,
+    ...sides,
+    notes: [],
+    change: findChange(cluster, question, sides),
+  }
+}
+
+function whyUnjudged(end: End, peer: End): Unjudged {
+  if (end.kind === 'world') return 'outside'
+  return end.kind === 'pod' && isOwnNode(peer, end) ? 'own-node' : 'node'
+}

@@ -1,0 +1,147 @@
+// Everybody whom a pod could talk to, by kind: pods with the same labels, its own node,
+// other nodes, and the world in the pieces that policies tell apart.
+
+import { addressAt, type Cidr, cidr, firstAddress, type IpAddress, lastAddress } from '../../ip/index.ts'
+import { identityName, type LabelSet, labelTexts, namedPortKey } from '../../labels/index.ts'
+import { type Cluster, type ClusterPod, type End, isOwnNode } from '../cluster/cluster.ts'
+import { endName } from './views.ts'
+
+/** Peers of one kind. */
+export type PeerView = {
+  readonly kind: 'pods' | 'own-node' | 'nodes' | 'world'
+  /** `shop/web`, `its own node`, `192.0.2.0/24`. Two kinds of pods may have one name. */
+  readonly name: string
+  readonly labels: readonly string[]
+  /** The first few, and how many there are. */
+  readonly members: readonly string[]
+  readonly memberCount: number
+}
+
+/** Peers that every policy sees alike. `own` and `peer` are ends of one family that stand for all. */
+export type PeerKind = { readonly own: End; readonly peer: End; readonly view: PeerView }
+
+/** Most members named of a kind. */
+const NAMED = 5
+
+export function peersOf(cluster: Cluster, pod: ClusterPod): PeerKind[] {
+  const own = pod.addresses.flatMap(({ family }) => cluster.endOf(pod, family) ?? [])
+  const kinds = own.flatMap(end => [
+    ...podKinds(cluster, pod, end),
+    ...nodeKinds(cluster, end),
+    ...worldKinds(cluster, end),
+  ])
+  return merged(kinds)
+}
+
+type Kind = Omit<PeerKind, 'view'> & {
+  /** Of one pod, kinds with the same key are the same. */
+  readonly key: string
+  readonly kind: PeerView['kind']
+  readonly name: string
+  readonly labels: LabelSet
+  readonly members: ReadonlySet<string>
+}
+
+/** The two families of a pod's addresses are one kind where no policy tells them apart. */
+function merged(kinds: readonly Kind[]): PeerKind[] {
+  const byKey = new Map<string, Kind>()
+  for (const kind of kinds) {
+    const known = byKey.get(kind.key)
+    byKey.set(kind.key, known ? { ...known, members: known.members.union(kind.members) } : kind)
+  }
+  return [...byKey.values()].map(({ own, peer, kind, name, labels, members }) => {
+    const view = {
+      kind,
+      name,
+      labels: labelTexts(labels),
+      members: [...members].slice(0, NAMED),
+      memberCount: members.size,
+    }
+    return { own, peer, view }
+  })
+}
+
+function podKinds(cluster: Cluster, pod: ClusterPod, own: End): Kind[] {
+  const kinds = new Map<string, Kind & { readonly members: Set<string> }>()
+  for (const each of cluster.content.pods) {
+    const peer = each === pod || each.hostNetwork ? undefined : cluster.endOf(each, own.address.family)
+    if (!peer) continue
+    const labels = cluster.addressLabels(peer, own)
+    const ports = each.namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).join()
+    const key = `${labels.key}\n${ports}`
+    const known = kinds.get(key)
+    if (known) known.members.add(endName(peer))
+    else
+      kinds.set(key, {
+        key,
+        own,
+        peer,
+        labels,
+        kind: 'pods',
+        name: identityName(labels),
+        members: new Set([endName(peer)]),
+      })
+  }
+  return [...kinds.values()]
+}
+
+function nodeKinds(cluster: Cluster, own: End): Kind[] {
+  return cluster.content.nodes.flatMap(node =>
+    node.addresses
+      .filter(({ family }) => family === own.address.family)
+      .map((address): Kind => {
+        const peer = cluster.endAt(address)
+        const labels = cluster.addressLabels(peer, own)
+        const kind = isOwnNode(peer, own) ? 'own-node' : 'nodes'
+        const name = kind === 'own-node' ? 'its own node' : 'other nodes'
+        return { key: `${kind} ${labels.key}`, own, peer, kind, name, labels, members: new Set([endName(peer)]) }
+      }),
+  )
+}
+
+const WORLD = { 4: cidr('0.0.0.0/0'), 6: cidr('::/0') } as const
+
+function worldKinds(cluster: Cluster, own: End): Kind[] {
+  const { family } = own.address
+  const { prefixes } = cluster.repository.references()
+  const named = [...prefixes]
+    .map(({ prefix }) => prefix)
+    .filter(prefix => prefix.family === family && prefix.prefixLength > 0)
+  return [WORLD[family], ...named].flatMap((prefix): Kind[] => {
+    const peer = worldEnd(cluster, prefix)
+    if (!peer) return []
+    const labels = cluster.addressLabels(peer, own)
+    const name = prefix.prefixLength === 0 ? `IPv${family} addresses outside` : prefix.text
+    return [{ key: labels.key, own, peer, kind: 'world', name, labels, members: new Set() }]
+  })
+}
+
+const TRIED_ADDRESSES = 64
+
+/** An address outside the cluster in this prefix and in no narrower one that policies name, if a few tries find one. */
+function worldEnd(cluster: Cluster, prefix: Cidr): End | undefined {
+  const { prefixes } = cluster.repository.references()
+  const isHere = (address: IpAddress | undefined): address is IpAddress => {
+    if (!address || cluster.endAt(address).kind !== 'world') return false
+    const narrowest = prefixes.longestMatch(address)
+    return (narrowest?.prefix.prefixLength ?? 0) <= prefix.prefixLength
+  }
+  // Where nobody is likely to be first: in the whole world an address for documentation.
+  const documentation =
+    prefix.prefixLength === 0 ? (prefix.family === 4 ? '203.0.113.1/32' : '2001:db8::1/128') : undefined
+  const candidates = [
+    ...(documentation ? [firstAddress(cidr(documentation))] : []),
+    lastAddress(prefix),
+    firstAddress(prefix),
+  ]
+  for (let i = 1n; i <= TRIED_ADDRESSES; i++)
+    candidates.push(addressAt(prefix, spread(prefix, i)) ?? lastAddress(prefix))
+  const address = candidates.find(isHere)
+  return address && cluster.endAt(address)
+}
+
+/** Offsets all over a prefix. */
+function spread({ family, prefixLength }: Cidr, step: bigint): bigint {
+  const size = 1n << BigInt((family === 4 ? 32 : 128) - prefixLength)
+  return (size * step) / BigInt(TRIED_ADDRESSES + 1)
+}
