@@ -236,6 +236,12 @@ test('a policy about nodes has no effect yet, and says so', () => {
   ])
 })
 
+test('of a policy with very many problems the first are told, and how many there are', () => {
+  const rules = Array(150).fill('{toFQDNs: [{matchName: a.example}]}').join(', ')
+  const policy = valid(`spec: {endpointSelector: {}, egress: [${rules}]}`, { warnings: 101 })
+  assert.equal(policy.unenforced?.length, 150)
+})
+
 const POD = (name: string, labels: string, rest = ''): string =>
   `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, namespace: shop, labels: {${labels}}}\nspec: {${rest}containers: [{name: c}]}`
 

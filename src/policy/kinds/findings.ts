@@ -11,6 +11,9 @@ import {
 } from '../../manifests/index.ts'
 import type { Action, Unenforced } from '../model/rule.ts'
 
+/** Most problems told of one object. */
+const MOST_TOLD = 100
+
 export class Findings {
   readonly #object: ManifestObject
   #problems: Problem[]
@@ -22,8 +25,14 @@ export class Findings {
     this.#problems = [...problems]
   }
 
+  /** Errors first once there are too many to tell them all. */
   get problems(): readonly Problem[] {
-    return this.#problems
+    const rest = this.#problems.length - MOST_TOLD
+    if (rest <= 0) return this.#problems
+    const bySeverity = (severity: Problem['severity']): Problem[] =>
+      this.#problems.filter(problem => problem.severity === severity)
+    const told = [...bySeverity('error'), ...bySeverity('warning')].slice(0, MOST_TOLD)
+    return [...told, problemOf(this.#object, 'warning', [], `${rest} more problems are not told`)]
   }
 
   get hasErrors(): boolean {
