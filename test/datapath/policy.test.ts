@@ -133,6 +133,10 @@ const openConnection: Step[] = [
   { send: tcp(web, ACK), want: 'to pod' },
 ]
 
+/** VRRP, IGMP, GRE, IPv4 and IPv6 in IP, ESP. AH of IPv6 is looked through. */
+const PORTLESS = [112, PROTOCOL.igmp, PROTOCOL.gre, 4, 41, 50] as const
+const bare = (protocol: number): Step['send'] => ({ from: A, to: B, protocol, payload: () => new Uint8Array(16) })
+
 const cases: Case[] = [
   ...decisions.map(({ name, policy, want }): Case => ({ name, policy, steps: [want] })),
   {
@@ -140,6 +144,15 @@ const cases: Case[] = [
     steps: [
       { first: node => node.removePolicy(B.policy), send: tcp(web, SYN), want: 'drop POLICY_MISSING', rules: [2, 0] },
       { send: tcp(back(web), SYN), want: 'drop POLICY_MISSING', rules: [0, 0] },
+    ],
+  },
+  {
+    name: 'protocols without ports, by their numbers',
+    policy: { b: PORTLESS.map(protocol => ingress(protocol, { protocol })) },
+    steps: [
+      ...PORTLESS.map((protocol): Step => ({ send: bare(protocol), want: 'to pod', rules: [2, protocol] })),
+      { send: bare(103), want: 'drop POLICY_DENIED', rules: [2, 0] },
+      { send: tcp(web, SYN), want: 'drop POLICY_DENIED', rules: [2, 0] },
     ],
   },
   {
