@@ -39,13 +39,13 @@ function listText(rows: readonly PolicyStatus[]): string {
 }
 
 function detailText(status: PolicyStatus): string {
-  const { kind, namespace, name, origin, message, enforced, audit, endpoints, entries, unenforced, problems } = status
+  const { kind, namespace, name, origin, message, enforced, endpoints, entries, unenforced, problems } = status
   const fields: [string, readonly string[]][] = [
     ['policy', [`${kind} ${namespace ? `${namespace}/` : ''}${name}`]],
     ['where', [`${origin.file}:${origin.line}`]],
     ['status', [status.state === 'enforced' ? pc.green(message) : pc.yellow(`${status.state}: ${message}`)]],
     ['in force', enforced ? [`since ${enforced.since}, from revision ${enforced.revision}`] : []],
-    ['audit', audit ? ['denials are recorded and pass'] : []],
+    ['audit', auditText(status)],
     ['endpoints', [String(endpoints.length), ...endpoints]],
     ['entries', [String(entries)]],
     ['not yet', unenforced.map(({ path, reason }) => `${path}: ${reason}`)],
@@ -55,6 +55,12 @@ function detailText(status: PolicyStatus): string {
     .filter(([, lines]) => lines.length > 0)
     .map(([title, lines]) => `${pc.bold(title.padEnd(10))}${lines.join(`\n${' '.repeat(10)}`)}`)
     .join('\n')
+}
+
+function auditText({ audit, auditedEndpoints }: PolicyStatus): string[] {
+  if (audit) return ['its denials are recorded and pass']
+  if (auditedEndpoints.length === 0) return []
+  return ['in namespaces that are audited, its denials are recorded and pass:', ...auditedEndpoints]
 }
 
 function problemText({ severity, message, file, line, column }: PolicyStatus['problems'][number]): string {

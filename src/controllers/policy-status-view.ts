@@ -13,16 +13,16 @@ import {
   type Problem,
   type Tables,
 } from '../tables/index.ts'
-import { PolicySubjects } from './policy-subjects.ts'
+import { type PolicySubject, PolicySubjects } from './policy-subjects.ts'
 
 type MapStatus = Table<Status, 'kind'>
 
 /** @param mapStatus the status of each policy map in the kernel */
 export function policyStatusView(tables: Tables, mapStatus: MapStatus): ViewSpec<PolicyStatus> {
-  const { policies, problems, enforcedPolicies, policyMaps, endpointEntries, identities } = tables
+  const { policies, namespaces, problems, enforcedPolicies, policyMaps, endpointEntries, identities } = tables
   return {
     name: 'policy-status',
-    from: [policies, problems, enforcedPolicies, policyMaps, endpointEntries, identities],
+    from: [policies, namespaces, problems, enforcedPolicies, policyMaps, endpointEntries, identities],
     rows: () => policyStatuses(tables, mapStatus),
     columns: POLICY_STATUS_COLUMNS,
   }
@@ -53,6 +53,7 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
   const problems = problemsOf(tables, policy)
   const isOutdated = problems.some(isRefusal)
   const selected = subjects.of(rules)
+  const isAudited = rules.specs.length > 0 && rules.specs.every(({ audit }) => audit === true)
   const failed = new Map(selected.map(({ map }) => [map, failureOf(mapStatus, map)]))
   const failures = [...new Set([...failed.values()].filter(text => text !== undefined))]
   const known = tables.enforcedPolicies.get(key)
@@ -75,14 +76,20 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
     message: [messageOf(state, policy, known), ...failures].join('; '),
     problems: problems.map(shown),
     ...(isCurrent && known && { enforced: { revision: known.revision, since: isoTime(known) } }),
-    audit: rules.specs.length > 0 && rules.specs.every(({ audit }) => audit === true),
-    endpoints: selected
-      .map(({ endpoint }) => objectKey({ namespace: endpoint.podNamespace, name: endpoint.podName }))
-      .sort(),
+    audit: isAudited,
+    endpoints: podNames(selected),
+    auditedEndpoints: podNames(
+      selected.filter(({ endpoint }) => isAudited || tables.namespaces.get(endpoint.podNamespace)?.audit),
+    ),
     entries: entries.get(key) ?? 0,
     unenforced: rules.unenforced ?? [],
   }
 }
+
+const podNames = (subjects: readonly PolicySubject[]): string[] =>
+  subjects
+    .map(({ endpoint: { podNamespace, podName } }) => objectKey({ namespace: podNamespace, name: podName }))
+    .sort()
 
 function messageOf(state: PolicyStatus['state'], { origin }: Policy, known: EnforcedPolicy | undefined): string {
   switch (state) {
@@ -141,6 +148,7 @@ function refusedObjects({ problems, policies }: Tables): PolicyStatus[] {
         problems: found.map(shown),
         audit: false,
         endpoints: [],
+        auditedEndpoints: [],
         entries: 0,
         unenforced: [],
       },

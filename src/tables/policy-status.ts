@@ -51,10 +51,12 @@ export type PolicyStatus = {
   readonly problems: readonly Pick<Problem, 'severity' | 'message' | 'file' | 'line' | 'column'>[]
   /** What the maps had when they had the version in force first: their revision and the time, in ISO 8601. */
   readonly enforced?: { readonly revision: number; readonly since: string }
-  /** Its denials are recorded and pass. */
+  /** By its own annotation: its denials are recorded and pass. */
   readonly audit: boolean
   /** Pods of this node that it selects, `NAMESPACE/NAME`, sorted. */
   readonly endpoints: readonly string[]
+  /** Those of them at which its denials are recorded and pass, by its own annotation or by that of their namespace. */
+  readonly auditedEndpoints: readonly string[]
   /** Entries of this node's policy maps that are there for its rules. */
   readonly entries: number
   /** What is valid and not enforced yet. */
@@ -74,12 +76,12 @@ export const POLICY_STATUS_COLUMNS: Readonly<Record<string, (status: PolicyStatu
   ORIGIN: status => `${status.origin.file}:${status.origin.line}`,
 }
 
-function statusText({ state, audit, unenforced, problems }: PolicyStatus): string {
+function statusText({ state, audit, auditedEndpoints, unenforced, problems }: PolicyStatus): string {
   const count = (severity: Problem['severity']): number =>
     problems.filter(problem => problem.severity === severity).length
   const parts = [
     state,
-    audit && 'audit',
+    audit ? 'audit' : auditedEndpoints.length > 0 && `audit at ${auditedEndpoints.length}`,
     unenforced.length > 0 && `${unenforced.length} not enforced yet`,
     count('error') > 0 && counted(count('error'), 'error'),
     count('warning') > 0 && counted(count('warning'), 'warning'),

@@ -73,6 +73,7 @@ test('policy status', { skip: NEEDS_ROOT }, async t => {
       problems: [],
       audit: false,
       endpoints: ['default/web'],
+      auditedEndpoints: [],
       entries: 1,
       unenforced: [],
     })
