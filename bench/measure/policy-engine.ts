@@ -21,6 +21,7 @@ export const measurePolicyEngine: OwnMeasurement = async context => {
     ...(await changeLines(context, 'policies', POLICY_CHANGES)),
     ...(await changeLines(context, 'pods', POD_CHANGES)),
     ...(await manyRulesLines(context)),
+    ...(await explainLines(context)),
     ...(await reachLines(context)),
     ...(await contentLines(context)),
   ]
@@ -58,7 +59,7 @@ async function coldLines(context: Context): Promise<Line[]> {
         unit: 's',
         target: { kind: 'at most', value: 2 },
         samples: { ms: samplesOf(samples, 'ms') },
-        note: `pods and policies are read, nothing else is made; ${described}; the first run of a new process`,
+        note: `pods and policies are read, nothing else is made; ${described}; ${(typical(samples, 'cpuMs') / 1000).toFixed(2)} s of CPU time; the first run of a new process`,
       },
       typical(samples, 'ms') / 1000,
     ),
@@ -121,17 +122,58 @@ async function changeLines(context: Context, part: string, changes: readonly Cha
 }
 
 async function manyRulesLines(context: Context): Promise<Line[]> {
-  const samples = await inProcesses(context, 'many-rules', context.effort.engineProcesses)
-  const note = `a NetworkPolicy for a namespace, into the cluster above; it names ${count(typical(samples, 'prefixes'))} prefixes with an identity each, and ${count(typical(samples, 'subjects'))} kinds of pods are resolved again`
-  const described = {
-    id: 'policy-engine/many-rules',
-    text: 'a policy of 10,000 rules added',
-    unit: 'ms',
-    target: { kind: 'at most', value: 500 },
-    samples: { ms: samplesOf(samples, 'ms') },
-    note,
-  } as const
-  return [plainLine(described, typical(samples, 'ms'))]
+  const samples = await inProcesses(context, 'many-rules', Math.min(3, context.effort.engineProcesses))
+  const prefixes = `a NetworkPolicy into the cluster above; it names ${count(typical(samples, 'prefixes'))} prefixes with an identity each`
+  const again = `${count(typical(samples, 'subjects'))} kinds of pods are resolved again, for these identities are peers of most`
+  const line = (id: string, text: string, name: string, target: number | undefined): Line => {
+    const cpu = typical(samples, name === 'ms' ? 'cpuMs' : 'namespaceCpuMs').toFixed(0)
+    const described = {
+      id: `policy-engine/many-rules/${id}`,
+      text,
+      unit: 'ms',
+      ...(target !== undefined && { target: { kind: 'at most', value: target } as const }),
+      samples: { ms: samplesOf(samples, name) },
+      note: `${prefixes}, and ${again}; ${cpu} ms of CPU time`,
+    }
+    return plainLine(described, typical(samples, name))
+  }
+  return [
+    line('application', 'a policy of 10,000 rules added, for one application', 'ms', 500),
+    line('namespace', 'the same for the ten applications of a namespace', 'namespaceMs', undefined),
+  ]
+}
+
+async function explainLines(context: Context): Promise<Line[]> {
+  const samples = await inProcesses(context, 'explain', 1, context.effort.engineChanges)
+  const ms = samplesOf(samples, 'ms')
+  const target = { kind: 'at most', value: 50 } as const
+  const note = `${ms.length} random pairs of pods, and pods and the world; with the smallest change that would turn the verdict round`
+  return [
+    plainLine(
+      {
+        id: 'policy-engine/explain/p50',
+        text: 'a connection explained, p50',
+        unit: 'ms',
+        target,
+        samples: { ms },
+        note,
+      },
+      median(ms),
+    ),
+    plainLine(
+      { id: 'policy-engine/explain/p99', text: 'a connection explained, p99', unit: 'ms', target },
+      quantile(ms, 0.99),
+    ),
+    plainLine(
+      {
+        id: 'policy-engine/explain-pod',
+        text: 'all that may reach a pod, and that it may reach',
+        unit: 'ms',
+        samples: { ms: samplesOf(samples, 'podMs') },
+      },
+      typical(samples, 'podMs'),
+    ),
+  ]
 }
 
 async function reachLines(context: Context): Promise<Line[]> {

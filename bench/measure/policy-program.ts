@@ -2,7 +2,19 @@
 // would not be: node --expose-gc policy-program.ts PART ROUNDS. Prints its samples as one line of JSON.
 
 import { reservedLabels, withLabels } from '../../src/labels/index.ts'
-import { Cluster, type ClusterContent, type PolicyRepository, PROTOCOLS, reach } from '../../src/policy/index.ts'
+import {
+  CidrGroups,
+  Cluster,
+  type ClusterContent,
+  explain,
+  explainPod,
+  type PolicyRepository,
+  PROTOCOLS,
+  podName,
+  reach,
+  readQuestion,
+} from '../../src/policy/index.ts'
+import { random } from '../../src/policy/testing/random.ts'
 import { syntheticCluster } from '../../src/policy/testing/synthetic-cluster.ts'
 import { naiveEntries } from '../testbed/naive-expansion.ts'
 import {
@@ -20,6 +32,7 @@ import { publishedClusters } from '../testbed/published-cases.ts'
 
 const RULES = 10_000
 const REACH_PODS = 1000
+const EXPLAINED_PORTS = ['443/TCP', '8080/TCP', '9090/TCP', '8443/UDP', '53/UDP', '8/ICMP']
 const PORTS = [80, 443, 8080, 9090].map(port => ({ protocol: PROTOCOLS.TCP, port }))
 
 export type Samples = Readonly<Record<string, readonly number[]>>
@@ -29,6 +42,7 @@ const PARTS: Readonly<Record<string, (rounds: number) => Samples>> = {
   policies: changePolicies,
   pods: changePods,
   'many-rules': resolveManyRules,
+  explain: explainRandom,
   reach: reachAll,
   'map-content': countEntries,
 }
@@ -38,10 +52,14 @@ const measure = PARTS[part]
 if (!measure) throw new Error(`there is no part ${part}`)
 console.log(JSON.stringify(measure(Number(rounds))))
 
-function timed<T>(action: () => T): { readonly ms: number; readonly value: T } {
+/** `cpuMs`: of all threads, the collector's included. */
+function timed<T>(action: () => T): { readonly ms: number; readonly cpuMs: number; readonly value: T } {
+  const cpuBefore = process.cpuUsage()
   const before = performance.now()
   const value = action()
-  return { ms: performance.now() - before, value }
+  const ms = performance.now() - before
+  const { user, system } = process.cpuUsage(cpuBefore)
+  return { ms, cpuMs: (user + system) / 1000, value }
 }
 
 function measuredContent(): ClusterContent {
@@ -58,7 +76,7 @@ function cold(): Samples {
   const content = measuredContent()
   collectGarbage()
   const before = process.memoryUsage()
-  const { ms, value } = timed(() => {
+  const { ms, cpuMs, value } = timed(() => {
     const cluster = new Cluster(content)
     return { cluster, maps: resolveAll(cluster) }
   })
@@ -69,6 +87,7 @@ function cold(): Samples {
   const identities = identitiesOf(value.cluster).size
   return {
     ms: [ms],
+    cpuMs: [cpuMs],
     growth: [growth],
     kept: [kept],
     maps: [value.maps.size],
@@ -141,19 +160,32 @@ function changePods(rounds: number): Samples {
 
 /** The prefixes that the policy names have identities before it is resolved, as they have in an agent. */
 function resolveManyRules(): Samples {
-  const cluster = new Cluster(measuredContent())
-  resolveAll(cluster)
-  const { repository } = cluster
-  const policy = manyRules(RULES)
-  const { ms: setMs } = timed(() => repository.setPolicy(policy))
-  let number = 1 << 24
-  for (const { prefix } of repository.references().prefixes)
-    repository.setIdentity(
-      number++,
-      withLabels(reservedLabels('world-ipv4'), [{ source: 'cidr', key: prefix.text, value: '' }]),
-    )
-  const { ms, value } = timed(() => resolveChanged(repository))
-  return { ms: [setMs + ms], subjects: [value], prefixes: [number - (1 << 24)] }
+  const content = measuredContent()
+  const resolved = (subject: Parameters<typeof manyRules>[1]) => {
+    const cluster = new Cluster(content)
+    resolveAll(cluster)
+    const { repository } = cluster
+    const policy = manyRules(RULES, subject)
+    const set = timed(() => repository.setPolicy(policy))
+    let number = 1 << 24
+    for (const { prefix } of repository.references().prefixes)
+      repository.setIdentity(
+        number++,
+        withLabels(reservedLabels('world-ipv4'), [{ source: 'cidr', key: prefix.text, value: '' }]),
+      )
+    const { ms, cpuMs, value } = timed(() => resolveChanged(repository))
+    return { ms: set.ms + ms, cpuMs: set.cpuMs + cpuMs, subjects: value, prefixes: number - (1 << 24) }
+  }
+  const one = resolved('application')
+  const all = resolved('namespace')
+  return {
+    ms: [one.ms],
+    cpuMs: [one.cpuMs],
+    namespaceMs: [all.ms],
+    namespaceCpuMs: [all.cpuMs],
+    subjects: [all.subjects],
+    prefixes: [all.prefixes],
+  }
 }
 
 function reachAll(): Samples {
@@ -167,6 +199,23 @@ function reachAll(): Samples {
     }
   })
   return { seconds: [ms / 1000], rows: [rows], allowed: [allowed] }
+}
+
+/** Of a cluster that is resolved: pods to pods and to the world, allowed and denied as chance has it. */
+function explainRandom(rounds: number): Samples {
+  const cluster = new Cluster(measuredContent())
+  resolveAll(cluster)
+  const choose = random(MEASURED.seed)
+  const { pods } = cluster.content
+  const samples: Record<'ms' | 'podMs', number[]> = { ms: [], podMs: [] }
+  for (let round = 0; round < rounds; round++) {
+    const from = podName(choose.pick(pods))
+    const to = choose.oneIn(4) ? '198.51.100.7' : podName(choose.pick(pods))
+    const port = choose.pick(EXPLAINED_PORTS)
+    samples.ms.push(timed(() => explain(cluster, readQuestion(cluster, from, to, port))).ms)
+    if (round % 10 === 0) samples.podMs.push(timed(() => explainPod(cluster, choose.pick(pods))).ms)
+  }
+  return samples
 }
 
 function countEntries(): Samples {
@@ -186,7 +235,9 @@ function countEntries(): Samples {
 
 function countOf(cluster: Cluster): { readonly entries: number; readonly naive: number; readonly written: number } {
   const identities = identitiesOf(cluster)
-  const policies = cluster.repository.policies()
+  const groups = new CidrGroups()
+  for (const group of cluster.content.cidrGroups ?? []) groups.set(group)
+  const policies = cluster.content.policies.map(policy => groups.expand(policy))
   const total = { entries: 0, naive: 0, written: 0 }
   for (const subject of subjectsOf(cluster)) {
     const { keys, written } = naiveEntries(policies, identities, subject)

@@ -127,9 +127,20 @@ export function identityLabels(pod: ClusterPod, content: ClusterContent, reposit
   return addressLabels(subjectOf(pod, content, repository).labels, address, repository.references(), pod.namedPorts)
 }
 
-/** One policy of so many rules, for the ten applications of a namespace. A sixth of its peers are blocks of addresses. */
-export function manyRules(count: number): Policy {
-  const application = (i: number) => ({ matchLabels: { 'app.kubernetes.io/name': `service-${i % 10}` } })
+/** One policy of so many rules, for an application or all ten of its namespace. A sixth of its peers are blocks of addresses. */
+export function manyRules(count: number, subject: 'application' | 'namespace'): Policy {
+  const names = [
+    'edge-0',
+    'service-1',
+    'storage-2',
+    'edge-3',
+    'service-4',
+    'storage-5',
+    'edge-6',
+    'service-7',
+    'storage-8',
+  ]
+  const application = (i: number) => ({ matchLabels: { 'app.kubernetes.io/name': names[i % names.length] } })
   const peer = (i: number) => {
     if (i % 6 === 0) return { ipBlock: { cidr: `172.${16 + (i >> 13)}.${(i >> 5) & 255}.${(i << 3) & 255}/29` } }
     if (i % 6 === 1) return { namespaceSelector: { matchLabels: { team: 'web' } }, podSelector: application(i) }
@@ -144,7 +155,7 @@ export function manyRules(count: number): Policy {
       apiVersion: 'networking.k8s.io/v1',
       kind: 'NetworkPolicy',
       metadata: { namespace: 'billing-0', name: 'many-rules' },
-      spec: { podSelector: {}, policyTypes: ['Ingress'], ingress },
+      spec: { podSelector: subject === 'namespace' ? {} : application(1), policyTypes: ['Ingress'], ingress },
     }),
   )
 }
