@@ -6,6 +6,7 @@ import { policyCheckCommand } from './policy-check-command.ts'
 import { policyDiffCommand } from './policy-diff-command.ts'
 import { policyExplainCommand } from './policy-explain-command.ts'
 import { policyGetCommand } from './policy-get-command.ts'
+import { policyLintCommand } from './policy-lint-command.ts'
 import { policyReachCommand } from './policy-reach-command.ts'
 import { policyTestCommand } from './policy-test-command.ts'
 
@@ -16,6 +17,7 @@ export function policyCommand(): Command {
     .addCommand(policyReachCommand())
     .addCommand(policyExplainCommand())
     .addCommand(policyCheckCommand())
+    .addCommand(policyLintCommand())
     .addCommand(policyTestCommand())
     .addCommand(policyDiffCommand())
 }

@@ -155,3 +155,30 @@ default/client → default/web
   assert.equal((await policy(folder, 'diff', 'old', 'bad.yaml')).code, 2)
   assert.equal((await policy(folder, 'diff', 'old')).code, 2)
 })
+
+test('policy lint: findings with ids, and exit codes', async t => {
+  const folder = folderOf(t, {
+    'pods.yaml': PODS,
+    'good.yaml': POLICY,
+    'wide.yaml': POLICY.replace('- from: [{podSelector: {matchLabels: {app: client}}}]\n    ports', '- ports'),
+    'bad.yaml': POLICY.replace('port: http', 'port: 99999'),
+  })
+  const good = await policy(folder, 'lint', 'pods.yaml', 'good.yaml')
+  assert.deepEqual([good.out, good.err, good.code], ['1 policy: nothing found\n', '', 0])
+  const wide = await policy(folder, 'lint', 'pods.yaml', 'wide.yaml')
+  assert.match(
+    wide.out,
+    /^wide\.yaml:7:5: warning: NetworkPolicy default\/web: spec\.ingress\[0\]: has no from: .* \[any-peer\]\n1 policy: 1 finding\n$/,
+  )
+  assert.equal(wide.code, 1)
+  const json = await policy(folder, 'lint', 'pods.yaml', 'wide.yaml', '-o', 'json', '--warn-only')
+  const [found] = JSON.parse(json.out) as [{ id: string; file: string; line: number }]
+  assert.deepEqual([found.id, found.file, found.line, json.code], ['any-peer', 'wide.yaml', 7, 0])
+  assert.equal((await policy(folder, 'lint', 'pods.yaml', 'wide.yaml', '--disable', 'tie,any-peer')).code, 0)
+  assert.match((await policy(folder, 'lint', 'good.yaml')).err, /no pods among the manifests/)
+  for (const wrong of [['pods.yaml', '--disable', 'any-per'], ['bad.yaml'], []]) {
+    const { out, err, code } = await policy(folder, 'lint', ...wrong)
+    assert.deepEqual([out, code], ['', 2])
+    assert.match(err, /there is no "any-per"|99999|missing required argument/)
+  }
+})

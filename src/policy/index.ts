@@ -52,6 +52,8 @@ export { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } f
 export { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './kinds/network-policy.ts'
 export * from './kinds/read-policy.ts'
 export { checkManifests } from './lint/check.ts'
+export { LINT_RULES, type LintFinding, type LintId } from './lint/finding.ts'
+export { isLintId, LINT_DISABLE_ANNOTATION, type LintOptions, lintManifests } from './lint/lint.ts'
 export * from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
 export * from './model/precedence.ts'

@@ -5,7 +5,9 @@ import { apiGroup, type ManifestObject, type Problem, problemOf } from '../../ma
 import { readCluster } from '../cluster/cluster-manifests.ts'
 import { isWorkload, withWorkloadPods } from '../cluster/workload-pods.ts'
 import { isExpectations, readExpectations } from '../expect/read-expectations.ts'
+import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
+import { parsePath } from './manifest-fields.ts'
 
 /** Problems by file, line and column, each once. */
 export function checkManifests(objects: readonly ManifestObject[]): Problem[] {
@@ -41,11 +43,6 @@ function unenforced(object: ManifestObject): Problem[] {
     const found = problemOf(object, 'warning', parsePath(path), reason)
     return [{ ...found, path }]
   })
-}
-
-/** The inverse of `formatPath`, for plain field names. */
-export function parsePath(text: string): (string | number)[] {
-  return [...text.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map(([part, index]) => (index === undefined ? part : Number(index)))
 }
 
 /** Groups whose kinds Kubernetes itself knows and that say nothing about policies. */
@@ -84,6 +81,7 @@ function unread(object: ManifestObject): Problem[] {
   const { apiVersion, kind } = object
   const group = apiGroup(apiVersion)
   if (isWorkload(object) || readPolicy(object) || FOREIGN_GROUPS.has(group)) return []
+  if (group === 'cilium.io' && kind === CILIUM_CIDR_GROUP_KIND) return []
   if (group === '' && CORE_KINDS.has(kind)) return []
   if (group === 'networking.k8s.io' && (kind === 'Ingress' || kind === 'IngressClass')) return []
   return [problemOf(object, 'warning', ['kind'], `nobody reads ${kind} of ${apiVersion} here; it has no effect`)]

@@ -1,0 +1,57 @@
+// `policy lint`: what is valid in policies and hardly meant. Each finding has an id, a
+// place, and says what happens and what to write.
+
+import { type ManifestObject, objectName } from '../../manifests/index.ts'
+import { readCluster } from '../cluster/cluster-manifests.ts'
+import { blockFindings, placedPods } from './block-checks.ts'
+import { breadthFindings } from './breadth-checks.ts'
+import { sortProblems } from './check.ts'
+import { LINT_RULES, type LintFinding, type LintId } from './finding.ts'
+import { landscapeOf } from './landscape.ts'
+import { lintedPolicies } from './linted-policy.ts'
+import { dnsFindings, fqdnFindings, patternFindings } from './name-checks.ts'
+import { policyTypeFindings } from './policy-type-checks.ts'
+import { selectionFindings } from './selection-checks.ts'
+import { shadowFindings } from './shadow-checks.ts'
+
+/** Annotation of a policy: ids, with commas between them, that are not told of it. */
+export const LINT_DISABLE_ANNOTATION = 'policy.axoneme.io/lint-disable'
+
+/** What is left out. */
+export type LintOptions = { readonly disable?: ReadonlySet<LintId> }
+
+/**
+ * Findings about the policies among the objects, by file and line. Objects with errors are passed over: check them
+ * first. Selectors are only judged when there are pods.
+ */
+export function lintManifests(objects: readonly ManifestObject[], options: LintOptions = {}): LintFinding[] {
+  const policies = lintedPolicies(objects)
+  const landscape = landscapeOf(readCluster(objects).cluster, policies)
+  const pods = placedPods(objects)
+  const findings = [
+    ...selectionFindings(landscape),
+    ...shadowFindings(landscape),
+    ...dnsFindings(landscape),
+    ...fqdnFindings(landscape),
+    ...policies.flatMap(policy => [
+      ...breadthFindings(policy),
+      ...blockFindings(policy, pods),
+      ...patternFindings(policy),
+      ...policyTypeFindings(policy),
+    ]),
+  ]
+  const disabledFor = new Map(objects.map(object => [objectName(object), disabledBy(object)]))
+  return sortProblems(
+    findings.filter(({ id, object = '' }) => !options.disable?.has(id) && !disabledFor.get(object)?.has(id)),
+  )
+}
+
+function disabledBy({ metadata }: ManifestObject): ReadonlySet<string> {
+  const text = metadata.annotations[LINT_DISABLE_ANNOTATION] ?? ''
+  return new Set(text.split(',').map(id => id.trim()))
+}
+
+/** Whether a text is an id. */
+export function isLintId(text: string): text is LintId {
+  return Object.hasOwn(LINT_RULES, text)
+}
