@@ -57,6 +57,7 @@ export const UNIT_TESTS: Check = {
     'bench/**/*.test.ts',
     'scripts/**/*.test.ts',
     'test/scenarios/*.test.ts',
+    'test/policy/*.test.ts',
   ],
 }
 
