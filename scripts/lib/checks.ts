@@ -57,7 +57,6 @@ export const UNIT_TESTS: Check = {
     'bench/**/*.test.ts',
     'scripts/**/*.test.ts',
     'test/scenarios/*.test.ts',
-    'test/policy/*.test.ts',
   ],
 }
 

@@ -163,7 +163,8 @@ export function allowsOf(object: RandomObject): object[] {
   return [{ ...object, metadata, spec: { ...object.spec, ingress: accepts(ingress), egress: accepts(egress) } }]
 }
 
-function allowsOfRule({ ingressDeny: _, egressDeny: __, ...rule }: CiliumRule): CiliumRule {
+function allowsOfRule(all: CiliumRule): CiliumRule {
+  const { ingressDeny: _ingressDeny, egressDeny: _egressDeny, ...rule } = all
   const hasRules = [rule['ingress'], rule['egress']].some(list => Array.isArray(list) && list.length > 0)
   return hasRules ? rule : { ...rule, ingress: [{}] }
 }

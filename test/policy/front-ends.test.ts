@@ -7,9 +7,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { formatIp, ip } from '../../src/ip/index.ts'
 import { Judge, outcomeOf } from '../../src/policy/cluster/judge.ts'
-import { type Cluster, parseManifests, readCluster } from '../../src/policy/index.ts'
 import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
-import { clusterManifests, policySet } from '../e2e/random-policies.ts'
+import { policySet } from '../e2e/random-policies.ts'
 import {
   allowsOf,
   asCilium,
@@ -19,48 +18,15 @@ import {
   oneForEach,
   type RandomObject,
 } from './equivalent-policies.ts'
+import { clusterOf, NODE_ADDRESS, QUESTIONS, WORLD } from './random-cluster.ts'
 
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
-
-const NODE = {
-  apiVersion: 'v1',
-  kind: 'Node',
-  metadata: { name: 'node1' },
-  status: { addresses: [{ type: 'InternalIP', address: '172.30.0.2' }] },
-}
-/** In and out of every block that the random policies name. */
-const WORLD = [
-  '192.0.2.10',
-  '192.0.2.20',
-  '192.0.2.130',
-  '198.51.100.1',
-  '2001:db8:244::10',
-  '2001:db8:9000::1',
-  '2001:db9::1',
-]
-const QUESTIONS = [80, 81, 82, 443].flatMap(port => [6, 17, 132].map(protocol => ({ protocol, port })))
-/** Echo requests and one more type, and a protocol without ports. */
-QUESTIONS.push(
-  { protocol: 1, port: 8 },
-  { protocol: 1, port: 13 },
-  { protocol: 58, port: 128 },
-  { protocol: 47, port: 0 },
-)
-
-function clusterOf(policies: readonly object[]): Cluster {
-  const text = [NODE, ...clusterManifests(), ...policies].map(object => JSON.stringify(object)).join('\n---\n')
-  const parsed = parseManifests(text, 'random.yaml')
-  const { cluster, problems } = readCluster(parsed.objects)
-  const errors = [...parsed.problems, ...problems].filter(({ severity }) => severity === 'error')
-  assert.deepEqual(errors, [])
-  return cluster
-}
 
 /** `FROM TO PROTOCOL/PORT` to the outcome, for all pods, the node and some of the world. */
 function outcomes(policies: readonly object[]): Map<string, string> {
   const cluster = clusterOf(policies)
   const pods = cluster.content.pods.flatMap(pod => pod.addresses)
-  const ends = [...pods, ip('172.30.0.2'), ...WORLD.map(ip)].map(address => cluster.endAt(address))
+  const ends = [...pods, ip(NODE_ADDRESS), ...WORLD.map(ip)].map(address => cluster.endAt(address))
   const judge = new Judge(cluster, ends)
   const found = new Map<string, string>()
   for (const from of ends)

@@ -1,0 +1,65 @@
+// The Cilium kinds, from the YAML of random objects through the engine, against a second
+// reading of the same objects. Another seed for every run; AXONEME_SEED repeats one.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { formatIp, ip } from '../../src/ip/index.ts'
+import { Judge } from '../../src/policy/cluster/judge.ts'
+import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
+import { clusterManifests } from '../e2e/random-policies.ts'
+import { clusterOf, NODE_ADDRESS, QUESTIONS, WORLD } from './random-cluster.ts'
+import { type Group, type Pod, type Policy, SecondReading, type Somebody } from './second-reading.ts'
+
+const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
+
+type Manifest = {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly labels: Pod['labels'] }
+  readonly spec: { readonly containers: readonly { readonly ports: Pod['ports'] }[] }
+  readonly status: { readonly podIPs: readonly { readonly ip: string }[] }
+}
+
+const manifests = clusterManifests() as Manifest[]
+const pods = manifests
+  .filter(({ kind }) => kind === 'Pod')
+  .flatMap(({ metadata, spec, status }): Somebody[] => {
+    const labels = manifests.find(({ kind, metadata: { name } }) => kind === 'Namespace' && name === metadata.namespace)
+    const pod = {
+      namespace: metadata.namespace,
+      labels: metadata.labels,
+      namespaceLabels: labels?.metadata.labels ?? {},
+      ports: spec.containers.flatMap(({ ports }) => ports),
+    }
+    return status.podIPs.map(({ ip }) => ({ address: ip, pod }))
+  })
+const everybody: readonly Somebody[] = [
+  ...pods,
+  { address: NODE_ADDRESS, isNode: true },
+  ...WORLD.map(address => ({ address })),
+]
+
+test('the engine agrees with a second reading of the Cilium kinds: every pair, every port', () => {
+  fc.assert(
+    fc.property(ciliumPolicySet, set => {
+      const objects = set as ((Policy | Group) & { readonly kind: string })[]
+      const groups = objects.filter(({ kind }) => kind === 'CiliumCIDRGroup') as unknown as Group[]
+      const policies = objects.filter(({ kind }) => kind !== 'CiliumCIDRGroup') as Policy[]
+      const second = new SecondReading(policies, groups)
+      const cluster = clusterOf(set)
+      const ends = new Map(everybody.map(somebody => [somebody, cluster.endAt(ip(somebody.address))]))
+      const judge = new Judge(cluster, ends.values())
+      for (const [from, fromEnd] of ends)
+        for (const [to, toEnd] of ends) {
+          if (from === to || fromEnd.address.family !== toEnd.address.family) continue
+          const verdict = judge.between(fromEnd, toEnd)
+          for (const question of QUESTIONS)
+            if ((verdict(question.protocol, question.port).verdict === 'allowed') !== second.passes(from, to, question))
+              assert.fail(
+                `${formatIp(fromEnd.address.bytes)} to ${formatIp(toEnd.address.bytes)} ${question.protocol}/${question.port}: the engine ${verdict(question.protocol, question.port).verdict}`,
+              )
+        }
+    }),
+    { seed, numRuns: 400 },
+  )
+})
