@@ -39,6 +39,11 @@ export class BoundRule {
       isEgress && rule.ports !== 'any' ? rule.ports.flatMap(match => NamedPortOfPeers.of(rule, match) ?? []) : []
   }
 
+  /** All sets that it is bound to. */
+  sets(): PeerSet[] {
+    return [...(this.peers === 'any' ? [] : this.peers), ...this.portPeers.values()]
+  }
+
   /** The rule with the ports that do not depend on the peer. `ownPorts`: the subject's number by `NAME/PROTOCOL`. */
   spans(ownPorts: ReadonlyMap<string, number>): RuleSpans {
     const key = this.#namesOfSubject.map(name => ownPorts.get(name) ?? '').join()

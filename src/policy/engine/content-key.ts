@@ -5,14 +5,15 @@
 
 import { treatmentKey } from './port-space.ts'
 import type { PortPrefix } from './prefix-cover.ts'
-import { DIGEST_BYTES, digest } from './sha256.ts'
+import { digest } from './sha256.ts'
 
 /** A digest of what a number stands for: an identity, or many. */
 export type NumberedDigest = { readonly number: number; readonly digest: Uint8Array }
 
+/** As many as the key has: more of them would make the key no harder to meet by chance. */
+const DIGEST_BYTES = 16
 const PREFIX_BYTES = 12
 const COUNT_BYTES = 4
-const KEY_BYTES = 16
 
 /** Over the prefixes in their order, with all that they decide. */
 export function digestOfPrefixes(prefixes: readonly PortPrefix[]): Uint8Array {
@@ -35,7 +36,7 @@ export function digestOfPrefixes(prefixes: readonly PortPrefix[]): Uint8Array {
     rows.setUint32(at + 8, number * 2 + (decision.verdict === 'allow' ? 1 : 0))
   }
   const names = new TextEncoder().encode(JSON.stringify([...outcomes.keys()]))
-  return digest(joined([new Uint8Array(rows.buffer), names]))
+  return shortDigest(joined([new Uint8Array(rows.buffer), names]))
 }
 
 /** Over digests in the order of their numbers. */
@@ -45,15 +46,17 @@ export function digestOfNumbered(items: readonly NumberedDigest[]): Uint8Array {
   for (const [i, item] of items.entries()) {
     const at = i * (4 + DIGEST_BYTES)
     view.setUint32(at, item.number)
-    message.set(item.digest, at + 4)
+    for (let j = 0; j < DIGEST_BYTES; j++) message[at + 4 + j] = item.digest[j] as number
   }
-  return digest(message)
+  return shortDigest(message)
 }
 
 /** 128 bits over digests, always as many, as 32 hexadecimal digits. */
 export function contentKey(digests: readonly Uint8Array[]): string {
-  return hexadecimal(digest(joined(digests)).subarray(0, KEY_BYTES))
+  return hexadecimal(shortDigest(joined(digests)))
 }
+
+const shortDigest = (message: Uint8Array): Uint8Array => digest(message).slice(0, DIGEST_BYTES)
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))

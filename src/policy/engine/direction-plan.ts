@@ -5,28 +5,20 @@
 import { labelledPort } from '../../labels/index.ts'
 import type { Direction } from '../model/rule.ts'
 import type { BoundRule, NamedPortOfPeers } from './bound-rule.ts'
-import { EntryCompiler, type PolicyEntry } from './entries.ts'
-import { type Isolations, isolationsOf } from './isolation.ts'
-import { type PeerClass, PeerClasses } from './peer-classes.ts'
+import type { PolicyEntry } from './entries.ts'
+import { isolationsOf } from './isolation.ts'
+import type { PeerClass, PeerClasses } from './peer-classes.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
 import { type PeerRow, PeerTable } from './peer-table.ts'
-import { Decider, type EnforcedRules, type RuleSpans } from './port-space.ts'
-import type { SubjectGroup } from './subject-plan.ts'
+import type { RuleSpans } from './port-space.ts'
+import type { PlanSources, SubjectGroup } from './subject-plan.ts'
 
-/** What the decision of every peer depends on, beside the rules that match it. */
-type Common = {
-  readonly isolations: Isolations
-  readonly enforced: EnforcedRules
-  readonly forAny: readonly RuleSpans[]
-  readonly classes: PeerClasses
-}
-
-/** Lists by set. A list that has not changed is the same object as in the plan before. */
+/** Lists by set. Equal lists are the same object. */
 type Steps<T> = ReadonlyMap<PeerSet, readonly T[]>
 
 export class DirectionPlan {
   readonly #peerSets: PeerSets
-  readonly #common: Common
+  readonly #classes: PeerClasses
   readonly #rules: Steps<RuleSpans>
   /** Rules with named ports of peers, by the sets of peers. */
   readonly #named: Steps<NamedPortOfPeers>
@@ -35,14 +27,21 @@ export class DirectionPlan {
   readonly #touched: Set<number>
   #areAllTouched: boolean
 
-  constructor(direction: Direction, group: SubjectGroup, peerSets: PeerSets, before?: DirectionPlan) {
+  constructor(
+    direction: Direction,
+    { specs, ownPorts, isAudited, mode }: SubjectGroup,
+    { peerSets, shared }: PlanSources,
+    before?: DirectionPlan,
+  ) {
     this.#peerSets = peerSets
-    const rules = group.specs.flatMap(({ rules }) => rules.filter(({ rule }) => rule.direction === direction))
-    const sorted = sortRules(rules, group.ownPorts)
-    this.#common = commonOf(direction, group, rules, sorted.forAny, before && before.#common)
-    const isHeir = before !== undefined && before.#common === this.#common
-    this.#rules = isHeir ? inherited(sorted.rules, before.#rules) : sorted.rules
-    this.#named = isHeir ? inherited(sorted.named, before.#named) : sorted.named
+    const rules = specs.flatMap(({ rules }) => rules.filter(({ rule }) => rule.direction === direction))
+    const sorted = sortRules(rules, ownPorts)
+    const isolations = isolationsOf(specs, direction, mode, isAudited)
+    const enforced = isAudited ? 'none' : rules.some(({ rule }) => rule.audit) ? 'some' : 'all'
+    this.#classes = shared.classes({ direction, isolations, enforced, forAny: sorted.forAny })
+    const isHeir = before !== undefined && before.#classes === this.#classes
+    this.#rules = inOrderOf(isHeir ? before.#rules : undefined, sorted.rules, list => shared.list(list))
+    this.#named = inOrderOf(isHeir ? before.#named : undefined, sorted.named, list => list)
     this.#table = new PeerTable(isHeir ? before.#table : undefined)
     this.#touched = new Set(isHeir ? before.#touched : [])
     this.#areAllTouched = !isHeir || before.#areAllTouched
@@ -59,13 +58,13 @@ export class DirectionPlan {
   /** These name the entries: as many for every plan. */
   digests(): Uint8Array[] {
     this.#update()
-    return [this.#common.classes.digestForAny, this.#table.digest()]
+    return [this.#classes.digestForAny, this.#table.digest()]
   }
 
   /** Entries as things stand, in lists that follow each other; sorted by identity, protocol, port and prefix length. */
   lists(): (readonly PolicyEntry[])[] {
     this.#update()
-    return [this.#common.classes.forAny, ...this.#table.lists()]
+    return [this.#classes.forAny, ...this.#table.lists()]
   }
 
   #update(): void {
@@ -98,23 +97,21 @@ export class DirectionPlan {
   #classOf(identity: number): PeerClass | undefined {
     let peerClass: PeerClass | undefined
     for (const [set, rules] of this.#rules)
-      if (set.identities.has(identity)) peerClass = this.#common.classes.next(peerClass, rules)
+      if (set.identities.has(identity)) peerClass = this.#classes.next(peerClass, rules)
     for (const [set, named] of this.#named)
       if (set.identities.has(identity)) peerClass = this.#withNamed(peerClass, named, identity)
     return peerClass
   }
 
   #allClasses(): Map<number, PeerClass> {
-    const { classes } = this.#common
     const found = new Map<number, PeerClass>()
     for (const [set, rules] of this.#rules)
-      for (const identity of set.identities) found.set(identity, classes.next(found.get(identity), rules))
+      for (const identity of set.identities) found.set(identity, this.#classes.next(found.get(identity), rules))
     for (const [set, named] of this.#named)
       for (const identity of set.identities) {
         const peerClass = this.#withNamed(found.get(identity), named, identity)
         if (peerClass) found.set(identity, peerClass)
       }
-    classes.settle()
     return found
   }
 
@@ -124,15 +121,14 @@ export class DirectionPlan {
     let peerClass = from
     for (const one of named) {
       const port = labels && labelledPort(labels, one.name)
-      if (port !== undefined) peerClass = this.#common.classes.next(peerClass, one.at(port))
+      if (port !== undefined) peerClass = this.#classes.next(peerClass, one.at(port))
     }
     return peerClass
   }
 
   #row(identity: number, peerClass: PeerClass): PeerRow {
-    const { classes } = this.#common
-    const entries = classes.entries(peerClass, identity)
-    return { identity, peerClass, entries, digest: classes.digest(peerClass) }
+    const entries = this.#classes.entries(peerClass, identity)
+    return { identity, peerClass, entries, digest: this.#classes.digest(peerClass) }
   }
 }
 
@@ -159,47 +155,31 @@ function sortRules(rules: readonly BoundRule[], ownPorts: ReadonlyMap<string, nu
   return { forAny, rules: bySet, named }
 }
 
-function commonOf(
-  direction: Direction,
-  { specs, mode, isAudited }: SubjectGroup,
-  rules: readonly BoundRule[],
-  forAny: readonly RuleSpans[],
-  before: Common | undefined,
-): Common {
-  const isolations = isolationsOf(specs, direction, mode, isAudited)
-  const enforced = isAudited ? 'none' : rules.some(({ rule }) => rule.audit) ? 'some' : 'all'
-  if (
-    before?.enforced === enforced &&
-    before.isolations.all === isolations.all &&
-    before.isolations.enforced === isolations.enforced &&
-    isSameList(before.forAny, forAny)
-  )
-    return before
-  const compiler = new EntryCompiler(direction, new Decider(isolations, enforced), forAny)
-  return { isolations, enforced, forAny, classes: new PeerClasses(compiler) }
-}
-
 /**
- * The steps with the lists of the other ones where they are equal, and in their order: for whom nothing has changed, the
- * way to its class is then the same.
+ * The steps in the order of those before, and new ones after: for whom nothing has changed, the way to its class is then
+ * the same. `known`: the object of a list that is equal.
  */
-function inherited<T>(steps: Steps<T>, before: Steps<T>): Steps<T> {
+function inOrderOf<T>(
+  before: Steps<T> | undefined,
+  steps: Steps<T>,
+  known: (list: readonly T[]) => readonly T[],
+): Steps<T> {
   const ordered = new Map<PeerSet, readonly T[]>()
-  for (const [set, known] of before) {
+  for (const set of before?.keys() ?? []) {
     const list = steps.get(set)
-    if (list) ordered.set(set, isSameList(known, list) ? known : list)
+    if (list) ordered.set(set, known(list))
   }
-  for (const [set, list] of steps) if (!ordered.has(set)) ordered.set(set, list)
+  for (const [set, list] of steps) if (!ordered.has(set)) ordered.set(set, known(list))
   return ordered
 }
 
 function changedSets<T>(now: Steps<T>, before: Steps<T>): PeerSet[] {
-  const isChanged = (set: PeerSet): boolean => now.get(set) !== before.get(set)
+  const isChanged = (set: PeerSet): boolean => !isSameList(now.get(set), before.get(set))
   return [...now.keys().filter(isChanged), ...before.keys().filter(set => !now.has(set))]
 }
 
-const isSameList = <T>(a: readonly T[], b: readonly T[]): boolean =>
-  a.length === b.length && a.every((item, i) => item === b[i])
+const isSameList = <T>(a: readonly T[] | undefined, b: readonly T[] | undefined): boolean =>
+  a === b || (a?.length === b?.length && a?.every((item, i) => item === b?.[i]) === true)
 
 function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   const list = lists.get(key)

@@ -1,10 +1,13 @@
 // Peers that the same rules match are a class, and a class needs the same prefixes
-// whoever is in it. Classes are found step by step, one step for each list of rules
-// that a peer is in, so that none is worked out twice.
+// whoever is in it and whose policy it is. Classes are found step by step, one step for
+// each list of rules that a peer is in, so that none is worked out twice.
 
+import type { Direction } from '../model/rule.ts'
 import { digestOfPrefixes } from './content-key.ts'
-import { ANY_PEER, type EntryCompiler, type PolicyEntry } from './entries.ts'
-import type { RuleSpans } from './port-space.ts'
+import { ANY_PEER, EntryCompiler, type PolicyEntry } from './entries.ts'
+import { Interner, ObjectNumbers } from './interner.ts'
+import type { Isolations } from './isolation.ts'
+import { Decider, type EnforcedRules, type RuleSpans } from './port-space.ts'
 import type { PortPrefix } from './prefix-cover.ts'
 
 export type PeerClass = {
@@ -16,18 +19,16 @@ export type PeerClass = {
 
 type MadeClass = { readonly prefixes: readonly PortPrefix[]; readonly digest: Uint8Array }
 
-/** Classes outlive the peers they were made for. Beyond this many, and beyond twice those in use, they are forgotten. */
-const SPARE_CLASSES = 200
+/** Classes outlive the peers they were made for; past this many they are forgotten, and made anew when they are met. */
+const MAX_KEPT_CLASSES = 100_000
 
 const newRoot = (): PeerClass => ({ from: undefined, next: undefined, made: undefined })
 
-/** Classes of the peers of subjects with the same rules for any peer. */
+/** Classes of the peers of all subjects with the same rules for any peer and the same isolation, in one direction. */
 export class PeerClasses {
   readonly #compiler: EntryCompiler
   #root = newRoot()
   #count = 0
-  #limit = Number.POSITIVE_INFINITY
-  #isFresh = true
   readonly forAny: readonly PolicyEntry[]
   /** Names the content of `forAny`. */
   readonly digestForAny: Uint8Array
@@ -48,18 +49,11 @@ export class PeerClasses {
     start.next ??= new Map()
     start.next.set(rules, made)
     this.#count++
-    if (this.#count > this.#limit) {
+    if (this.#count > MAX_KEPT_CLASSES) {
       this.#root = newRoot()
       this.#count = 0
-      this.#isFresh = true
     }
     return made
-  }
-
-  /** Tells that every peer has been given its class: what there is now is about what is in use. */
-  settle(): void {
-    if (this.#isFresh) this.#limit = 2 * this.#count + SPARE_CLASSES
-    this.#isFresh = false
   }
 
   entries(peerClass: PeerClass, identity: number): readonly PolicyEntry[] {
@@ -77,6 +71,32 @@ export class PeerClasses {
       peerClass.made = { prefixes, digest: digestOfPrefixes(prefixes) }
     }
     return peerClass.made
+  }
+}
+
+/** What the decision of every peer depends on, beside the rules that match it. */
+export type ClassContext = {
+  readonly direction: Direction
+  readonly isolations: Isolations
+  readonly enforced: EnforcedRules
+  readonly forAny: readonly RuleSpans[]
+}
+
+/** Classes and lists of rules that are equal are the same object, whichever subject's policy asks for them. */
+export class SharedClasses {
+  readonly #numbers = new ObjectNumbers()
+  readonly #lists = new Interner<readonly RuleSpans[]>()
+  readonly #classes = new Interner<PeerClasses>()
+
+  list(rules: readonly RuleSpans[]): readonly RuleSpans[] {
+    return this.#lists.get(this.#numbers.ofAll(rules), () => rules)
+  }
+
+  classes({ direction, isolations, enforced, forAny }: ClassContext): PeerClasses {
+    const key = [direction, isolations.all, isolations.enforced, enforced, this.#numbers.ofAll(forAny)].join(' ')
+    return this.#classes.get(key, () => {
+      return new PeerClasses(new EntryCompiler(direction, new Decider(isolations, enforced), forAny))
+    })
   }
 }
 

@@ -15,9 +15,10 @@ import {
   podRequirements,
   selector,
 } from '../../labels/index.ts'
+import type { CidrGroup } from '../model/cidr-group.ts'
 import { precedence } from '../model/precedence.ts'
 import type { Direction, Peer, Policy, PortMatch, Rule } from '../model/rule.ts'
-import { PolicyRepository, type ResolvedPolicy, type Subject } from './repository.ts'
+import { PolicyRepository, type ResolvedPolicy, type Subject, subjectKey } from './repository.ts'
 
 const TCP = PROTOCOLS.TCP
 
@@ -30,6 +31,7 @@ const app = (name: string): Peer => ({
   selector: selector([inNamespace('shop'), ...podRequirements({ matchLabels: { app: name } })]),
 })
 const block = (cidr: string, except: string[] = []): Peer => ({ kind: 'cidr', cidr, except, covers: 'everything' })
+const inGroup = (name: string): Peer => ({ kind: 'cidr-group', group: { name }, except: ['10.1.0.0/16'] })
 const port = (number: number): PortMatch => ({ protocol: TCP, ports: { first: number, last: number } })
 
 type RuleSketch = { direction?: Direction; peers?: Rule['peers']; ports?: Rule['ports'] }
@@ -59,6 +61,12 @@ function policy(name: string, selects: string | undefined, ...sketches: readonly
   }
   const requirements = [inNamespace('shop'), ...podRequirements(selects ? { matchLabels: { app: selects } } : {})]
   return { ref, specs: [{ subject: selector(requirements), isolates, rules }] }
+}
+
+/** The policy as one to try out. */
+function tried({ ref, specs }: Policy): Policy {
+  const rulesOf = (rules: readonly Rule[]): Rule[] => rules.map(rule => ({ ...rule, audit: true }))
+  return { ref, specs: specs.map(spec => ({ ...spec, audit: true, rules: rulesOf(spec.rules) })) }
 }
 
 /** `DIRECTION IDENTITY PROTOCOL PORT/LENGTH RULE`. */
@@ -92,13 +100,9 @@ test('policies that isolate are told, in the order of their names', () => {
 
 test('policies that isolate for the record alone are told apart, and so are audited subjects', () => {
   const repository = new PolicyRepository()
-  const tried = (name: string): Policy => {
-    const made = policy(name, 'web', { peers: [] })
-    return { ...made, specs: made.specs.map(spec => ({ ...spec, audit: true })) }
-  }
   const isolating = (): string[] =>
     repository.resolve(subject('web')).isolatedBy.ingress.map(({ name, audit }) => (audit ? `${name} audit` : name))
-  repository.setPolicy(tried('b'))
+  repository.setPolicy(tried(policy('b', 'web', { peers: [] })))
   assert.deepEqual(isolating(), ['b audit'])
   repository.setPolicy(policy('a', 'web', { peers: [] }))
   assert.deepEqual(isolating(), ['a', 'b audit'])
@@ -288,7 +292,9 @@ test('a rule is found by its key while its policy is held', () => {
 const APPS = ['web', 'db', 'a']
 const anyPeers: fc.Arbitrary<Rule['peers']> = fc.oneof(
   fc.constant('any' as const),
-  fc.subarray([app('a'), app('db'), block('10.0.0.0/8', ['10.1.0.0/16']), block('::/0')]),
+  fc.subarray([app('a'), app('db'), block('10.0.0.0/8', ['10.1.0.0/16']), block('::/0'), inGroup('g'), inGroup('h')], {
+    maxLength: 4,
+  }),
 )
 const anyPorts: fc.Arbitrary<Rule['ports']> = fc.oneof(
   fc.constant('any' as const),
@@ -307,24 +313,47 @@ const anyPolicy = fc
     fc.constantFrom('p', 'q', 'r'),
     fc.option(fc.constantFrom(...APPS), { nil: undefined }),
     fc.array(anySketch, { maxLength: 3 }),
+    fc.constantFrom(false, false, true),
   )
-  .map(([name, selects, sketches]) => policy(name, selects, ...sketches))
+  .map(([name, selects, sketches, audit]) =>
+    audit ? tried(policy(name, selects, ...sketches)) : policy(name, selects, ...sketches),
+  )
 const anyIdentity = fc.tuple(
-  fc.constantFrom(300, 301, 302),
+  fc.constantFrom(300, 301, 400),
   fc.constantFrom(...APPS),
-  fc.subarray(['cidr:10.0.0.0/8', 'cidr:10.1.0.0/16', 'cidr:::/0', 'port:http/TCP=80', 'port:http/TCP=81'].slice(0, 4)),
+  fc.subarray(
+    [
+      'reserved:world',
+      'cidr:10.0.0.0/8',
+      'cidr:10.1.0.0/16',
+      'cidr:::/0',
+      'port:http/TCP=80',
+      'port:http/TCP=81',
+    ].slice(0, 5),
+  ),
 )
 const anySubject = fc
-  .tuple(fc.constantFrom(...APPS), fc.constantFrom(80, 81, undefined))
-  .map(([name, http]) => subject(name, http === undefined ? [] : [{ name: 'http', protocol: TCP, port: http }]))
+  .tuple(fc.constantFrom(...APPS), fc.constantFrom(80, 81, undefined), fc.constantFrom(false, false, true))
+  .map(([name, http, audit]): Subject => {
+    const made = subject(name, http === undefined ? [] : [{ name: 'http', protocol: TCP, port: http }])
+    return audit ? { ...made, audit } : made
+  })
+const anyGroup: fc.Arbitrary<CidrGroup> = fc.record({
+  name: fc.constantFrom('g', 'h'),
+  labels: fc.constant({}),
+  cidrs: fc.subarray(['10.0.0.0/8', '::/0']),
+  origin: fc.constant({ file: '', line: 0 }),
+})
 
 type Step =
   | { readonly kind: 'policy'; readonly policy: Policy; readonly isDeleted: boolean }
+  | { readonly kind: 'group'; readonly group: CidrGroup; readonly isDeleted: boolean }
   | { readonly kind: 'identity'; readonly number: number; readonly labels: LabelSet | undefined }
   | { readonly kind: 'subject'; readonly subject: Subject; readonly isForgotten: boolean }
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
   fc.tuple(anyPolicy, fc.boolean()).map(([policy, isDeleted]): Step => ({ kind: 'policy', policy, isDeleted })),
+  fc.tuple(anyGroup, fc.boolean()).map(([group, isDeleted]): Step => ({ kind: 'group', group, isDeleted })),
   fc.tuple(anyIdentity, fc.boolean()).map(
     ([[number, name, more], isDeleted]): Step => ({
       kind: 'identity',
@@ -344,6 +373,7 @@ test('any way to a state: the same as made from nothing, and no change goes unto
         const lived = new PolicyRepository()
         const policies = new Map<string, Policy>()
         const identities = new Map<number, LabelSet>()
+        const groups = new Map<string, CidrGroup>()
         const known = new Map(probes.map(probe => [probe, lived.resolve(probe).key]))
         for (const step of steps) {
           if (step.kind === 'policy') {
@@ -351,28 +381,35 @@ test('any way to a state: the same as made from nothing, and no change goes unto
             else lived.setPolicy(step.policy)
             if (step.isDeleted) policies.delete(step.policy.ref.name)
             else policies.set(step.policy.ref.name, step.policy)
+          } else if (step.kind === 'group') {
+            if (step.isDeleted) lived.deleteCidrGroup(step.group.name)
+            else lived.setCidrGroup(step.group)
+            if (step.isDeleted) groups.delete(step.group.name)
+            else groups.set(step.group.name, step.group)
           } else if (step.kind === 'identity') {
             if (step.labels) lived.setIdentity(step.number, step.labels)
             else lived.deleteIdentity(step.number)
             if (step.labels) identities.set(step.number, step.labels)
             else identities.delete(step.number)
-          } else if (step.isForgotten && !probes.some(probe => probe.labels.key === step.subject.labels.key))
+          } else if (step.isForgotten && !probes.some(probe => subjectKey(probe) === subjectKey(step.subject)))
             lived.forget(step.subject)
           else lived.resolve(step.subject)
           // A reader that resolves only what it is told of is never out of date.
-          const told = new Set(lived.changes().map(({ labels }) => labels.key))
+          const told = new Set(lived.changes().map(subjectKey))
           for (const [probe, key] of known) {
             const now = lived.resolve(probe).key
-            assert.ok(now === key || told.has(probe.labels.key), 'a change went untold')
+            assert.ok(now === key || told.has(subjectKey(probe)), 'a change went untold')
             known.set(probe, now)
           }
         }
         const fresh = new PolicyRepository()
         for (const [number, labels] of [...identities].reverse()) fresh.setIdentity(number, labels)
         for (const policy of [...policies.values()].reverse()) fresh.setPolicy(policy)
+        for (const group of groups.values()) fresh.setCidrGroup(group)
+        assert.deepEqual(lived.unknownCidrGroups(), fresh.unknownCidrGroups())
         for (const probe of probes) {
           const [a, b] = [lived.resolve(probe), fresh.resolve(probe)]
-          assert.deepEqual(brief(a), brief(b))
+          assert.deepEqual(a.entries, b.entries)
           assert.deepEqual([a.key, a.isolatedBy], [b.key, b.isolatedBy])
         }
         const references = (repository: PolicyRepository): unknown => {

@@ -3,20 +3,10 @@
 // change of an identity only those with a rule whose peers match it. What is resolved
 // depends on the present content alone, never on the order in which it came.
 
-import {
-  has,
-  LabelIndex,
-  type LabelSet,
-  type NamedPort,
-  namedPortKey,
-  namedPortNumbers,
-  SelectorIndex,
-  selector,
-} from '../../labels/index.ts'
+import { has, LabelIndex, type LabelSet, SelectorIndex, selector } from '../../labels/index.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import {
-  type Audit,
   comparePolicies,
   isResolved,
   type Policy,
@@ -27,57 +17,22 @@ import {
   type Rule,
   type RuleKey,
 } from '../model/rule.ts'
-import { BoundRule, type BoundSpec, namedPortsOf, ownPortsFor } from './bound-rule.ts'
+import { BoundRule, namedPortsOf } from './bound-rule.ts'
 import { CidrGroups, refersTo, refersToCidrGroups, type UnknownCidrGroup } from './cidr-groups.ts'
-import type { PolicyEntry } from './entries.ts'
-import { type IsolatedBy, isolatingPolicies } from './isolation.ts'
 import { type PeerSet, PeerSets } from './peer-sets.ts'
 import { ReferenceCounts, type References } from './references.ts'
-import { SubjectPlan } from './subject-plan.ts'
+import { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
+import { type Member, type Spec, SubjectGroups } from './subject-groups.ts'
 
-/**
- * Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. `audit`: what is
- * denied there is recorded and passes, as the annotation of its namespace asks.
- */
-export type Subject = Audit & { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
-
-/** Settings of a whole cluster. */
 export type RepositoryOptions = {
   /** Who is isolated where no policy says so. `default` when it is left out. */
   readonly enforcement?: EnforcementMode
 }
 
-/** The policy of a subject: the entries that a kernel needs, and who isolates it. */
-export type ResolvedPolicy = {
-  /** Names the content of `entries`: equal exactly when they are, in every process. */
-  readonly key: string
-  /** Sorted by direction, identity, protocol, port and prefix length. Equal keys share the array. */
-  readonly entries: readonly PolicyEntry[]
-  /**
-   * Policies that deny the subject what no rule allows, in the order of their names; `audit` with those whose denials
-   * pass. Where there is none and the default denies nonetheless, the enforcement mode is `always`.
-   */
-  readonly isolatedBy: IsolatedBy
-}
-
-/** Subjects with the same policy because the same specs select them and the same port numbers apply. */
-type Group = {
-  readonly key: string
-  readonly specs: readonly Spec[]
-  readonly plan: SubjectPlan
-  readonly members: Set<Member>
-  readonly isolatedBy: IsolatedBy
-  resolved: ResolvedPolicy | undefined
-}
-
-type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy }
+export { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
 
 /** `expanded`: with the prefixes of its CIDR groups; what the specs are bound to. */
 type HeldPolicy = { readonly policy: Policy; readonly expanded: Policy; readonly specs: readonly Spec[] }
-
-type Member = { readonly subject: Subject; readonly specs: Set<Spec>; group: Group | undefined }
-
-type Shared = { readonly entries: readonly PolicyEntry[]; uses: number }
 
 /** Policies and identities, and the policy of each subject resolved from them, kept up to date change by change. */
 export class PolicyRepository {
@@ -92,15 +47,13 @@ export class PolicyRepository {
   readonly #specs = new SelectorIndex<Spec>()
   readonly #members = new Map<string, Member>()
   readonly #memberIndex = new LabelIndex<Member>()
-  readonly #groups = new Map<string, Group>()
-  /** Groups with a rule whose peers are in a set. */
-  readonly #groupsOf = new Map<PeerSet, Set<Group>>()
-  readonly #shared = new Map<string, Shared>()
+  readonly #groups: SubjectGroups
   readonly #dirty = new Set<Member>()
   #nextSerial = 0
 
   constructor({ enforcement = 'default' }: RepositoryOptions = {}) {
     this.enforcement = enforcement
+    this.#groups = new SubjectGroups(enforcement, this.#peerSets)
   }
 
   /** Adds a policy, or replaces the one of the same kind, namespace and name. */
@@ -175,20 +128,18 @@ export class PolicyRepository {
 
   /** Makes an identity known to rules, with all its labels (`cidr:` and `port:` too). */
   setIdentity(number: number, labels: LabelSet): void {
-    for (const set of this.#peerSets.setIdentity(number, labels)) this.#invalidate(set, number)
+    for (const set of this.#peerSets.setIdentity(number, labels)) this.#touch(set, number)
   }
 
   deleteIdentity(number: number): void {
-    for (const set of this.#peerSets.deleteIdentity(number)) this.#invalidate(set, number)
+    for (const set of this.#peerSets.deleteIdentity(number)) this.#touch(set, number)
   }
 
   /** The subject's policy. From now on `changes` tells of it, until `forget`. */
   resolve(subject: Subject): ResolvedPolicy {
     const key = subjectKey(subject)
     const member = this.#members.get(key) ?? this.#join(key, subject)
-    const group = member.group ?? this.#regroup(member)
-    group.resolved ??= this.#resolveGroup(group)
-    return group.resolved
+    return this.#groups.resolve(member)
   }
 
   /** Ends the interest in a subject: no endpoint has it any more. */
@@ -199,7 +150,7 @@ export class PolicyRepository {
     this.#members.delete(key)
     this.#memberIndex.delete(member)
     this.#dirty.delete(member)
-    this.#leaveGroup(member)
+    this.#groups.leave(member)
   }
 
   /** Subjects resolved before whose policy may have changed since the last call. */
@@ -207,6 +158,16 @@ export class PolicyRepository {
     const subjects = [...this.#dirty].map(({ subject }) => subject)
     this.#dirty.clear()
     return subjects
+  }
+
+  #regroup(member: Member): void {
+    // Only whose policy has been asked for is told of.
+    if (member.group) this.#dirty.add(member)
+    this.#groups.place(member)
+  }
+
+  #touch(set: PeerSet, identity: number): void {
+    for (const member of this.#groups.touch(set, identity)) this.#dirty.add(member)
   }
 
   #rebind(changed: readonly CidrGroup[]): void {
@@ -248,102 +209,10 @@ export class PolicyRepository {
       this.#specs.delete(spec)
       for (const member of this.#memberIndex.select(spec.spec.subject))
         if (member.specs.delete(spec)) touched.add(member)
-      for (const set of spec.rules.flatMap(boundSets)) this.#peerSets.release(set)
+      for (const set of spec.rules.flatMap(rule => rule.sets())) this.#peerSets.release(set)
     }
     for (const { rules } of expanded.specs) for (const rule of rules) this.#rules.delete(rule.key)
     this.#references.remove(expanded)
     return touched
   }
-
-  #invalidate(set: PeerSet, identity: number): void {
-    for (const group of this.#groupsOf.get(set) ?? []) {
-      group.plan.touch(identity)
-      this.#drop(group)
-      for (const member of group.members) this.#dirty.add(member)
-    }
-  }
-
-  /** Puts a member whose specs have changed into its group. */
-  #regroup(member: Member): Group {
-    if (member.group) this.#dirty.add(member)
-    const specs = this.enforcement === 'never' ? [] : [...member.specs].sort((a, b) => a.serial - b.serial)
-    const isAudited = member.subject.audit === true
-    const ownPorts = ownPortsFor(specs, namedPortNumbers(member.subject.namedPorts))
-    const ports = [...ownPorts].map(([name, number]) => `${name}=${number}`).sort()
-    const key = JSON.stringify([specs.map(({ serial }) => serial), ports, isAudited])
-    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts, isAudited, member.group)
-    if (group === member.group) return group
-    this.#leaveGroup(member)
-    group.members.add(member)
-    member.group = group
-    return group
-  }
-
-  #makeGroup(
-    key: string,
-    specs: readonly Spec[],
-    ownPorts: ReadonlyMap<string, number>,
-    isAudited: boolean,
-    before: Group | undefined,
-  ): Group {
-    const mode = this.enforcement === 'always' ? 'always' : 'default'
-    const plan = new SubjectPlan({ specs, ownPorts, isAudited, mode }, this.#peerSets, before?.plan)
-    const group: Group = {
-      key,
-      specs,
-      plan,
-      members: new Set(),
-      isolatedBy: isolatingPolicies(specs, isAudited),
-      resolved: undefined,
-    }
-    this.#groups.set(key, group)
-    for (const set of peerSetsOf(specs)) {
-      const groups = this.#groupsOf.get(set) ?? new Set()
-      this.#groupsOf.set(set, groups.add(group))
-    }
-    return group
-  }
-
-  #leaveGroup(member: Member): void {
-    const { group } = member
-    if (!group) return
-    member.group = undefined
-    group.members.delete(member)
-    if (group.members.size > 0) return
-    this.#drop(group)
-    this.#groups.delete(group.key)
-    for (const set of peerSetsOf(group.specs)) {
-      this.#groupsOf.get(set)?.delete(group)
-      if (this.#groupsOf.get(set)?.size === 0) this.#groupsOf.delete(set)
-    }
-  }
-
-  #resolveGroup(group: Group): ResolvedPolicy {
-    const key = group.plan.key()
-    const shared = this.#shared.get(key) ?? { entries: Object.freeze(group.plan.entries()), uses: 0 }
-    shared.uses++
-    this.#shared.set(key, shared)
-    return Object.freeze({ key, entries: shared.entries, isolatedBy: group.isolatedBy })
-  }
-
-  #drop(group: Group): void {
-    if (!group.resolved) return
-    const shared = this.#shared.get(group.resolved.key)
-    if (shared && --shared.uses === 0) this.#shared.delete(group.resolved.key)
-    group.resolved = undefined
-  }
 }
-
-/** Canonical text of a subject. */
-export function subjectKey({ labels, namedPorts, audit }: Subject): string {
-  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`)
-  return `${labels.key}\n${ports.join()}${audit ? '\naudit' : ''}`
-}
-
-const boundSets = ({ peers, portPeers }: BoundRule): PeerSet[] => [
-  ...(peers === 'any' ? [] : peers),
-  ...portPeers.values(),
-]
-
-const peerSetsOf = (specs: readonly BoundSpec[]): Set<PeerSet> =>
-  new Set(specs.flatMap(({ rules }) => rules.flatMap(boundSets)))

@@ -3,9 +3,9 @@
 
 const BLOCK_BYTES = 64
 
-export const DIGEST_BYTES = 32
+const DIGEST_BYTES = 32
 
-/** The SHA-256 of a message. */
+/** The SHA-256 of a message: 32 bytes. */
 export function digest(message: Uint8Array): Uint8Array {
   const state = Int32Array.from(INITIAL_STATE)
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength)

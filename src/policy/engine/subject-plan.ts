@@ -7,6 +7,7 @@ import type { BoundSpec } from './bound-rule.ts'
 import { contentKey } from './content-key.ts'
 import { DirectionPlan } from './direction-plan.ts'
 import type { PolicyEntry } from './entries.ts'
+import type { SharedClasses } from './peer-classes.ts'
 import type { PeerSets } from './peer-sets.ts'
 
 /** What subjects with the same policy have in common. */
@@ -20,13 +21,16 @@ export type SubjectGroup = {
   readonly mode: Exclude<EnforcementMode, 'never'>
 }
 
+/** What all plans draw on. */
+export type PlanSources = { readonly peerSets: PeerSets; readonly shared: SharedClasses }
+
 export class SubjectPlan {
   readonly #directions: readonly DirectionPlan[]
 
   /** `before`: the plan of a group that this one's subjects were in; what both have in common is not made anew. */
-  constructor(group: SubjectGroup, peerSets: PeerSets, before?: SubjectPlan) {
+  constructor(group: SubjectGroup, sources: PlanSources, before?: SubjectPlan) {
     this.#directions = DIRECTIONS.map((direction, i) => {
-      return new DirectionPlan(direction, group, peerSets, before ? before.#directions[i] : undefined)
+      return new DirectionPlan(direction, group, sources, before ? before.#directions[i] : undefined)
     })
   }
 

@@ -1,0 +1,32 @@
+// Whose policy is resolved, and to what.
+
+import { type LabelSet, type NamedPort, namedPortKey } from '../../labels/index.ts'
+import type { Audit } from '../model/rule.ts'
+import type { PolicyEntry } from './entries.ts'
+import type { IsolatedBy } from './isolation.ts'
+
+/**
+ * Whose policy: its labels, without those of addresses, and the named ports that ingress rules may mean. `audit`: what is
+ * denied there is recorded and passes, as the annotation of its namespace asks.
+ */
+export type Subject = Audit & { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
+
+/** Settings of a whole cluster. */
+/** Canonical text of a subject. */
+export function subjectKey({ labels, namedPorts, audit }: Subject): string {
+  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`)
+  return `${labels.key}\n${ports.join()}${audit ? '\naudit' : ''}`
+}
+
+/** The policy of a subject: the entries that a kernel needs, and who isolates it. */
+export type ResolvedPolicy = {
+  /** Names the content of `entries`: equal exactly when they are, in every process. */
+  readonly key: string
+  /** Sorted by direction, identity, protocol, port and prefix length. Equal keys share the array. */
+  readonly entries: readonly PolicyEntry[]
+  /**
+   * Policies that deny the subject what no rule allows, in the order of their names; `audit` with those whose denials
+   * pass. Where there is none and the default denies nonetheless, the enforcement mode is `always`.
+   */
+  readonly isolatedBy: IsolatedBy
+}
