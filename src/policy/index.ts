@@ -28,6 +28,7 @@ export type { IsolatedBy, IsolatingPolicy } from './engine/isolation.ts'
 export type { Verdict } from './engine/port-space.ts'
 export { ReferenceCounts, type References } from './engine/references.ts'
 export * from './engine/repository.ts'
+export * from './engine/subject.ts'
 export {
   type Expectation,
   isExpectations,

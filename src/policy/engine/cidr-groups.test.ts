@@ -8,7 +8,8 @@ import type { CidrGroup } from '../model/cidr-group.ts'
 import { precedence } from '../model/precedence.ts'
 import type { Action, Peer, Policy } from '../model/rule.ts'
 import { verdict } from './evaluate.ts'
-import { PolicyRepository, type Subject } from './repository.ts'
+import { PolicyRepository } from './repository.ts'
+import { type Subject } from './subject.ts'
 
 const origin = { file: 'p.yaml', line: 1 }
 const [INSIDE, EXCEPTED, POD] = [1 << 24, (1 << 24) + 1, (1 << 24) + 2]

@@ -4,7 +4,7 @@
 
 import type { Audit, Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
-import type { ResolvedPolicy } from './repository.ts'
+import type { ResolvedPolicy } from './subject.ts'
 
 /** What a look-up asks: one direction, one peer, one port. */
 export type PolicyQuestion = {

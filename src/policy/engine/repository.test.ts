@@ -18,7 +18,8 @@ import {
 import type { CidrGroup } from '../model/cidr-group.ts'
 import { precedence } from '../model/precedence.ts'
 import type { Direction, Peer, Policy, PortMatch, Rule } from '../model/rule.ts'
-import { PolicyRepository, type ResolvedPolicy, type Subject, subjectKey } from './repository.ts'
+import { PolicyRepository } from './repository.ts'
+import { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
 
 const TCP = PROTOCOLS.TCP
 
@@ -214,6 +215,40 @@ test('the key names the entries: equal for equal ones whatever made them, differ
   assert.equal(one.resolve(subject('web')).entries, one.resolve(subject('db')).entries)
   assert.notEqual(before, other.resolve(subject('web')).key)
   assert.notEqual(one.resolve(subject('web')).key, one.resolve({ labels: pod({}, 'elsewhere'), namedPorts: [] }).key)
+})
+
+test('a peer that needs no entry leaves no trace in the key', () => {
+  const keys = [[], [300], [300, 301]].map(identities => {
+    const repository = new PolicyRepository()
+    for (const identity of identities) repository.setIdentity(identity, pod({ app: 'a', of: String(identity) }))
+    repository.setPolicy(policy('p', 'web', {}, { peers: [app('a')], ports: [port(80)] }))
+    // Two beside 300 and 301 that have one: the first policy by name is told.
+    repository.setIdentity(310, pod({ app: 'db' }))
+    repository.setIdentity(400, pod({ app: 'db' }))
+    repository.setPolicy(policy('first', 'web', { peers: [app('db')] }))
+    return repository.resolve(subject('web')).key
+  })
+  assert.equal(new Set(keys).size, 1)
+})
+
+test('changes that pile up before anybody asks are all seen', () => {
+  const repository = new PolicyRepository()
+  for (const number of [300, 301, 302, 303]) repository.setIdentity(number, pod({ app: 'db', of: String(number) }))
+  repository.setPolicy(policy('p', 'web', { peers: [app('a')] }))
+  repository.setPolicy(policy('q', 'web', { peers: [app('db')] }))
+  repository.resolve(subject('web'))
+  repository.setIdentity(301, pod({ app: 'a' }))
+  repository.deleteIdentity(302)
+  repository.setPolicy(policy('other', 'web', { direction: 'egress' }))
+  repository.setIdentity(304, pod({ app: 'a' }))
+  repository.setPolicy(policy('other', 'web'))
+  assert.deepEqual(brief(repository.resolve(subject('web'))), [
+    'ingress 300 0 0/0 q/ingress[0]',
+    'ingress 301 0 0/0 p/ingress[0]',
+    'ingress 303 0 0/0 q/ingress[0]',
+    'ingress 304 0 0/0 p/ingress[0]',
+    OPEN_EGRESS,
+  ])
 })
 
 test('only what a change can affect is told of', () => {

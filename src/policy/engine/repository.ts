@@ -24,12 +24,11 @@ import { ReferenceCounts, type References } from './references.ts'
 import { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
 import { type Member, type Spec, SubjectGroups } from './subject-groups.ts'
 
+/** Settings of a whole cluster. */
 export type RepositoryOptions = {
   /** Who is isolated where no policy says so. `default` when it is left out. */
   readonly enforcement?: EnforcementMode
 }
-
-export { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
 
 /** `expanded`: with the prefixes of its CIDR groups; what the specs are bound to. */
 type HeldPolicy = { readonly policy: Policy; readonly expanded: Policy; readonly specs: readonly Spec[] }
