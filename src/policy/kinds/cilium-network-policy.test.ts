@@ -234,6 +234,13 @@ test('a policy about nodes has no effect yet, and says so', () => {
   assert.deepEqual(policy.unenforced, [
     { path: 'specs[0].nodeSelector', reason: 'nodes are not subject to policies yet' },
   ])
+  const proxies = valid('spec: {endpointSelector: {matchLabels: {"reserved:ingress": ""}}, ingress: [{}]}', {
+    clusterwide: true,
+    warnings: 1,
+  })
+  assert.deepEqual(proxies.unenforced, [
+    { path: 'spec.endpointSelector', reason: 'only pods are subject to policies yet' },
+  ])
 })
 
 test('of a policy with very many problems the first are told, and how many there are', () => {

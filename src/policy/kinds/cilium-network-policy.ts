@@ -52,6 +52,8 @@ function readWith(schema: typeof ciliumNetworkPolicySchema, object: ManifestObje
   return { value: { ref: reader.ref, specs, unenforced: findings.unenforced }, problems: findings.problems }
 }
 
+const NO_EFFECT = 'this spec has no effect'
+
 /** A rule of any section, its fields without their direction. */
 type RuleContent = {
   readonly peers: PeersContent
@@ -89,7 +91,7 @@ class Reader {
   spec(body: CiliumRuleContent, place: Path): PolicySpec[] {
     if (!body.endpointSelector) {
       const reason = 'nodes are not subject to policies yet'
-      this.#findings.unenforce([...place, 'nodeSelector'], reason, 'this spec has no effect')
+      this.#findings.unenforce([...place, 'nodeSelector'], reason, NO_EFFECT)
       return []
     }
     const subject = this.#subject(body.endpointSelector, [...place, 'endpointSelector'])
@@ -114,7 +116,7 @@ class Reader {
         path,
         `names the namespace ${JSON.stringify(overridden)}, which is passed over: the policy is about pods of its own, ${this.ref.namespace}`,
       )
-    if (subject === NOBODY) this.#findings.warn(path, 'selects nobody: pods have no labels of these sources')
+    if (subject === NOBODY) this.#findings.unenforce(path, 'only pods are subject to policies yet', NO_EFFECT)
     return subject
   }
 
