@@ -43,7 +43,7 @@ function answer(policy: typeof Policy, examples: readonly Example[]): string {
         .policies()
         .flatMap(({ specs }) => specs.flatMap(({ rules }) => rules.map(({ key }) => key))),
       reach: [...policy.reach(cluster, ports)],
-      verdicts: pairs.map(({ from, to, protocol, port }) => cluster.verdict(from, to, protocol, port)),
+      explanations: pairs.map(pair => policy.explain(cluster, pair)),
       expectations: expectations.flatMap(one => policy.runExpectations(cluster, one.expectations)),
     }
   })
@@ -69,6 +69,7 @@ function inNode(folder: string): string {
     cwd: folder,
     input: program,
     encoding: 'utf8',
+    maxBuffer: 2 ** 26,
   })
   assert.equal(status, 0, stderr)
   return stdout
