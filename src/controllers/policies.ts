@@ -29,6 +29,8 @@ import { Linger } from './linger.ts'
 import type { Memory } from './memory.ts'
 import { auditedSubject, PodLabels, type Subject } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
+import { transitOf } from './transit.ts'
+import { type TransitIds, TransitMaps } from './transit-maps.ts'
 
 export type PolicyControllerOptions = {
   readonly tables: Tables
@@ -60,6 +62,8 @@ type Change = Pick<Assignment, 'release'> & {
   /** Policy maps that allow what is allowed both before and after. */
   readonly closing: readonly PolicyMap[]
   readonly policyMaps: readonly PolicyMap[]
+  /** Policy maps on the way, of pods that get other identities together. */
+  readonly transit: TransitIds
 }
 
 export class PolicyController {
@@ -78,6 +82,7 @@ export class PolicyController {
   /** Subjects that have a policy map, by key: those in use and those that linger. */
   readonly #subjects = new Map<string, Subject>()
   readonly #subjectLinger: Linger<string>
+  readonly #transit: TransitMaps
   readonly #reader: FactReader
   /** Those that were acted on last. */
   #facts: AddressFacts | undefined
@@ -92,6 +97,7 @@ export class PolicyController {
     this.#identityLinger = new Linger(LINGER_MS, now)
     this.#subjectLinger = new Linger(LINGER_MS, now)
     this.#rows = new PolicyRows(options.memory, now)
+    this.#transit = new TransitMaps(this.#rows, LINGER_MS, now)
     this.#reader = new FactReader(options.tables, options.ownNode, options.memory)
     this.#subjectLinger.update(this.#rows.subjectKeys())
     this.#identities = new IdentityHolder(options.allocator)
@@ -141,8 +147,9 @@ export class PolicyController {
     for (const policy of policies.set) this.#references.add(policy)
     if (this.#facts && this.#references.revision !== this.#plannedRevision)
       await this.#carryOut(this.#prepare(this.#facts, NO_CHANGES), signal)
+    const relabels = this.#facts !== undefined
     this.#facts = facts
-    await this.#carryOut(this.#prepare(facts, policies), signal)
+    await this.#carryOut(this.#prepare(facts, policies, relabels), signal)
     // What only outdated policies named need not be told apart any more.
     for (const policy of policies.outdated) this.#references.remove(policy)
     if (this.#references.revision !== this.#plannedRevision)
@@ -163,7 +170,8 @@ export class PolicyController {
     this.#options.onFirstResult?.()
   }
 
-  #prepare(facts: AddressFacts, policies: PolicyChanges): Change {
+  /** @param relabels whether pods may get other labels, so that no verdict may be asked about some old and some new ones */
+  #prepare(facts: AddressFacts, policies: PolicyChanges, relabels = false): Change {
     this.#plannedRevision = this.#references.revision
     const plan = planAddresses(facts, this.#references, this.#podLabels)
     const { addresses, identities, unnumbered, release } = this.#identities.assign(plan)
@@ -174,14 +182,16 @@ export class PolicyController {
     const before = policies.set.length + policies.outdated.length > 0 ? this.#resolveAll() : undefined
     this.#declared.feed(policies, this.#options.repository)
     const after = this.#resolveAll()
-    const policyMaps = this.#rows.policyMaps(after)
+    const transit = relabels ? transitOf(this.#current(), { addresses, entries }) : undefined
+    const { maps: onTheWay, ids } = this.#transit.plan(transit, before ?? after, after)
+    const policyMaps = [...this.#rows.policyMaps(after), ...onTheWay]
     const moves = this.#moves(addresses, entries)
-    const closing = before ? this.#rows.policyMaps(closingPolicies(before, after, moves)) : policyMaps
+    const closing = before ? [...this.#rows.policyMaps(closingPolicies(before, after, moves)), ...onTheWay] : policyMaps
     const problems = {
       addresses: addressProblems(plan.conflicts, unnumbered),
       groups: this.#declared.problems(this.#options.tables),
     }
-    return { addresses, entries, problems, closing, policyMaps, release }
+    return { addresses, entries, problems, closing, policyMaps, transit: ids, release }
   }
 
   async #carryOut(change: Change, signal: AbortSignal): Promise<void> {
@@ -200,16 +210,29 @@ export class PolicyController {
       tx.replace(tables.policyMaps, change.closing)
     })
     await inForce?.policyMaps(signal)
+    const onTheWay = (entry: EndpointEntry): EndpointEntry => {
+      const policy = change.transit.get(entry.address)
+      return policy === undefined ? entry : { ...entry, policy }
+    }
+    if (change.transit.size > 0) {
+      tables.database.write(tx => tx.replace(tables.endpointEntries, tables.endpointEntries.all().map(onTheWay)))
+      await inForce?.addresses(signal)
+    }
+    // An endpoint that was deleted meanwhile must not come back.
+    const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
     tables.database.write(tx => {
       tx.replace(tables.addresses, change.addresses)
-      // An endpoint that was deleted meanwhile must not come back.
-      const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
-      tx.replace(tables.endpointEntries, change.entries.filter(isThere))
+      tx.replace(tables.endpointEntries, change.entries.filter(isThere).map(onTheWay))
       tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
       tx.replace(tables.problems, change.problems.groups, { index: 'kind', key: UNKNOWN_GROUP })
     })
     await inForce?.addresses(signal)
     tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+    if (change.transit.size > 0) {
+      await inForce?.policyMaps(signal)
+      tables.database.write(tx => tx.replace(tables.endpointEntries, change.entries.filter(isThere)))
+      await inForce?.addresses(signal)
+    }
     change.release()
   }
 
@@ -269,6 +292,12 @@ export class PolicyController {
     })
   }
 
+  /** What the kernel is to have until now. */
+  #current() {
+    const { addresses, endpointEntries } = this.#options.tables
+    return { addresses: addresses.all(), entries: endpointEntries.all() }
+  }
+
   #moves(addresses: readonly Address[], entries: readonly EndpointEntry[]): boolean {
     const { tables } = this.#options
     return differs(tables.addresses, addresses) || differs(tables.endpointEntries, entries)
@@ -276,7 +305,8 @@ export class PolicyController {
 
   /** Until an input changes, or what lingers has ended. */
   async #waitForWork(watchers: Parameters<typeof waitForAny>[0], signal: AbortSignal): Promise<boolean> {
-    const ends = [this.#identityLinger.nextEndMs(), this.#subjectLinger.nextEndMs()].filter(end => end !== undefined)
+    const lingers = [this.#identityLinger, this.#subjectLinger, this.#transit]
+    const ends = lingers.map(linger => linger.nextEndMs()).filter(end => end !== undefined)
     const ended = new AbortController()
     const delayMs = Math.min(...ends) - this.#clock.nowMs()
     const cancel = ends.length > 0 ? this.#clock.setTimer(delayMs, () => ended.abort()) : () => undefined

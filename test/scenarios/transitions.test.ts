@@ -53,11 +53,17 @@ const BOTH = { policyTypes: ['Ingress', 'Egress'] }
 const [DENY_INGRESS, DENY_EGRESS, BLUE_TO_RED, RED_TO_RED] = [1, 2, 3, 4] as const
 const [TO_ANY_BLOCK, BLOCK_WITH_EXCEPTION_TO_GREEN, BLOCK_TO_BLUE, BLOCK_TO_RED] = [7, 8, 9, 13] as const
 const [FROM_GROUP, NOT_FROM_GROUP] = [14, 15] as const
+const [NORTH_SHUTS_NORTH, SOUTH_SHUTS_SOUTH, NORTH_LETS_NORTH_IN, SOUTH_SENDS_TO_SOUTH] = [16, 17, 18, 19] as const
 
 const GROUPS = [['198.51.100.0/24'], ['198.51.100.128/25'], ['198.51.100.0/25', '203.0.113.0/24']]
 
 /** Of a CiliumNetworkPolicy. */
 const friends = (item: object) => ({ fromCIDRSet: [{ cidrGroupRef: 'friends', ...item }] })
+
+const TEAM = (name: string) => ({ matchLabels: { 'k8s:io.cilium.k8s.namespace.labels.team': name } })
+const ANYBODY = [{ fromEntities: ['all'] }]
+const fromTeam = (name: string) => ({ fromEndpoints: [TEAM(name)] })
+const ofTeam = (name: string, rules: object) => ({ endpointSelector: TEAM(name), ...rules })
 
 /** What one of the policies may say; the first is none at all. */
 const SPECS: readonly (object | undefined)[] = [
@@ -80,6 +86,10 @@ const SPECS: readonly (object | undefined)[] = [
   { ...selected({ colour: 'red' }), ingress: [from(block('203.0.113.0/24'))] },
   { endpointSelector: {}, ingress: [friends({ except: ['198.51.100.192/26'] })] },
   { endpointSelector: { matchLabels: { colour: 'red' } }, ingressDeny: [friends({})] },
+  ofTeam('north', { ingress: ANYBODY, ingressDeny: [fromTeam('north')] }),
+  ofTeam('south', { ingress: ANYBODY, ingressDeny: [fromTeam('south')] }),
+  ofTeam('north', { ingress: [fromTeam('north')] }),
+  ofTeam('south', { egress: [{ toEndpoints: [TEAM('south')] }] }),
 ]
 
 function filesOf(intent: Intent): Record<string, string> {
@@ -277,17 +287,8 @@ class WatchedNode {
   }
 }
 
-/** The states that may be met. Several pods that change their labels in one moment do so in any order. */
-function oraclesOf(window: readonly Intent[]): Oracle[] {
-  const colours = POD_NAMES.map(name => [...new Set(window.map(({ labels }) => labels[name]))])
-  if (colours.filter(({ length }) => length > 1).length < 2) return window.map(oracleOf)
-  const combinations = colours.reduce<number[][]>(
-    (all, some) => all.flatMap(chosen => some.map(colour => [...chosen, colour])),
-    [[]],
-  )
-  const labelings = combinations.map(chosen => Object.fromEntries(POD_NAMES.map((name, i) => [name, chosen[i]])))
-  return window.flatMap(intent => labelings.map(labels => oracleOf({ ...intent, labels: labels as Intent['labels'] })))
-}
+/** The states that may be met. */
+const oraclesOf = (window: readonly Intent[]): Oracle[] => window.map(oracleOf)
 
 const oracles = new Map<string, Oracle>()
 
@@ -301,6 +302,11 @@ function oracleOf(intent: Intent): Oracle {
 const relabel = (name: PodName, colour: number): Change => ({
   text: `pod ${name} becomes ${COLOURS[colour]}`,
   apply: intent => ({ ...intent, labels: { ...intent.labels, [name]: colour } }),
+})
+
+const setTeam = (team: number): Change => ({
+  text: `the namespace becomes of team ${TEAMS[team]}`,
+  apply: intent => ({ ...intent, team }),
 })
 
 const setPolicy = (index: number, choice: number): Change => ({
@@ -371,6 +377,21 @@ const HAZARDS: readonly Hazard[] = [
     changes: [setPolicy(1, BLOCK_TO_RED), relabel('d', BLUE)],
   },
   {
+    name: 'pods that each team shuts its own out of go over to the other',
+    start: { policies: [NORTH_SHUTS_NORTH, SOUTH_SHUTS_SOUTH, 0] },
+    changes: [setTeam(1)],
+  },
+  {
+    name: 'pods that each team lets its own in go over to the other',
+    start: { policies: [NORTH_LETS_NORTH_IN, SOUTH_SENDS_TO_SOUTH, 0] },
+    changes: [setTeam(1)],
+  },
+  {
+    name: 'the namespace changes its team while a policy comes',
+    start: { policies: [NORTH_SHUTS_NORTH, 0, 0] },
+    changes: [setTeam(1), setPolicy(1, SOUTH_SHUTS_SOUTH), relabel('b', BLUE)],
+  },
+  {
     name: 'the group of a policy gets a prefix that no policy has named, with an exception',
     start: { policies: [FROM_GROUP, 0, 0] },
     changes: [setGroup(1)],
@@ -426,6 +447,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.tuple(fc.constantFrom(...POD_NAMES), fc.nat(COLOURS.length - 1)).map(args => relabel(...args)),
   },
   { weight: 5, arbitrary: fc.tuple(fc.nat(2), fc.nat(SPECS.length - 1)).map(args => setPolicy(...args)) },
+  { weight: 2, arbitrary: fc.nat(TEAMS.length - 1).map(setTeam) },
   { weight: 2, arbitrary: fc.tuple(fc.nat(2), fc.boolean()).map(args => setAudit(...args)) },
   { weight: 1, arbitrary: fc.boolean().map(setNamespaceAudit) },
   { weight: 2, arbitrary: fc.nat(GROUPS.length - 1).map(setGroup) },
@@ -433,7 +455,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 
 const intent: fc.Arbitrary<Intent> = fc.record({
   labels: fc.record({ a: fc.nat(2), b: fc.nat(2), c: fc.nat(2), d: fc.nat(2) }),
-  team: fc.constant(0),
+  team: fc.nat(TEAMS.length - 1),
   policies: fc.tuple(fc.nat(SPECS.length - 1), fc.nat(SPECS.length - 1), fc.nat(SPECS.length - 1)),
   audited: fc.tuple(fc.boolean(), fc.boolean(), fc.boolean()),
   isNamespaceAudited: fc.oneof(fc.constant(false), fc.constant(false), fc.constant(true)),
