@@ -9,26 +9,37 @@ export function podReachText({ pod, addresses, ingress, egress, unenforced }: Po
   return [
     `${pc.bold(pod.name)} (${addresses.join(', ')})`,
     '',
-    ...directionLines('may be reached by', 'from', ingress),
+    ...directionLines('may be reached by', 'from', ingress, addresses.length),
     '',
-    ...directionLines('may reach', 'to', egress),
+    ...directionLines('may reach', 'to', egress, addresses.length),
     ...unenforced.map(({ policy, path, reason }) =>
       pc.yellow(`\nnot enforced yet: ${policyText(policy)} ${path}: ${reason}`),
     ),
   ].join('\n')
 }
 
-function directionLines(title: string, word: string, { isolatedBy, groups }: DirectionReach): string[] {
+function directionLines(
+  title: string,
+  word: string,
+  { isolatedBy, groups }: DirectionReach,
+  familyCount: number,
+): string[] {
   const isolation = isolatedBy.length === 0 ? 'no policy isolates it' : 'isolated by'
   return [
     `${pc.bold(title)} (${isolation}${isolatedBy.length === 0 ? ')' : ''}`,
     ...isolatedBy.map((policy, i) => `    ${policyText(policy)}${i === isolatedBy.length - 1 ? ')' : ''}`),
-    ...groups.flatMap(group => groupLines(word, group)),
+    ...groups.flatMap(group => groupLines(word, group, familyCount)),
   ]
 }
 
-function groupLines(word: string, { peers, answers }: PeerGroup): string[] {
-  return [`  ${word} ${peers.map(peerText).join(', ')}`, ...answers.map(answer => `    ${answerText(answer)}`)]
+function groupLines(word: string, { peers, answers }: PeerGroup, familyCount: number): string[] {
+  const names = peers.map(peer => `${peerText(peer)}${familyText(peer, familyCount)}`)
+  return [`  ${word} ${names.join(', ')}`, ...answers.map(answer => `    ${answerText(answer)}`)]
+}
+
+/** Where a pod's two addresses have different answers. */
+function familyText({ kind, families: [family, other] }: PeerView, familyCount: number): string {
+  return kind === 'world' || other !== undefined || familyCount === 1 ? '' : ` over IPv${family}`
 }
 
 /** Two kinds of pods may have one name; then their pods tell them apart. */

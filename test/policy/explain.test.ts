@@ -6,156 +6,136 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatIp, ip } from '../../src/ip/index.ts'
-import { parseManifests } from '../../src/manifests/index.ts'
+import { parse } from 'yaml'
 import {
+  type AddedRule,
+  type Change,
   type Cluster,
   type End,
   type Explanation,
   explain,
-  PROTOCOLS,
   type Question,
-  readCluster,
 } from '../../src/policy/index.ts'
-import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
-import { clusterManifests, policySet } from '../e2e/random-policies.ts'
-import { namespaceManifest, podAt } from '../e2e/support.ts'
+import { policySet } from '../e2e/random-policies.ts'
+import { ASKED, clusterOf, endsOf, isSamePod, OUTSIDE, outcomes, pods } from './explained-cluster.ts'
 
 const RUNS = 60
 const QUESTIONS_PER_RUN = 12
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
 
-const ASKED = [
-  [PROTOCOLS.TCP, 80],
-  [PROTOCOLS.TCP, 81],
-  [PROTOCOLS.UDP, 80],
-  [PROTOCOLS.UDP, 81],
-  [PROTOCOLS.SCTP, 80],
-  [PROTOCOLS.ICMP, 8],
-  [PROTOCOLS.ICMPv6, 128],
-] as const
-
-/** Two nodes, a pod on the network of one, and pods that differ from others by one more label or the service account. */
-const MORE = [
-  node('node1', '172.30.0.2', 'fd00:172:30::2'),
-  node('node2', '172.30.0.3', 'fd00:172:30::3'),
-  { ...podAt('x/host', [], { labels: { app: 'web' }, spec: { hostNetwork: true, nodeName: 'node2' } }), status: {} },
-  podAt('x/d', ['10.244.1.24', 'fd00:10:244::24'], { labels: { app: 'db', tier: 'back' } }),
-  podAt('y/c', ['10.244.1.25'], { labels: { app: 'db', tier: 'back' }, spec: { serviceAccountName: 'other' } }),
-  ...['26', '27', '28'].map(host =>
-    podAt(`x/copy-${host}`, [`10.244.1.${host}`], { labels: { app: 'web', tier: 'front' } }),
-  ),
-  namespaceManifest('empty'),
-]
-
-function node(name: string, ...addresses: readonly string[]) {
-  const status = { addresses: addresses.map(address => ({ type: 'InternalIP', address })) }
-  return { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: {}, status }
-}
-
-const OUTSIDE = ['192.0.2.7', '203.0.113.9', '2001:db8::7']
-
-const pods = [...clusterManifests(), ...MORE].map(object =>
-  isPod(object) && !object.spec.nodeName ? { ...object, spec: { ...object.spec, nodeName: 'node1' } } : object,
-)
-
-function isPod(object: object): object is { readonly spec: Readonly<Record<string, unknown>> } {
-  return 'kind' in object && object.kind === 'Pod'
-}
-
-function clusterOf(objects: readonly object[], more = ''): Cluster {
-  const texts = [...objects.map(object => JSON.stringify(object)), ...(more ? [more] : [])]
-  const parsed = parseManifests(texts.join('\n---\n'), 'random.yaml')
-  const { cluster, problems } = readCluster(parsed.objects)
-  const errors = [...parsed.problems, ...problems].filter(({ severity }) => severity === 'error')
-  assert.deepEqual(errors, [])
-  return cluster
-}
-
-/** Everybody at every address, by name and family. */
-function endsOf(cluster: Cluster): Map<string, End> {
-  const { content } = cluster
-  const ends = new Map<string, End>()
-  for (const pod of content.pods)
-    for (const { family } of pod.hostNetwork ? [] : pod.addresses) {
-      const end = cluster.endOf(pod, family)
-      if (end) ends.set(`${pod.namespace}/${pod.name} ${family}`, end)
-    }
-  const addresses = [...content.nodes.flatMap(each => each.addresses), ...OUTSIDE.map(ip)]
-  for (const address of addresses) ends.set(formatIp(address.bytes), cluster.endAt(address))
-  return ends
-}
-
-/** `allowed`, `denied` or `audited` by ends and port. */
-function outcomes(cluster: Cluster): Map<string, string> {
-  const found = new Map<string, string>()
-  const ends = endsOf(cluster)
-  for (const [fromName, from] of ends)
-    for (const [toName, to] of ends) {
-      if (from.address.family !== to.address.family || isSamePod(from, to)) continue
-      for (const [protocol, port] of ASKED) {
-        const { verdict, egress, ingress } = cluster.verdict(from, to, protocol, port)
-        const isAudited = verdict === 'allowed' && (egress?.audit || ingress?.audit)
-        found.set(`${fromName} > ${toName} ${protocol}/${port}`, isAudited ? 'audited' : verdict)
-      }
-    }
-  return found
-}
-
-const isSamePod = (from: End, to: End): boolean => from.kind === 'pod' && to.kind === 'pod' && from.pod === to.pod
-
-const anySet = fc.oneof(policySet, ciliumPolicySet)
-
 test(`the smallest change changes what it says and nothing else, seed ${seed}`, t => {
-  const told = { changed: 0, impossible: 0, others: 0, instead: 0 }
-  const random = fc.sample(
-    fc.tuple(anySet, fc.array(fc.nat(), { minLength: 3 * QUESTIONS_PER_RUN, maxLength: 3 * QUESTIONS_PER_RUN })),
-    {
-      numRuns: RUNS,
-      seed,
-    },
-  )
-  for (const [policies, choices] of random) {
-    const cluster = clusterOf([...pods, ...policies])
-    const before = outcomes(cluster)
-    const ends = [...endsOf(cluster)]
-    for (let i = 0; i < choices.length; i += 3) {
-      const [from, to, asked] = choices.slice(i, i + 3) as [number, number, number]
-      const [source, target] = [ends[from % ends.length], ends[to % ends.length]] as [[string, End], [string, End]]
-      if (source[1].address.family !== target[1].address.family || isSamePod(source[1], target[1])) continue
-      const [protocol, port] = ASKED[asked % ASKED.length] as (typeof ASKED)[number]
-      const question: Question = { from: source[1], to: target[1], protocol, port }
-      const explanation = explain(cluster, question)
-      const name = `${source[0]} > ${target[0]} ${protocol}/${port}`
-      const context = (): string =>
-        `${name}\n${JSON.stringify(policies)}\n${JSON.stringify(explanation.change, undefined, 1)}`
-      assert.equal(explanation.verdict, before.get(name), context())
-      checkRoles(explanation, context)
-      const { change } = explanation
-      if (!change.possible) {
-        told.impossible++
-        continue
+  const told = { changed: 0, impossible: 0, others: 0, instead: 0, world: 0 }
+  const choices = fc.array(fc.nat(), { minLength: QUESTIONS_PER_RUN, maxLength: QUESTIONS_PER_RUN })
+  const random = fc.sample(fc.tuple(policySet, fc.tuple(choices, choices, choices)), { numRuns: RUNS, seed })
+  for (const [policies, [froms, tos, ports]] of random) {
+    const trial = new Trial(policies)
+    for (const [i, from] of froms.entries()) {
+      const question = trial.question(from, tos[i] ?? 0, ports[i] ?? 0)
+      const change = question && trial.check(question)
+      if (!change) continue
+      if (!change.possible) told.impossible++
+      else {
+        told.changed++
+        told.others += change.alsoCount
+        told.instead += change.instead.length
+        told.world += change.world ? 1 : 0
       }
-      const after = outcomes(clusterOf([...pods, ...policies], change.yaml))
-      const flipped = [...after].filter(([key, outcome]) => before.get(key) !== outcome).map(([key]) => key)
-      const listed = change.also.map(flip => {
-        const names = [
-          source[1].kind === 'pod' ? `${flip.from} ${flip.family}` : source[0],
-          target[1].kind === 'pod' ? `${flip.to} ${flip.family}` : target[0],
-        ]
-        return `${names.join(' > ')} ${protocol}/${port}`
-      })
-      assert.deepEqual(flipped.sort(), [name, ...listed].sort(), context())
-      assert.equal(after.get(name), change.to === 'allow' ? 'allowed' : 'denied', context())
-      told.changed++
-      told.others += listed.length
-      told.instead += change.instead.length
     }
   }
   t.diagnostic(JSON.stringify(told))
   assert.ok(told.changed > RUNS, 'too few changes to prove anything')
-  assert.ok(told.others > 0)
+  assert.ok(told.others > 0 && told.world > 0)
 })
+
+type Asked = { readonly question: Question; readonly names: readonly [string, string]; readonly where: string }
+
+/** A cluster with some policies, and what becomes of every connection of it. */
+class Trial {
+  readonly #policies: readonly object[]
+  readonly #cluster: Cluster
+  readonly #before: ReadonlyMap<string, string>
+  readonly #ends: readonly (readonly [string, End])[]
+
+  constructor(policies: readonly object[]) {
+    this.#policies = policies
+    this.#cluster = clusterOf([...pods, ...policies])
+    this.#before = outcomes(this.#cluster)
+    this.#ends = [...endsOf(this.#cluster)]
+  }
+
+  /** Undefined for two that never speak to each other. */
+  question(from: number, to: number, asked: number): Asked | undefined {
+    const [source, target] = [from, to].map(choice => this.#ends[choice % this.#ends.length])
+    const [protocol, port] = ASKED[asked % ASKED.length] ?? []
+    if (!source || !target || !protocol || !port) return undefined
+    const [[fromName, fromEnd], [toName, toEnd]] = [source, target]
+    if (fromEnd.address.family !== toEnd.address.family || isSamePod(fromEnd, toEnd)) return undefined
+    // Now and then the address stands for the whole world.
+    const world =
+      asked % 2 === 0 ? undefined : fromEnd.kind === 'world' ? 'from' : toEnd.kind === 'world' ? 'to' : undefined
+    return {
+      question: { from: fromEnd, to: toEnd, protocol, port, ...(world && { world }) },
+      names: [fromName, toName],
+      where: `${protocol}/${port}`,
+    }
+  }
+
+  /** Explains it and checks all that is said. */
+  check(asked: Asked): Change {
+    const { question, names, where } = asked
+    const explanation = explain(this.#cluster, question)
+    const { change } = explanation
+    const name = `${names.join(' > ')} ${where}`
+    const context = (): string => `${name}\n${JSON.stringify(this.#policies)}\n${JSON.stringify(change, undefined, 1)}`
+    assert.equal(explanation.verdict, this.#before.get(name), context())
+    checkRoles(explanation, context)
+    if (!change.possible) return change
+    const listed = change.also.map(flip => {
+      const [from, to] = [question.from, question.to].map((end, i) => {
+        return end.kind === 'pod' ? `${i === 0 ? flip.from : flip.to} ${flip.family}` : names[i]
+      })
+      return `${from} > ${to} ${where}`
+    })
+    const after = outcomes(clusterOf([...pods, ...this.#policies], change.yaml))
+    assert.equal(after.get(name), change.to === 'allow' ? 'allowed' : 'denied', context())
+    const flipped = this.#flipped(after, asked)
+    assert.deepEqual(flipped, [name, ...listed].sort(), context())
+    // Where there is such a rule for each object, both ways are one.
+    if (change.instead.length === change.objects.length) {
+      const edited = outcomes(clusterOf([...pods, ...withRules(this.#policies, change.instead)]))
+      assert.deepEqual(this.#flipped(edited, asked), flipped, context())
+    }
+    return change
+  }
+
+  /** What is of another address outside is left out where the whole world is meant. */
+  #flipped(after: ReadonlyMap<string, string>, { question, names }: Asked): string[] {
+    const flipped = [...after].filter(([key, outcome]) => this.#before.get(key) !== outcome).map(([key]) => key)
+    const others = OUTSIDE.filter(address => question.world && !names.includes(address))
+    return flipped.filter(key => !others.some(address => key.includes(address))).sort()
+  }
+}
+
+/** The policies with more rules. */
+function withRules(policies: readonly object[], added: readonly AddedRule[]): object[] {
+  return policies.map(object => {
+    const { kind, metadata, spec } = object as Manifest
+    const more = added.filter(({ policy }) => {
+      return policy.kind === kind && policy.name === metadata.name && policy.namespace === metadata.namespace
+    })
+    const lists = more.map(({ path, yaml }) => {
+      const direction = path.replace('spec.', '') as 'ingress' | 'egress'
+      return [direction, [...(spec?.[direction] ?? []), ...(parse(yaml) as object[])]]
+    })
+    return more.length === 0 ? object : { ...object, spec: { ...spec, ...Object.fromEntries(lists) } }
+  })
+}
+
+type Manifest = {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly spec?: Readonly<Partial<Record<'ingress' | 'egress', readonly object[]>>>
+}
 
 /** What decides is named once, and its role fits the decision. */
 function checkRoles(explanation: Explanation, context: () => string): void {

@@ -6,12 +6,13 @@ import { identityName, matches, protocolName } from '../../labels/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
 import { NETWORK_POLICY_KIND } from '../kinds/network-policy.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
-import { DIRECTIONS, type Direction, type Policy } from '../model/rule.ts'
+import { DIRECTIONS, type Direction, type Policy, policyName } from '../model/rule.ts'
 import { type Candidate, candidatesFor, type Goal, networkPolicyRule, type Wanted } from './change-candidates.ts'
 import { ChangeTrial } from './change-effects.ts'
 import { type PodTarget, type Target, targetOf } from './change-targets.ts'
 import { podGroups, specsSelecting } from './cluster-index.ts'
-import type { AddedRule, Change, Explanation, JudgedSide } from './explanation.ts'
+import type { AddedRule, Change, Explanation, JudgedSide, RuleView } from './explanation.ts'
+import { icmpFamily } from './icmp-types.ts'
 import type { Question } from './question.ts'
 import { policyView } from './views.ts'
 import { yamlText } from './yaml-text.ts'
@@ -115,7 +116,7 @@ function makePolicy(
   isBoth: boolean,
 ): Made | undefined {
   const metadata = {
-    name: freeName(cluster, policyName(cluster, wanted, isBoth), kind, namespace),
+    name: freeName(cluster, nameFor(cluster, wanted, isBoth), kind, namespace),
     ...(namespace && { namespace }),
     ...(annotations && { annotations }),
   }
@@ -146,7 +147,7 @@ function freeName(cluster: Cluster, name: string, kind: string, namespace: strin
 }
 
 /** Such as `allow-frontend-to-cart-8080-tcp`. */
-function policyName(cluster: Cluster, { goal, direction, pod, peer, protocol, port }: Wanted, both: boolean): string {
+function nameFor(cluster: Cluster, { goal, direction, pod, peer, protocol, port }: Wanted, both: boolean): string {
   const own = podWord(cluster, pod)
   const other = peer.kind === 'world' ? 'world' : endWord(cluster, peer)
   const [from, to] = direction === 'egress' ? [own, other] : [other, own]
@@ -193,12 +194,16 @@ function whyNone(sides: Sides): string {
 }
 
 function whyNotFound(goal: Goal, wanted: readonly Wanted[]): string {
-  const deciding = wanted.flatMap(({ side }) => decidingRule(side) ?? [])
-  const [first] = deciding
-  if (!first) return 'no kind of policy can name just this connection'
-  const { policy, path } = first
-  const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
-  return `no policy that can be added stands above ${policy.kind} ${name} ${path}, which ${goal === 'allow' ? 'denies' : 'allows'} it; change that rule`
+  const [first] = wanted
+  if (first?.peer.kind === 'address' && !first.peer.isWorld) {
+    if (icmpFamily(first.protocol)) return 'policies name nodes by address, and those that do cannot name types of ICMP'
+    if (goal === 'deny') return 'no kind of policy can deny what the address of a node alone sends'
+  }
+  const [rule] = wanted.flatMap(({ side }) => decidingRule(side) ?? [])
+  if (!rule) return 'no kind of policy can name just this connection'
+  const does = goal === 'allow' ? 'denies' : 'allows'
+  return `no policy that can be added stands above ${policyName(rule.policy)} ${rule.path}, which ${does} it; change that rule`
 }
 
-const decidingRule = ({ decision }: JudgedSide) => (decision.kind === 'rule' ? decision.rule : undefined)
+const decidingRule = ({ decision }: JudgedSide): RuleView | undefined =>
+  decision.kind === 'rule' ? decision.rule : undefined

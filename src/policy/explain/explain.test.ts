@@ -262,6 +262,29 @@ test('an audited rule in front of the one that decides is told apart', () => {
   )
 })
 
+test('a field that is not enforced yet is told where it denies', () => {
+  const names = `---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names, namespace: shop}
+spec: {endpointSelector: {}, egress: [{toFQDNs: [{matchName: example.com}]}]}
+`
+  const cluster = clusterOf(SHOP + names, { withWarnings: true })
+  const { verdict, notes } = explain(cluster, readQuestion(cluster, 'shop/front', '192.0.2.1', '443'))
+  assert.equal(verdict, 'denied')
+  assert.equal(notes.length, 1)
+  assert.match(notes[0] ?? '', /^CiliumNetworkPolicy shop\/names: spec\.egress\[0\]\.toFQDNs is not enforced: /)
+})
+
+test('the world as a whole has an entity of its own', () => {
+  const text = SHOP + networkPolicy('shop/none', '{podSelector: {}, policyTypes: [Ingress, Egress]}')
+  const { change } = ask(text, 'shop/front', 'world', '443')
+  assert.match(yamlOf(change), /enableDefaultDeny:\n[^]*toEntities:\n +- world\n/)
+  assert.ok(change.possible && change.world)
+  const echo = ask(text, '192.0.2.1', 'shop/cart', 'echo-request/ICMP').change
+  assert.match(yamlOf(echo), /fromCIDR:\n +- 192\.0\.2\.1\/32\n +icmps:\n +- fields:\n +- family: IPv4\n +type: 8\n/)
+})
+
 test('words that YAML takes for something else are quoted, and taken names are not taken again', () => {
   const text = [
     pod('y/a', { app: 'on' }, { ip: '10.0.0.1' }),

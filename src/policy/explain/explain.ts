@@ -6,8 +6,9 @@ import type { Cluster, End } from '../cluster/cluster.ts'
 import { isOwnNode } from '../cluster/cluster.ts'
 import { outcomeOf } from '../cluster/judge.ts'
 import type { Judgement } from '../engine/evaluate.ts'
-import { DIRECTIONS, type Direction } from '../model/rule.ts'
+import { DIRECTIONS, type Direction, policyName } from '../model/rule.ts'
 import { findChange } from './change.ts'
+import { specsSelecting } from './cluster-index.ts'
 import type { Explanation, Side, Unjudged } from './explanation.ts'
 import type { Question } from './question.ts'
 import { explainSide } from './sides.ts'
@@ -33,7 +34,7 @@ export function explain(cluster: Cluster, question: Question): Explanation {
     protocol: protocolName(protocol),
     port,
     ...sides,
-    notes: [],
+    notes: DIRECTIONS.flatMap(direction => unenforcedNotes(cluster, question, direction, sides[direction])),
     change: findChange(cluster, question, sides),
   }
 }
@@ -41,4 +42,16 @@ export function explain(cluster: Cluster, question: Question): Explanation {
 function whyUnjudged(end: End, peer: End): Unjudged {
   if (end.kind === 'world') return 'outside'
   return end.kind === 'pod' && isOwnNode(peer, end) ? 'own-node' : 'node'
+}
+
+/** Fields that might have let it pass, or deny it only because they are not enforced. */
+function unenforcedNotes(cluster: Cluster, { from, to }: Question, direction: Direction, side: Side): string[] {
+  const end = direction === 'egress' ? from : to
+  if (!side.judged || side.verdict === 'allowed' || end.kind !== 'pod') return []
+  const policies = new Set(specsSelecting(cluster, cluster.podLabels(end.pod)).map(({ policy }) => policy))
+  return [...policies].flatMap(({ ref, unenforced = [] }) =>
+    unenforced
+      .filter(({ path }) => new RegExp(`\\b${direction}(Deny)?\\[`).test(path))
+      .map(({ path, reason }) => `${policyName(ref)}: ${path} is not enforced: ${reason}`),
+  )
 }

@@ -15,6 +15,8 @@ export type PeerView = {
   /** The first few, and how many there are. */
   readonly members: readonly string[]
   readonly memberCount: number
+  /** In which this holds; the other, where the pod has one, may have another answer. */
+  readonly families: readonly (4 | 6)[]
 }
 
 /** Peers that every policy sees alike. `own` and `peer` are ends of one family that stand for all. */
@@ -25,11 +27,12 @@ const NAMED = 5
 
 export function peersOf(cluster: Cluster, pod: ClusterPod): PeerKind[] {
   const own = pod.addresses.flatMap(({ family }) => cluster.endOf(pod, family) ?? [])
-  const kinds = own.flatMap(end => [
-    ...podKinds(cluster, pod, end),
-    ...nodeKinds(cluster, end),
-    ...worldKinds(cluster, end),
-  ])
+  const kinds = own.flatMap(end => {
+    // The peers' policies may tell the pod's own addresses apart.
+    const seen = cluster.addressLabels(end).key
+    const all = [...podKinds(cluster, pod, end), ...nodeKinds(cluster, end), ...worldKinds(cluster, end)]
+    return all.map(kind => ({ ...kind, key: `${seen}\n${kind.key}` }))
+  })
   return merged(kinds)
 }
 
@@ -40,6 +43,7 @@ type Kind = Omit<PeerKind, 'view'> & {
   readonly name: string
   readonly labels: LabelSet
   readonly members: ReadonlySet<string>
+  readonly families: ReadonlySet<4 | 6>
 }
 
 /** The two families of a pod's addresses are one kind where no policy tells them apart. */
@@ -47,15 +51,17 @@ function merged(kinds: readonly Kind[]): PeerKind[] {
   const byKey = new Map<string, Kind>()
   for (const kind of kinds) {
     const known = byKey.get(kind.key)
-    byKey.set(kind.key, known ? { ...known, members: known.members.union(kind.members) } : kind)
+    const both = known && { members: known.members.union(kind.members), families: known.families.union(kind.families) }
+    byKey.set(kind.key, known ? { ...known, ...both } : kind)
   }
-  return [...byKey.values()].map(({ own, peer, kind, name, labels, members }) => {
+  return [...byKey.values()].map(({ own, peer, kind, name, labels, members, families }) => {
     const view = {
       kind,
       name,
       labels: labelTexts(labels),
       members: [...members].slice(0, NAMED),
       memberCount: members.size,
+      families: [...families],
     }
     return { own, peer, view }
   })
@@ -80,6 +86,7 @@ function podKinds(cluster: Cluster, pod: ClusterPod, own: End): Kind[] {
         kind: 'pods',
         name: identityName(labels),
         members: new Set([endName(peer)]),
+        families: new Set([own.address.family]),
       })
   }
   return [...kinds.values()]
@@ -94,7 +101,16 @@ function nodeKinds(cluster: Cluster, own: End): Kind[] {
         const labels = cluster.addressLabels(peer, own)
         const kind = isOwnNode(peer, own) ? 'own-node' : 'nodes'
         const name = kind === 'own-node' ? 'its own node' : 'other nodes'
-        return { key: `${kind} ${labels.key}`, own, peer, kind, name, labels, members: new Set([endName(peer)]) }
+        return {
+          key: `${kind} ${labels.key}`,
+          own,
+          peer,
+          kind,
+          name,
+          labels,
+          members: new Set([endName(peer)]),
+          families: new Set([own.address.family]),
+        }
       }),
   )
 }
@@ -112,7 +128,9 @@ function worldKinds(cluster: Cluster, own: End): Kind[] {
     if (!peer) return []
     const labels = cluster.addressLabels(peer, own)
     const name = prefix.prefixLength === 0 ? `IPv${family} addresses outside` : prefix.text
-    return [{ key: labels.key, own, peer, kind: 'world', name, labels, members: new Set() }]
+    return [
+      { key: labels.key, own, peer, kind: 'world', name, labels, members: new Set(), families: new Set([family]) },
+    ]
   })
 }
 

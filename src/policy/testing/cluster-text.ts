@@ -8,11 +8,12 @@ import { readCluster } from '../cluster/cluster-manifests.ts'
 type Labels = Readonly<Record<string, string>>
 type PodDetails = { readonly ip?: string; readonly ports?: string; readonly more?: string }
 
-/** The cluster of a text. Its file is `cluster.yaml`. @throws Error when anything is wrong with it */
-export function clusterOf(text: string): Cluster {
+/** The cluster of a text. Its file is `cluster.yaml`. @throws Error when anything is wrong with it, a warning too unless it is to be had */
+export function clusterOf(text: string, { withWarnings = false } = {}): Cluster {
   const parsed = parseManifests(text, 'cluster.yaml')
   const { cluster, problems } = readCluster(parsed.objects)
-  const [first] = [...parsed.problems, ...problems]
+  const wrong = [...parsed.problems, ...problems]
+  const [first] = withWarnings ? wrong.filter(({ severity }) => severity === 'error') : wrong
   if (first) throw new Error(formatProblem(first))
   return cluster
 }
