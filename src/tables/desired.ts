@@ -52,7 +52,11 @@ export const policyMapTable = defineTable({
     EGRESS: map => map.isolatedBy.egress.map(policyText).join(' ') || '(open)',
     SUBJECT: map => map.subject,
   },
-  equal: (a, b) => a.id === b.id && a.subject === b.subject && a.contentKey === b.contentKey,
+  equal: (a, b) =>
+    a.id === b.id &&
+    a.subject === b.subject &&
+    a.contentKey === b.contentKey &&
+    (a.isolatedBy === b.isolatedBy || JSON.stringify(a.isolatedBy) === JSON.stringify(b.isolatedBy)),
 })
 
 function policyText({ namespace, name, audit }: IsolatingPolicy): string {
