@@ -27,110 +27,88 @@ const NAMED = 5
 
 export function peersOf(cluster: Cluster, pod: ClusterPod): PeerKind[] {
   const own = pod.addresses.flatMap(({ family }) => cluster.endOf(pod, family) ?? [])
-  const kinds = own.flatMap(end => {
-    // The peers' policies may tell the pod's own addresses apart.
-    const seen = cluster.addressLabels(end).key
-    const all = [...podKinds(cluster, pod, end), ...nodeKinds(cluster, end), ...worldKinds(cluster, end)]
-    return all.map(kind => ({ ...kind, key: `${seen}\n${kind.key}` }))
-  })
-  return merged(kinds)
+  return grouped(
+    own.flatMap(end => {
+      // The peers' policies may tell the pod's own addresses apart.
+      const seen = cluster.addressLabels(end).key
+      const all = [...pods(cluster, pod, end), ...nodes(cluster, end), ...worldPieces(cluster, end)]
+      return all.map(one => ({ ...one, key: `${seen}\n${one.key}` }))
+    }),
+  )
 }
 
-type Kind = Omit<PeerKind, 'view'> & {
-  /** Of one pod, kinds with the same key are the same. */
+/** One peer at one of its addresses. */
+type One = Omit<PeerKind, 'view'> & {
+  /** Of one pod, peers with the same key are alike. */
   readonly key: string
   readonly kind: PeerView['kind']
   readonly name: string
   readonly labels: LabelSet
-  readonly members: ReadonlySet<string>
-  readonly families: ReadonlySet<4 | 6>
+  /** Undefined for a piece of the world. */
+  readonly member?: string
 }
 
-/** The two families of a pod's addresses are one kind where no policy tells them apart. */
-function merged(kinds: readonly Kind[]): PeerKind[] {
-  const byKey = new Map<string, Kind>()
-  for (const kind of kinds) {
-    const known = byKey.get(kind.key)
-    const both = known && { members: known.members.union(kind.members), families: known.families.union(kind.families) }
-    byKey.set(kind.key, known ? { ...known, ...both } : kind)
+/** A peer whose two addresses are alike stands in one kind for both, any other in one for each. */
+function grouped(all: readonly One[]): PeerKind[] {
+  const keysOf = new Map<string, Set<string>>()
+  for (const { member, key } of all)
+    if (member !== undefined) keysOf.set(member, (keysOf.get(member) ?? new Set()).add(key))
+  const kinds = new Map<string, { readonly first: One; readonly members: Set<string>; readonly families: Set<4 | 6> }>()
+  for (const one of all) {
+    const { member, key } = one
+    const { family } = one.own.address
+    const isAlike = member === undefined || keysOf.get(member)?.size === 1
+    const id = isAlike ? key : `${family}\n${key}`
+    const kind = kinds.get(id) ?? { first: one, members: new Set(), families: new Set() }
+    kinds.set(id, kind)
+    kind.families.add(family)
+    if (member !== undefined) kind.members.add(member)
   }
-  return [...byKey.values()].map(({ own, peer, kind, name, labels, members, families }) => {
-    const view = {
-      kind,
-      name,
-      labels: labelTexts(labels),
-      members: [...members].slice(0, NAMED),
-      memberCount: members.size,
-      families: [...families],
-    }
-    return { own, peer, view }
+  return [...kinds.values()].map(({ first: { own, peer, kind, name, labels }, members, families }) => {
+    const shown = { members: [...members].slice(0, NAMED), memberCount: members.size, families: [...families] }
+    return { own, peer, view: { kind, name, labels: labelTexts(labels), ...shown } }
   })
 }
 
-function podKinds(cluster: Cluster, pod: ClusterPod, own: End): Kind[] {
-  const kinds = new Map<string, Kind & { readonly members: Set<string> }>()
-  for (const each of cluster.content.pods) {
+function pods(cluster: Cluster, pod: ClusterPod, own: End): One[] {
+  return cluster.content.pods.flatMap((each): One[] => {
     const peer = each === pod || each.hostNetwork ? undefined : cluster.endOf(each, own.address.family)
-    if (!peer) continue
+    if (!peer) return []
     const labels = cluster.addressLabels(peer, own)
     const ports = each.namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).join()
     const key = `${labels.key}\n${ports}`
-    const known = kinds.get(key)
-    if (known) known.members.add(endName(peer))
-    else
-      kinds.set(key, {
-        key,
-        own,
-        peer,
-        labels,
-        kind: 'pods',
-        name: identityName(labels),
-        members: new Set([endName(peer)]),
-        families: new Set([own.address.family]),
-      })
-  }
-  return [...kinds.values()]
+    return [{ key, own, peer, kind: 'pods', name: identityName(labels), labels, member: endName(peer) }]
+  })
 }
 
-function nodeKinds(cluster: Cluster, own: End): Kind[] {
-  return cluster.content.nodes.flatMap(node =>
-    node.addresses
+function nodes(cluster: Cluster, own: End): One[] {
+  return cluster.content.nodes.flatMap(({ addresses }) =>
+    addresses
       .filter(({ family }) => family === own.address.family)
-      .map((address): Kind => {
+      .map((address): One => {
         const peer = cluster.endAt(address)
         const labels = cluster.addressLabels(peer, own)
         const kind = isOwnNode(peer, own) ? 'own-node' : 'nodes'
         const name = kind === 'own-node' ? 'its own node' : 'other nodes'
-        return {
-          key: `${kind} ${labels.key}`,
-          own,
-          peer,
-          kind,
-          name,
-          labels,
-          members: new Set([endName(peer)]),
-          families: new Set([own.address.family]),
-        }
+        return { key: `${kind} ${labels.key}`, own, peer, kind, name, labels, member: endName(peer) }
       }),
   )
 }
 
 const WORLD = { 4: cidr('0.0.0.0/0'), 6: cidr('::/0') } as const
 
-function worldKinds(cluster: Cluster, own: End): Kind[] {
+function worldPieces(cluster: Cluster, own: End): One[] {
   const { family } = own.address
   const { prefixes } = cluster.repository.references()
   const named = [...prefixes]
     .map(({ prefix }) => prefix)
     .filter(prefix => prefix.family === family && prefix.prefixLength > 0)
-  return [WORLD[family], ...named].flatMap((prefix): Kind[] => {
+  return [WORLD[family], ...named].flatMap((prefix): One[] => {
     const peer = worldEnd(cluster, prefix)
     if (!peer) return []
     const labels = cluster.addressLabels(peer, own)
     const name = prefix.prefixLength === 0 ? `IPv${family} addresses outside` : prefix.text
-    return [
-      { key: labels.key, own, peer, kind: 'world', name, labels, members: new Set(), families: new Set([family]) },
-    ]
+    return [{ key: labels.key, own, peer, kind: 'world', name, labels }]
   })
 }
 
