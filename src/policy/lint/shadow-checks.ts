@@ -103,24 +103,18 @@ const sameMatch = (a: Rule, b: Rule): boolean =>
 
 type Contradiction = { readonly rule: LintedRule; readonly by: LintedRule }
 
-/** Rules that allow what a rule of the same rank denies: the same peers and ports, or all that they allow. */
+/** Rules that allow what one rule of the same rank denies wherever they match. */
 function contradictions(cells: readonly Cell[]): Contradiction[] {
-  const deniers = new Map<LintedRule, Set<LintedRule> | undefined>()
-  const found = new Map<LintedRule, LintedRule>()
+  const deniers = new Map<LintedRule, ReadonlySet<LintedRule>>()
   for (const cell of cells)
     for (const each of cell) {
       if (each.rule.action !== 'allow' || !each.isEnforced) continue
-      const against = cell.filter(other => other.rule.action === 'deny' && other.isEnforced && isOpposite(each, other))
-      const same = against.find(other => sameMatch(each.rule, other.rule))
-      if (same) found.set(each, same)
-      const known = deniers.get(each)
-      deniers.set(each, deniers.has(each) ? known?.intersection(new Set(against)) : new Set(against))
+      const against = new Set(
+        cell.filter(other => other.rule.action === 'deny' && other.isEnforced && isOpposite(each, other)),
+      )
+      deniers.set(each, deniers.get(each)?.intersection(against) ?? against)
     }
-  for (const [rule, always] of deniers) {
-    const [by] = always ?? []
-    if (by && !found.has(rule)) found.set(rule, by)
-  }
-  return [...found].map(([rule, by]) => ({ rule, by }))
+  return [...deniers].flatMap(([rule, [by]]) => (by ? [{ rule, by }] : []))
 }
 
 /** In one policy the order of its rules decides, where its kind has one; in two policies of such a kind it is a tie. */
