@@ -52,6 +52,7 @@ test('policy check: what is wrong, with its place, and exit codes', async t => {
   const folder = folderOf(t, {
     'good.yaml': PODS,
     'odd.yaml': `${POLICY}  ingres: []\n---\n{apiVersion: example.com/v1, kind: NetworkPolcy, metadata: {name: x}}`,
+    'block.yaml': POLICY.replace('{podSelector: {matchLabels: {app: client}}}', '{ipBlock: {cidr: 192.0.2.0/24}}'),
     'bad.yaml': POLICY.replace('port: http', 'port: 99999'),
     'empty/readme.txt': 'nothing',
   })
@@ -66,11 +67,17 @@ test('policy check: what is wrong, with its place, and exit codes', async t => {
   assert.match(odd.out, /^2 objects: 0 errors, 2 warnings$/m)
   assert.equal(odd.code, 0)
   assert.equal((await policy(folder, 'check', '--strict', 'odd.yaml')).code, 1)
+  const blocks = await policy(folder, 'check', '--strict', 'good.yaml', 'block.yaml')
+  assert.deepEqual(
+    [blocks.out, blocks.code],
+    ['4 objects: nothing wrong\n', 0],
+    'pods of manifests have no addresses yet',
+  )
   const all = await policy(folder, 'check', '.', '-o', 'json')
   const problems = JSON.parse(all.out) as { severity: string; message: string; file: string; line: number }[]
   assert.deepEqual(
     problems.map(({ severity, file, line }) => `${severity} ${file}:${line}`),
-    ['error bad.yaml:8', 'error odd.yaml:1', 'warning odd.yaml:11'],
+    ['error bad.yaml:8', 'error block.yaml:1', 'error odd.yaml:1', 'warning odd.yaml:11'],
   )
   assert.ok(problems.some(({ message }) => message === 'is declared twice; the first is at bad.yaml:1'))
   assert.equal(all.code, 1)

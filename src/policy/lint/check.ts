@@ -15,12 +15,16 @@ export function checkManifests(objects: readonly ManifestObject[]): Problem[] {
   const others = objects.filter(object => !isExpectations(object))
   const problems = [
     ...expectations.flatMap(object => readExpectations(object).problems),
-    ...readCluster(withWorkloadPods(others)).problems,
+    // That pods have no addresses yet is no fault of their manifests.
+    ...readCluster(withWorkloadPods(others)).problems.filter(problem => !isAboutAssumedAddress(problem)),
     ...others.flatMap(unread),
     ...others.flatMap(unenforced),
   ]
   return sortProblems(problems)
 }
+
+const isAboutAssumedAddress = ({ severity, path }: Problem): boolean =>
+  severity === 'warning' && path === 'status.podIP'
 
 /** By file, line and column; of two that say the same of one field, one. */
 export function sortProblems<Found extends Problem>(problems: readonly Found[]): Found[] {
