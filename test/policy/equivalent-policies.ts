@@ -152,19 +152,37 @@ function withExpression(selector: Selector, expression: Expression): Selector {
   return { ...selector, matchExpressions: [...(selector.matchExpressions ?? []), expression] }
 }
 
-/** The policy without what denies or passes on, under another name; nothing of a group, which others may have too. */
-export function allowsOf(object: RandomObject): object[] {
-  const metadata = { ...object.metadata, name: `more-${object.metadata.name}` }
-  if (object.kind === 'CiliumCIDRGroup') return []
-  if (isCilium(object)) return [{ ...mapRules(object, allowsOfRule), metadata }]
-  if (object.kind === 'NetworkPolicy') return [{ ...object, metadata }]
-  const { ingress, egress } = object.spec
-  const accepts = (rules: typeof ingress): typeof ingress => rules.filter(({ action }) => action === 'Accept')
-  return [{ ...object, metadata, spec: { ...object.spec, ingress: accepts(ingress), egress: accepts(egress) } }]
+/** The policies without what denies or passes on, under other names; without groups, which others may have too. */
+export function allowsOf(objects: readonly RandomObject[]): object[] {
+  return partsOf(objects, 'Accept', ({ ingressDeny: _ingressDeny, egressDeny: _egressDeny, ...rule }) => {
+    return hasAny(rule, 'ingress', 'egress') ? rule : { ...rule, ingress: [{}] }
+  })
 }
 
-function allowsOfRule(all: CiliumRule): CiliumRule {
-  const { ingressDeny: _ingressDeny, egressDeny: _egressDeny, ...rule } = all
-  const hasRules = [rule['ingress'], rule['egress']].some(list => Array.isArray(list) && list.length > 0)
-  return hasRules ? rule : { ...rule, ingress: [{}] }
+/** The policies without what allows, passes on or isolates. */
+export function denialsOf(objects: readonly RandomObject[]): object[] {
+  const denying = objects.filter(({ kind }) => kind !== 'NetworkPolicy')
+  return partsOf(denying, 'Deny', ({ ingress: _ingress, egress: _egress, ...rule }) => {
+    const denials = hasAny(rule, 'ingressDeny', 'egressDeny') ? rule : { ...rule, ingressDeny: [{}] }
+    return { ...denials, enableDefaultDeny: { ingress: false, egress: false } }
+  })
 }
+
+function partsOf(
+  objects: readonly RandomObject[],
+  action: 'Accept' | 'Deny',
+  ofRule: (rule: CiliumRule) => CiliumRule,
+): object[] {
+  return objects.flatMap((object): object[] => {
+    const metadata = { ...object.metadata, name: `more-${object.metadata.name}` }
+    if (object.kind === 'CiliumCIDRGroup') return []
+    if (isCilium(object)) return [{ ...mapRules(object, ofRule), metadata }]
+    if (object.kind === 'NetworkPolicy') return [{ ...object, metadata }]
+    const { ingress, egress } = object.spec
+    const part = (rules: typeof ingress): typeof ingress => rules.filter(rule => rule.action === action)
+    return [{ ...object, metadata, spec: { ...object.spec, ingress: part(ingress), egress: part(egress) } }]
+  })
+}
+
+const hasAny = (rule: CiliumRule, ...sections: readonly string[]): boolean =>
+  sections.some(section => Array.isArray(rule[section]) && rule[section].length > 0)

@@ -13,6 +13,7 @@ import {
   allowsOf,
   asCilium,
   clusterwide,
+  denialsOf,
   inTheWorld,
   isCilium,
   oneForEach,
@@ -78,10 +79,22 @@ const isolation = ['x', 'y', 'z'].map(namespace => ({
 test('a policy that only allows denies nothing that passed between pods that are isolated already', () => {
   fc.assert(
     fc.property(anySet, anySet, (set, others) => {
-      const more = others.flatMap(allowsOf)
+      const more = allowsOf(others)
       const [was, is] = [outcomes([...set, ...isolation]), outcomes([...set, ...isolation, ...more])]
       const cut = [...was].filter(([question, outcome]) => outcome !== 'denied' && is.get(question) === 'denied')
       assert.deepEqual(cut.slice(0, 5), [], JSON.stringify([set, more], undefined, 1))
+    }),
+    { seed, numRuns: 40 },
+  )
+})
+
+test('a policy that only denies opens nothing', () => {
+  fc.assert(
+    fc.property(anySet, anySet, (set, others) => {
+      const more = denialsOf(others)
+      const [was, is] = [outcomes(set), outcomes([...set, ...more])]
+      const opened = [...was].filter(([question, outcome]) => outcome === 'denied' && is.get(question) !== 'denied')
+      assert.deepEqual(opened.slice(0, 5), [], JSON.stringify([set, more], undefined, 1))
     }),
     { seed, numRuns: 40 },
   )
