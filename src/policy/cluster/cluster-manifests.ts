@@ -16,7 +16,7 @@ import {
   readPod,
 } from '../../manifests/index.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
-import { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cidr-group.ts'
+import { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import { type Peer, type Policy, policyKey } from '../model/rule.ts'

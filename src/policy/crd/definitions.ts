@@ -2,19 +2,19 @@
 // itself, made of the schemas that their objects are read with.
 
 import type * as z from 'zod'
-import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cidr-group.ts'
+import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cilium/cidr-group.ts'
 import {
   CILIUM_CLUSTERWIDE_NETWORK_POLICY_KIND,
   CILIUM_NETWORK_POLICY_API,
   CILIUM_NETWORK_POLICY_KIND,
-} from '../kinds/cilium-network-policy.ts'
+} from '../kinds/cilium/network-policy.ts'
 import {
   ciliumCidrGroupSchema,
   ciliumClusterwideNetworkPolicySchema,
   ciliumNetworkPolicySchema,
-} from '../kinds/cilium-schema.ts'
-import { CLUSTER_NETWORK_POLICY_API, CLUSTER_NETWORK_POLICY_KIND } from '../kinds/cluster-network-policy.ts'
-import { clusterNetworkPolicySchema } from '../kinds/cluster-network-policy-schema.ts'
+} from '../kinds/cilium/policy-schema.ts'
+import { CLUSTER_NETWORK_POLICY_API, CLUSTER_NETWORK_POLICY_KIND } from '../kinds/kubernetes/cluster-network-policy.ts'
+import { clusterNetworkPolicySchema } from '../kinds/kubernetes/cluster-network-policy-schema.ts'
 import { describeField } from './descriptions.ts'
 import { type StructuralSchema, structuralSchema } from './structural.ts'
 

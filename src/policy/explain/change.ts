@@ -4,7 +4,7 @@
 
 import { identityName, matches, protocolName } from '../../labels/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
-import { NETWORK_POLICY_KIND } from '../kinds/network-policy.ts'
+import { NETWORK_POLICY_KIND } from '../kinds/kubernetes/network-policy.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import { DIRECTIONS, type Direction, type Policy, policyName } from '../model/rule.ts'
 import { type Candidate, candidatesFor, type Goal, networkPolicyRule, type Wanted } from './change-candidates.ts'

@@ -2,7 +2,7 @@
 // without.
 
 import { PROTOCOLS } from '../../labels/index.ts'
-import { type IcmpFamily, icmpType, icmpTypeNames } from '../kinds/icmp-types.ts'
+import { type IcmpFamily, icmpType, icmpTypeNames } from '../kinds/cilium/icmp-types.ts'
 
 const FAMILIES: ReadonlyMap<number, IcmpFamily> = new Map([
   [PROTOCOLS.ICMP, 'IPv4'],

@@ -9,7 +9,7 @@ import {
   CILIUM_NETWORK_POLICY_KIND,
   readCiliumClusterwideNetworkPolicy,
   readCiliumNetworkPolicy,
-} from './cilium-network-policy.ts'
+} from './cilium/network-policy.ts'
 import {
   ADMIN_NETWORK_POLICY_API,
   ADMIN_NETWORK_POLICY_KIND,
@@ -19,8 +19,8 @@ import {
   readAdminNetworkPolicy,
   readBaselineAdminNetworkPolicy,
   readClusterNetworkPolicy,
-} from './cluster-network-policy.ts'
-import { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './network-policy.ts'
+} from './kubernetes/cluster-network-policy.ts'
+import { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './kubernetes/network-policy.ts'
 
 type Reader = (object: ManifestObject) => Validation<Policy>
 

@@ -5,7 +5,7 @@ import { apiGroup, type ManifestObject, type Problem, problemOf } from '../../ma
 import { readCluster } from '../cluster/cluster-manifests.ts'
 import { isWorkload, withWorkloadPods } from '../cluster/workload-pods.ts'
 import { isExpectations, readExpectations } from '../expect/read-expectations.ts'
-import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cidr-group.ts'
+import { CILIUM_CIDR_GROUP_KIND } from '../kinds/cilium/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import { parsePath } from './manifest-fields.ts'
 

@@ -1,9 +1,11 @@
 // `toPorts` and `icmps` of the Cilium kinds to the model's ports. What also judges the
 // content of connections is set apart: it is not enforced yet.
 
-import { PROTOCOLS } from '../../labels/index.ts'
-import type { Path } from '../../manifests/index.ts'
-import type { PortMatch } from '../model/rule.ts'
+import { PROTOCOLS } from '../../../labels/index.ts'
+import type { Path } from '../../../manifests/index.ts'
+import type { PortMatch } from '../../model/rule.ts'
+import type { Findings } from '../findings.ts'
+import { icmpType } from './icmp-types.ts'
 import {
   type IcmpContent,
   isPortless,
@@ -11,9 +13,7 @@ import {
   type PortContent,
   type PortRuleContent,
   TRANSPORT_PROTOCOLS,
-} from './cilium-port-schema.ts'
-import type { Findings } from './findings.ts'
-import { icmpType } from './icmp-types.ts'
+} from './port-schema.ts'
 
 export type ReadPorts = {
   /** Judged by address and port alone. */

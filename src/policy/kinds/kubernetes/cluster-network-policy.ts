@@ -3,7 +3,7 @@
 // them (Baseline), and isolate nobody. What cannot be enforced fails closed, as the API
 // asks: an Accept then matches nothing, a Deny or Pass denies everything.
 
-import { namespaceRequirements, PROTOCOLS, podRequirements, type Selector, selector } from '../../labels/index.ts'
+import { namespaceRequirements, PROTOCOLS, podRequirements, type Selector, selector } from '../../../labels/index.ts'
 import {
   type ManifestObject,
   type Path,
@@ -11,8 +11,8 @@ import {
   problemOf,
   type Validation,
   validate,
-} from '../../manifests/index.ts'
-import { precedence } from '../model/precedence.ts'
+} from '../../../manifests/index.ts'
+import { precedence } from '../../model/precedence.ts'
 import {
   type Action,
   type Audit,
@@ -24,9 +24,12 @@ import {
   type PortMatch,
   type Rule,
   type Tier,
-} from '../model/rule.ts'
-import { readAuditAnnotation } from './audit-annotation.ts'
-import { hostBitsWarning } from './cidr-schema.ts'
+} from '../../model/rule.ts'
+import { readAuditAnnotation } from '../audit-annotation.ts'
+import { hostBitsWarning } from '../cidr-schema.ts'
+import { closedEffect, Findings } from '../findings.ts'
+import { policyRef, ruleProvenance } from '../provenance.ts'
+import { unusedRank } from '../rank-annotations.ts'
 import {
   adminNetworkPolicySchema,
   baselineAdminNetworkPolicySchema,
@@ -36,9 +39,6 @@ import {
   type ProtocolContent,
   type SubjectContent,
 } from './cluster-network-policy-schema.ts'
-import { closedEffect, Findings } from './findings.ts'
-import { policyRef, ruleProvenance } from './provenance.ts'
-import { unusedRank } from './rank-annotations.ts'
 
 export const CLUSTER_NETWORK_POLICY_KIND = 'ClusterNetworkPolicy'
 export const CLUSTER_NETWORK_POLICY_API = 'policy.networking.k8s.io/v1alpha2'

@@ -3,11 +3,11 @@
 // what Cilium no longer has rather than pass over it.
 
 import * as z from 'zod'
-import { apiKind, apiObject } from '../../manifests/index.ts'
-import { cidrSchema } from './cidr-schema.ts'
-import { egressPeers, fqdnPeers, ingressPeers } from './cilium-peer-schema.ts'
-import { allowPorts, denyPorts, icmpsSchema, notInDeny, type PortRuleContent } from './cilium-port-schema.ts'
-import { prefixedSelectorSchema } from './cilium-selector-schema.ts'
+import { apiKind, apiObject } from '../../../manifests/index.ts'
+import { cidrSchema } from '../cidr-schema.ts'
+import { egressPeers, fqdnPeers, ingressPeers } from './peer-schema.ts'
+import { allowPorts, denyPorts, icmpsSchema, notInDeny, type PortRuleContent } from './port-schema.ts'
+import { prefixedSelectorSchema } from './selector-schema.ts'
 
 const authenticationSchema = apiObject({ mode: z.enum(['disabled', 'required', 'test-always-fail']) })
 const authentication = authenticationSchema.optional()

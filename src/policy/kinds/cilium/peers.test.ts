@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ip } from '../../ip/index.ts'
-import { PROTOCOLS } from '../../labels/index.ts'
-import { formatProblem, parseManifests } from '../../manifests/index.ts'
-import { readCluster } from '../cluster/cluster-manifests.ts'
+import { ip } from '../../../ip/index.ts'
+import { PROTOCOLS } from '../../../labels/index.ts'
+import { formatProblem, parseManifests } from '../../../manifests/index.ts'
+import { readCluster } from '../../cluster/cluster-manifests.ts'
 import { brief, NS, policyText, SHOP, valid } from './testing/read-cilium.ts'
 
 const WORLD = 'reserved:world'

@@ -14,8 +14,8 @@ import {
   type Selector,
   selector,
   selectorKey,
-} from '../../labels/index.ts'
-import { cidrOfKey, type PrefixedSelectorContent } from './cilium-selector-schema.ts'
+} from '../../../labels/index.ts'
+import { cidrOfKey, type PrefixedSelectorContent } from './selector-schema.ts'
 
 /** Selects no label set. */
 export const NOBODY: Selector = selector([IS_POD, lacks('k8s', KEYS.namespace)])

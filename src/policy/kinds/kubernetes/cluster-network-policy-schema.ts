@@ -5,9 +5,9 @@
 // known here has no field left: the reader sees to it that it fails closed.
 
 import * as z from 'zod'
-import { apiKind, apiObject, portName, portNumber, transportProtocol } from '../../manifests/index.ts'
-import { cidrSchema } from './cidr-schema.ts'
-import { labelSelectorSchema } from './label-selector-schema.ts'
+import { apiKind, apiObject, portName, portNumber, transportProtocol } from '../../../manifests/index.ts'
+import { cidrSchema } from '../cidr-schema.ts'
+import { labelSelectorSchema } from '../label-selector-schema.ts'
 
 const PRIORITY = z.int().min(0).max(1000)
 const RULE_NAME = z.string().max(100)

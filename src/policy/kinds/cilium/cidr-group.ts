@@ -1,10 +1,10 @@
 // CiliumCIDRGroup: a list of prefixes of the world that policies name instead of
 // writing it out.
 
-import { type ManifestObject, type Validation, validate } from '../../manifests/index.ts'
-import type { CidrGroup } from '../model/cidr-group.ts'
-import { hostBitsWarnings } from './cidr-schema.ts'
-import { ciliumCidrGroupSchema } from './cilium-schema.ts'
+import { type ManifestObject, type Validation, validate } from '../../../manifests/index.ts'
+import type { CidrGroup } from '../../model/cidr-group.ts'
+import { hostBitsWarnings } from '../cidr-schema.ts'
+import { ciliumCidrGroupSchema } from './policy-schema.ts'
 
 /** Kind of the objects that `readCiliumCidrGroup` reads. */
 export const CILIUM_CIDR_GROUP_KIND = 'CiliumCIDRGroup'

@@ -2,13 +2,13 @@
 // there and empty is nobody; no list at all is left to the ports. Prefixes and
 // entities of the world never mean pods or nodes.
 
-import { has, IS_POD, podRequirements, selector } from '../../labels/index.ts'
-import type { Path } from '../../manifests/index.ts'
-import type { Direction, Peer } from '../model/rule.ts'
-import { hostBitsWarning } from './cidr-schema.ts'
-import type { CidrRuleContent, Entity, PeersContent } from './cilium-peer-schema.ts'
-import { endpointPeer, NOT_HERE } from './cilium-selectors.ts'
-import type { Findings } from './findings.ts'
+import { has, IS_POD, podRequirements, selector } from '../../../labels/index.ts'
+import type { Path } from '../../../manifests/index.ts'
+import type { Direction, Peer } from '../../model/rule.ts'
+import { hostBitsWarning } from '../cidr-schema.ts'
+import type { Findings } from '../findings.ts'
+import type { CidrRuleContent, Entity, PeersContent } from './peer-schema.ts'
+import { endpointPeer, NOT_HERE } from './selectors.ts'
 
 /** `missing`: the fields that are not enforced, so that `peers` is not all that is meant. */
 export type ReadPeers = {

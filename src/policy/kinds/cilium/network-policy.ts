@@ -2,24 +2,24 @@
 // or deny, deny beats allow, and a spec isolates whom it has rules for unless it says
 // otherwise. What is not enforced yet fails closed and is told.
 
-import type { Selector } from '../../labels/index.ts'
-import { type ManifestObject, type Path, type Validation, validate } from '../../manifests/index.ts'
-import { precedence } from '../model/precedence.ts'
-import type { Audit, Direction, Policy, PolicyRef, PolicySpec, Rule } from '../model/rule.ts'
-import { readAuditAnnotation } from './audit-annotation.ts'
-import type { PeersContent } from './cilium-peer-schema.ts'
-import { type ReadPeers, readPeers } from './cilium-peers.ts'
-import { type PortsContent, type ReadPorts, readPorts } from './cilium-ports.ts'
+import type { Selector } from '../../../labels/index.ts'
+import { type ManifestObject, type Path, type Validation, validate } from '../../../manifests/index.ts'
+import { precedence } from '../../model/precedence.ts'
+import type { Audit, Direction, Policy, PolicyRef, PolicySpec, Rule } from '../../model/rule.ts'
+import { readAuditAnnotation } from '../audit-annotation.ts'
+import { closedEffect, Findings } from '../findings.ts'
+import { policyRef, ruleProvenance } from '../provenance.ts'
+import { type Rank, readRank } from '../rank-annotations.ts'
+import type { PeersContent } from './peer-schema.ts'
+import { type ReadPeers, readPeers } from './peers.ts'
 import {
   type CiliumRuleContent,
   ciliumClusterwideNetworkPolicySchema,
   ciliumNetworkPolicySchema,
   SECTIONS,
-} from './cilium-schema.ts'
-import { NOBODY, subjectSelector } from './cilium-selectors.ts'
-import { closedEffect, Findings } from './findings.ts'
-import { policyRef, ruleProvenance } from './provenance.ts'
-import { type Rank, readRank } from './rank-annotations.ts'
+} from './policy-schema.ts'
+import { type PortsContent, type ReadPorts, readPorts } from './ports.ts'
+import { NOBODY, subjectSelector } from './selectors.ts'
 
 export const CILIUM_NETWORK_POLICY_KIND = 'CiliumNetworkPolicy'
 export const CILIUM_CLUSTERWIDE_NETWORK_POLICY_KIND = 'CiliumClusterwideNetworkPolicy'

@@ -2,10 +2,10 @@
 // a rule refuses (pkg/policy/api/rule_validation.go).
 
 import * as z from 'zod'
-import { apiObject, PORT_NAME_RULE } from '../../manifests/index.ts'
-import type { Direction } from '../model/rule.ts'
-import { L7_KINDS, l7RulesSchema, listenerSchema, serverNamesSchema, tlsSchema } from './cilium-l7-schema.ts'
+import { apiObject, PORT_NAME_RULE } from '../../../manifests/index.ts'
+import type { Direction } from '../../model/rule.ts'
 import { ICMP_FAMILIES, icmpType, icmpTypeNames } from './icmp-types.ts'
+import { L7_KINDS, l7RulesSchema, listenerSchema, serverNamesSchema, tlsSchema } from './l7-schema.ts'
 
 const MOST_PORTS = 40
 

@@ -4,11 +4,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatProblem, type Problem, parseManifests } from '../../manifests/index.ts'
-import { readCluster } from '../cluster/cluster-manifests.ts'
-import { parsePorts, type ReachPort, reach } from '../cluster/reach.ts'
-import type { Policy } from '../model/rule.ts'
-import { readPolicy } from './read-policy.ts'
+import { formatProblem, type Problem, parseManifests } from '../../../manifests/index.ts'
+import { readCluster } from '../../cluster/cluster-manifests.ts'
+import { parsePorts, type ReachPort, reach } from '../../cluster/reach.ts'
+import type { Policy } from '../../model/rule.ts'
+import { readPolicy } from '../read-policy.ts'
 
 const FILE = 'policy.yaml'
 

@@ -2,7 +2,7 @@
 // Kafka and DNS, names in TLS, proxies. Checked in full; none of it is enforced yet.
 
 import * as z from 'zod'
-import { apiObject } from '../../manifests/index.ts'
+import { apiObject } from '../../../manifests/index.ts'
 import { dnsPattern, dnsSelectorSchema } from './dns-names.ts'
 import { extendedRegex } from './extended-regex.ts'
 import { KAFKA_API_KEYS } from './kafka-keys.ts'

@@ -1,9 +1,9 @@
 // For tests of the Cilium kinds: policies from the text of their specs, and what was
 // read of them in short.
 
-import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../../../manifests/index.ts'
-import type { Peer, Policy, PortMatch } from '../../model/rule.ts'
-import { readPolicy } from '../read-policy.ts'
+import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../../../../manifests/index.ts'
+import type { Peer, Policy, PortMatch } from '../../../model/rule.ts'
+import { readPolicy } from '../../read-policy.ts'
 
 export const NS = 'k8s:io.kubernetes.pod.namespace'
 export const SHOP = `${NS} = shop`

@@ -3,10 +3,17 @@
 // here: addresses with leading zeros, and IPv4 written as IPv6.
 
 import * as z from 'zod'
-import { cidrContains } from '../../ip/index.ts'
-import { apiKind, apiObject, isPortName, PORT_NAME_RULE, portNumber, transportProtocol } from '../../manifests/index.ts'
-import { cidrSchema } from './cidr-schema.ts'
-import { labelSelectorSchema } from './label-selector-schema.ts'
+import { cidrContains } from '../../../ip/index.ts'
+import {
+  apiKind,
+  apiObject,
+  isPortName,
+  PORT_NAME_RULE,
+  portNumber,
+  transportProtocol,
+} from '../../../manifests/index.ts'
+import { cidrSchema } from '../cidr-schema.ts'
+import { labelSelectorSchema } from '../label-selector-schema.ts'
 
 const ipBlockSchema = apiObject({ cidr: cidrSchema, except: z.array(cidrSchema).default([]) }).check(
   ({ value, issues }) => {

@@ -1,7 +1,7 @@
 // Schemas of DNS names and patterns as the Cilium kinds have them.
 
 import * as z from 'zod'
-import { apiObject } from '../../manifests/index.ts'
+import { apiObject } from '../../../manifests/index.ts'
 
 const DNS_NAME = /^[-a-zA-Z0-9_]+(\.[-a-zA-Z0-9_]+)*\.?$/
 /** `*` stands for any characters but a dot, `**.` at the beginning for any depth, `*` alone for every name. */

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatProblem, parseManifests } from '../../manifests/index.ts'
-import { readCluster } from '../cluster/cluster-manifests.ts'
-import { parsePorts, type ReachPort, reach } from '../cluster/reach.ts'
-import { precedence } from '../model/precedence.ts'
+import { formatProblem, parseManifests } from '../../../manifests/index.ts'
+import { readCluster } from '../../cluster/cluster-manifests.ts'
+import { parsePorts, type ReachPort, reach } from '../../cluster/reach.ts'
+import { precedence } from '../../model/precedence.ts'
 import { brief, NS, policyText, refused, SHOP, valid } from './testing/read-cilium.ts'
 
 test('spec and specs make one policy, its rules named by their fields', () => {

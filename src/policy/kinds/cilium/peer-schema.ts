@@ -2,13 +2,13 @@
 // entities, services, DNS names, groups and nodes. One item has one kind of peer.
 
 import * as z from 'zod'
-import { cidrContains } from '../../ip/index.ts'
-import { apiObject, dnsSubdomain } from '../../manifests/index.ts'
-import { cidrSchema } from './cidr-schema.ts'
-import { removedField } from './cilium-l7-schema.ts'
-import { prefixedSelectorSchema } from './cilium-selector-schema.ts'
+import { cidrContains } from '../../../ip/index.ts'
+import { apiObject, dnsSubdomain } from '../../../manifests/index.ts'
+import { cidrSchema } from '../cidr-schema.ts'
+import { labelSelectorSchema } from '../label-selector-schema.ts'
 import { dnsSelectorSchema } from './dns-names.ts'
-import { labelSelectorSchema } from './label-selector-schema.ts'
+import { removedField } from './l7-schema.ts'
+import { prefixedSelectorSchema } from './selector-schema.ts'
 
 export const ENTITIES = [
   'all',

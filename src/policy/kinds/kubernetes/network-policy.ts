@@ -9,7 +9,7 @@ import {
   podRequirements,
   type Requirement,
   selector,
-} from '../../labels/index.ts'
+} from '../../../labels/index.ts'
 import {
   type ManifestObject,
   type Path,
@@ -17,8 +17,8 @@ import {
   problemOf,
   type Validation,
   validate,
-} from '../../manifests/index.ts'
-import { precedence } from '../model/precedence.ts'
+} from '../../../manifests/index.ts'
+import { precedence } from '../../model/precedence.ts'
 import {
   type Audit,
   DIRECTIONS,
@@ -28,18 +28,18 @@ import {
   type PolicyRef,
   type PortMatch,
   type Rule,
-} from '../model/rule.ts'
-import { readAuditAnnotation } from './audit-annotation.ts'
-import { hostBitsWarning } from './cidr-schema.ts'
-import { Findings } from './findings.ts'
+} from '../../model/rule.ts'
+import { readAuditAnnotation } from '../audit-annotation.ts'
+import { hostBitsWarning } from '../cidr-schema.ts'
+import { Findings } from '../findings.ts'
+import { policyRef, ruleProvenance } from '../provenance.ts'
+import { unusedRank } from '../rank-annotations.ts'
 import {
   type NetworkPolicyContent,
   type NetworkPolicyPeer,
   type NetworkPolicyPort,
   networkPolicySchema,
 } from './network-policy-schema.ts'
-import { policyRef, ruleProvenance } from './provenance.ts'
-import { unusedRank } from './rank-annotations.ts'
 
 /** The `kind` of a NetworkPolicy. */
 export const NETWORK_POLICY_KIND = 'NetworkPolicy'

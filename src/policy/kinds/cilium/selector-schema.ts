@@ -2,8 +2,8 @@
 // that may say where a label comes from (`k8s:app`, `reserved:host`).
 
 import * as z from 'zod'
-import { parseCidr } from '../../ip/index.ts'
-import { KEYS, SELECTOR_SOURCES, selectorKey } from '../../labels/index.ts'
+import { parseCidr } from '../../../ip/index.ts'
+import { KEYS, SELECTOR_SOURCES, selectorKey } from '../../../labels/index.ts'
 import {
   apiObject,
   isDnsSubdomain,
@@ -11,7 +11,7 @@ import {
   isLabelValue,
   LABEL_KEY_RULE,
   LABEL_VALUE_RULE,
-} from '../../manifests/index.ts'
+} from '../../../manifests/index.ts'
 import { DNS_PATTERN } from './dns-names.ts'
 
 const labelValue = z.string().refine(isLabelValue, LABEL_VALUE_RULE)

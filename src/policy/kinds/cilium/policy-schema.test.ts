@@ -13,14 +13,14 @@ import {
   type Path,
   parseManifests,
   type Validation,
-} from '../../manifests/index.ts'
+} from '../../../manifests/index.ts'
+import { readPolicy } from '../read-policy.ts'
 import { readCiliumCidrGroup } from './cidr-group.ts'
 import {
   ciliumCidrGroupSchema,
   ciliumClusterwideNetworkPolicySchema,
   ciliumNetworkPolicySchema,
-} from './cilium-schema.ts'
-import { readPolicy } from './read-policy.ts'
+} from './policy-schema.ts'
 import { objectOf, refused, valid } from './testing/read-cilium.ts'
 
 const SELECTOR = {

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatProblem, type Problem, parseManifests } from '../../manifests/index.ts'
-import { isResolved, type Policy } from '../model/rule.ts'
+import { formatProblem, type Problem, parseManifests } from '../../../manifests/index.ts'
+import { isResolved, type Policy } from '../../model/rule.ts'
 import { readNetworkPolicy } from './network-policy.ts'
 
 const FILE = 'policy.yaml'
