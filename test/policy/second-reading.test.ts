@@ -1,15 +1,15 @@
-// The Cilium kinds, from the YAML of random objects through the engine, against a second
-// reading of the same objects. Another seed for every run; AXONEME_SEED repeats one.
+// Policies of every kind, from the YAML of random objects through the engine, against a
+// second reading of the same objects. Another seed for every run; AXONEME_SEED repeats one.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { formatIp, ip } from '../../src/ip/index.ts'
 import { Judge } from '../../src/policy/cluster/judge.ts'
-import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
-import { clusterManifests } from '../e2e/random-policies.ts'
+import { clusterManifests, policySet } from '../e2e/random-policies.ts'
 import { clusterOf, NODE_ADDRESS, QUESTIONS, WORLD } from './random-cluster.ts'
-import { type Group, type Pod, type Policy, SecondReading, type Somebody } from './second-reading.ts'
+import type { Pod, Somebody } from './reading-values.ts'
+import { type Group, type Policy, SecondReading } from './second-reading.ts'
 
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
 
@@ -39,12 +39,12 @@ const everybody: readonly Somebody[] = [
   ...WORLD.map(address => ({ address })),
 ]
 
-test('the engine agrees with a second reading of the Cilium kinds: every pair, every port', () => {
+test('the engine agrees with a second reading: every kind, every pair, every port', () => {
   fc.assert(
-    fc.property(ciliumPolicySet, set => {
-      const objects = set as ((Policy | Group) & { readonly kind: string })[]
-      const groups = objects.filter(({ kind }) => kind === 'CiliumCIDRGroup') as unknown as Group[]
-      const policies = objects.filter(({ kind }) => kind !== 'CiliumCIDRGroup') as Policy[]
+    fc.property(policySet, set => {
+      const objects = set as (Policy | Group)[]
+      const groups = objects.filter(object => object.kind === 'CiliumCIDRGroup')
+      const policies = objects.filter(object => object.kind !== 'CiliumCIDRGroup')
       const second = new SecondReading(policies, groups)
       const cluster = clusterOf(set)
       const ends = new Map(everybody.map(somebody => [somebody, cluster.endAt(ip(somebody.address))]))

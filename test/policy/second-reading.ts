@@ -1,12 +1,24 @@
-// What policies of the Cilium kinds mean, read a second time: straight from the objects,
+// What policies of every kind mean, read a second time: straight from the objects,
 // without labels of identities, map entries or any code of the engine. It knows what
-// random-cilium-policies.ts writes, and one node.
+// the random policies write, and one node. Here Cilium's kinds, and how all combine.
 
-type Labels = Readonly<Record<string, string>>
-type Selector = {
-  readonly matchLabels?: Labels
-  readonly matchExpressions?: readonly { readonly key: string; readonly operator: string; readonly values?: string[] }[]
-}
+import { type KubernetesPolicy, readKubernetes } from './reading-kubernetes.ts'
+import {
+  type Direction,
+  isInside,
+  type Labels,
+  type Match,
+  NO_PRIORITY,
+  type Pod,
+  type Question,
+  rankOf,
+  type Said,
+  type Selector,
+  type Somebody,
+  selects,
+  TRANSPORTS,
+} from './reading-values.ts'
+
 type Block = {
   readonly cidr?: string
   readonly cidrGroupRef?: string
@@ -18,26 +30,18 @@ type Item = Readonly<Record<string, unknown>>
 type Body = { readonly endpointSelector: Selector; readonly enableDefaultDeny?: Readonly<Record<string, boolean>> } & {
   readonly [section: string]: unknown
 }
-export type Policy = {
+type CiliumPolicy = {
+  readonly kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy'
   readonly metadata: { readonly namespace?: string; readonly annotations?: Labels }
   readonly spec?: Body
   readonly specs?: readonly Body[]
 }
+export type Policy = CiliumPolicy | KubernetesPolicy
 export type Group = {
+  readonly kind: 'CiliumCIDRGroup'
   readonly metadata: { readonly name: string; readonly labels: Labels }
   readonly spec: { readonly externalCIDRs: readonly string[] }
 }
-
-export type Pod = {
-  readonly namespace: string
-  readonly labels: Labels
-  readonly namespaceLabels: Labels
-  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly containerPort: number }[]
-}
-/** Somebody at an address; without a pod and not the node it is the world. */
-export type Somebody = { readonly address: string; readonly pod?: Pod; readonly isNode?: boolean }
-export type Question = { readonly protocol: number; readonly port: number }
-type Direction = 'ingress' | 'egress'
 
 export class SecondReading {
   readonly #policies: readonly Policy[]
@@ -57,32 +61,52 @@ export class SecondReading {
     )
   }
 
-  #permits(direction: Direction, { pod }: Somebody, peer: Somebody, to: Somebody, question: Question): boolean {
+  #permits(direction: Direction, subject: Somebody, peer: Somebody, to: Somebody, question: Question): boolean {
+    const { pod } = subject
     if (!pod) return true
-    const rules: { rank: number; allows: boolean; tier: string }[] = []
-    let isIsolated = false
-    for (const { metadata, spec, specs = [] } of this.#policies) {
-      const { namespace, annotations = {} } = metadata
-      if (namespace !== undefined && namespace !== pod.namespace) continue
-      const tier = annotations['policy.axoneme.io/tier'] ?? 'normal'
-      const rank = Number(annotations['policy.axoneme.io/priority'] ?? 5000)
-      for (const body of spec ? [spec, ...specs] : specs) {
-        if (!selects(body.endpointSelector, pod.labels)) continue
-        const allows = (body[direction] ?? []) as readonly Item[]
-        const denies = (body[`${direction}Deny`] ?? []) as readonly Item[]
-        isIsolated ||= body.enableDefaultDeny?.[direction] ?? allows.length + denies.length > 0
-        for (const item of [...allows, ...denies])
-          if (this.#isPeer(item, direction, namespace, peer) && isPort(item, to, question))
-            rules.push({ rank, allows: allows.includes(item), tier })
-      }
-    }
+    const said = this.#policies.map(policy =>
+      policy.kind === 'NetworkPolicy' || policy.kind === 'ClusterNetworkPolicy'
+        ? readKubernetes(policy, { direction, pod, peer, to, question })
+        : this.#readCilium(policy, direction, pod, peer, to, question),
+    )
     for (const tier of ['admin', 'normal', 'isolation', 'baseline']) {
-      if (tier === 'isolation' && isIsolated) return false
-      const inTier = rules.filter(rule => rule.tier === tier)
-      const first = inTier.filter(({ rank }) => inTier.every(other => rank <= other.rank))
-      if (first.length > 0) return first.every(({ allows }) => allows)
+      if (tier === 'isolation' && said.some(({ isolates }) => isolates)) return false
+      const inTier = said.flatMap(({ matches }) => matches).filter(match => match.tier === tier)
+      const first = inTier.filter(({ rank }) => inTier.every(other => rank <= other.rank)).map(({ action }) => action)
+      if (first.includes('deny')) return false
+      if (first.includes('allow')) return true
     }
     return true
+  }
+
+  #readCilium(
+    { metadata, spec, specs = [] }: CiliumPolicy,
+    direction: Direction,
+    pod: Pod,
+    peer: Somebody,
+    to: Somebody,
+    question: Question,
+  ): Said {
+    const { namespace, annotations = {} } = metadata
+    if (namespace !== undefined && namespace !== pod.namespace) return { isolates: false, matches: [] }
+    const tier = annotations['policy.axoneme.io/tier'] ?? 'normal'
+    const rank = rankOf(Number(annotations['policy.axoneme.io/priority'] ?? NO_PRIORITY))
+    const bodies = (spec ? [spec, ...specs] : specs).filter(body => selects(body.endpointSelector, pod.labels))
+    const items = (body: Body, section: string) => (body[section] ?? []) as readonly Item[]
+    const matching = (body: Body, section: string, action: Match['action']): Match[] =>
+      items(body, section)
+        .filter(item => this.#isPeer(item, direction, namespace, peer) && isPort(item, to, question))
+        .map(() => ({ tier, rank, action }))
+    return {
+      isolates: bodies.some(body => {
+        const count = items(body, direction).length + items(body, `${direction}Deny`).length
+        return body.enableDefaultDeny?.[direction] ?? count > 0
+      }),
+      matches: bodies.flatMap(body => [
+        ...matching(body, direction, 'allow'),
+        ...matching(body, `${direction}Deny`, 'deny'),
+      ]),
+    }
   }
 
   #isPeer(item: Item, direction: Direction, namespace: string | undefined, peer: Somebody): boolean {
@@ -127,20 +151,6 @@ function isEndpoint(selector: Selector, namespace: string | undefined, { pod, is
   })
 }
 
-/** Where a label comes from makes no difference: all that the random policies ask for come from Kubernetes. */
-function selects({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Labels): boolean {
-  const valueOf = (key: string): string | undefined => labels[key.replace(/^(k8s|any):/, '')]
-  return (
-    Object.entries(matchLabels).every(([key, value]) => valueOf(key) === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = valueOf(key)
-      const isListed = value !== undefined && values.includes(value)
-      if (operator === 'In' || operator === 'NotIn') return isListed === (operator === 'In')
-      return (value !== undefined) === (operator === 'Exists')
-    })
-  )
-}
-
 function isEntity(entity: string, { pod, isNode, address }: Somebody): boolean {
   if (entity === 'all') return true
   if (entity === 'host') return isNode === true
@@ -150,7 +160,6 @@ function isEntity(entity: string, { pod, isNode, address }: Somebody): boolean {
 }
 
 const NUMBERS: Readonly<Record<string, readonly number[]>> = { TCP: [6], UDP: [17], SCTP: [132], ANY: [6, 17, 132] }
-const NAMES: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }
 
 function isPort(item: Item, { pod }: Somebody, asked: Question): boolean {
   const toPorts = item['toPorts'] as readonly { readonly ports: readonly Port[] }[] | undefined
@@ -168,25 +177,8 @@ function isPort(item: Item, { pod }: Somebody, asked: Question): boolean {
       if (!NUMBERS[protocol]?.includes(asked.protocol)) return false
       if (port === '0') return true
       if (/^\d+$/.test(port)) return Number(port) <= asked.port && asked.port <= (endPort ?? Number(port))
-      const own = pod?.ports.find(({ name, protocol }) => name === port && protocol === NAMES[asked.protocol])
+      const own = pod?.ports.find(({ name, protocol }) => name === port && protocol === TRANSPORTS[asked.protocol])
       return own?.containerPort === asked.port
     }),
   )
-}
-
-function isInside(address: string, cidr: string): boolean {
-  const [base = '', length = ''] = cidr.split('/')
-  if (address.includes(':') !== base.includes(':')) return false
-  const width = address.includes(':') ? 128 : 32
-  const shift = BigInt(width - Number(length))
-  return numberOf(address) >> shift === numberOf(base) >> shift
-}
-
-/** Of what the random policies write: at most one `::`, no embedded IPv4. */
-function numberOf(address: string): bigint {
-  if (!address.includes(':')) return address.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n)
-  const [head = '', tail = ''] = address.split('::')
-  const groups = (text: string) => text.split(':').filter(part => part !== '')
-  const zeros = Array<string>(8 - groups(head).length - groups(tail).length).fill('0')
-  return [...groups(head), ...zeros, ...groups(tail)].reduce((sum, part) => sum * 65536n + BigInt(`0x${part}`), 0n)
 }
