@@ -3,15 +3,29 @@
 // rules takes over from the one before it what the two have in common.
 
 import { labelledPort } from '../../labels/index.ts'
+import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Direction } from '../model/rule.ts'
-import type { BoundRule, NamedPortOfPeers } from './bound-rule.ts'
+import type { BoundRule, BoundSpec, NamedPortOfPeers } from './bound-rule.ts'
 import type { PolicyEntry } from './entries.ts'
 import { isolationsOf } from './isolation.ts'
-import type { PeerClass, PeerClasses } from './peer-classes.ts'
+import type { PeerClass, PeerClasses, SharedClasses } from './peer-classes.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
 import { type PeerRow, PeerTable } from './peer-table.ts'
 import type { RuleSpans } from './port-space.ts'
-import type { PlanSources, SubjectGroup } from './subject-plan.ts'
+
+/** What subjects with the same policy have in common. */
+export type SubjectGroup = {
+  /** Those that select them. */
+  readonly specs: readonly BoundSpec[]
+  /** The subject's number by `NAME/PROTOCOL`. */
+  readonly ownPorts: ReadonlyMap<string, number>
+  /** Nothing is enforced at them, only recorded. */
+  readonly isAudited: boolean
+  readonly mode: Exclude<EnforcementMode, 'never'>
+}
+
+/** What all plans draw on. */
+export type PlanSources = { readonly peerSets: PeerSets; readonly shared: SharedClasses }
 
 /** Lists by set. Equal lists are the same object. */
 type Steps<T> = ReadonlyMap<PeerSet, readonly T[]>

@@ -5,12 +5,13 @@ import { namedPortNumbers } from '../../labels/index.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'
 import { type BoundSpec, ownPortsFor } from './bound-rule.ts'
+import type { PlanSources } from './direction-plan.ts'
 import type { PolicyEntry } from './entries.ts'
 import { type IsolatedBy, isolatingPolicies } from './isolation.ts'
 import { SharedClasses } from './peer-classes.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
 import type { ResolvedPolicy, Subject } from './subject.ts'
-import { type PlanSources, SubjectPlan } from './subject-plan.ts'
+import { SubjectPlan } from './subject-plan.ts'
 
 /** A spec of a policy that is held. `serial`: no two have the same. */
 export type Spec = BoundSpec & { readonly serial: number; readonly policy: Policy }

@@ -1,28 +1,10 @@
 // The policy of one group of subjects: those that the same specs select and that have
 // the same numbers for the named ports the specs use.
 
-import type { EnforcementMode } from '../model/enforcement.ts'
 import { DIRECTIONS } from '../model/rule.ts'
-import type { BoundSpec } from './bound-rule.ts'
 import { contentKey } from './content-key.ts'
-import { DirectionPlan } from './direction-plan.ts'
+import { DirectionPlan, type PlanSources, type SubjectGroup } from './direction-plan.ts'
 import type { PolicyEntry } from './entries.ts'
-import type { SharedClasses } from './peer-classes.ts'
-import type { PeerSets } from './peer-sets.ts'
-
-/** What subjects with the same policy have in common. */
-export type SubjectGroup = {
-  /** Those that select them. */
-  readonly specs: readonly BoundSpec[]
-  /** The subject's number by `NAME/PROTOCOL`. */
-  readonly ownPorts: ReadonlyMap<string, number>
-  /** Nothing is enforced at them, only recorded. */
-  readonly isAudited: boolean
-  readonly mode: Exclude<EnforcementMode, 'never'>
-}
-
-/** What all plans draw on. */
-export type PlanSources = { readonly peerSets: PeerSets; readonly shared: SharedClasses }
 
 export class SubjectPlan {
   readonly #directions: readonly DirectionPlan[]

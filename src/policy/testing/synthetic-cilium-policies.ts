@@ -3,7 +3,7 @@
 
 import type { Content } from './manifest-object.ts'
 import type { Random } from './random.ts'
-import type { Application, Landscape } from './synthetic-cluster.ts'
+import type { Application, Landscape } from './synthetic-landscape.ts'
 
 const API = 'cilium.io/v2'
 

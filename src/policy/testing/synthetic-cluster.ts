@@ -6,6 +6,7 @@ import type { ManifestObject } from '../../manifests/index.ts'
 import { type Content, manifestObject } from './manifest-object.ts'
 import { random } from './random.ts'
 import { SYNTHETIC_CIDR_GROUPS } from './synthetic-cilium-policies.ts'
+import type { Application, Landscape } from './synthetic-landscape.ts'
 import { syntheticPolicies } from './synthetic-policies.ts'
 
 export type SyntheticSize = {
@@ -25,27 +26,6 @@ export type SyntheticCluster = {
   readonly cidrGroups: readonly Content[]
 }
 
-export type Application = {
-  readonly namespace: string
-  readonly name: string
-  readonly layer: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly ports: readonly { readonly name: string; readonly protocol: 'TCP' | 'UDP'; readonly containerPort: number }[]
-}
-
-/** All its objects, as a file would declare them. */
-export function objectsOf(cluster: SyntheticCluster): ManifestObject[] {
-  const { nodes, namespaces, pods, cidrGroups, policies } = cluster
-  return [...nodes, ...namespaces, ...pods, ...cidrGroups, ...policies].map(manifestObject)
-}
-
-/** What policies may refer to. */
-export type Landscape = {
-  readonly teams: readonly string[]
-  readonly namespaces: readonly string[]
-  readonly applications: readonly Application[]
-}
-
 const TEAMS = ['billing', 'catalog', 'identity', 'search', 'shipping', 'web']
 const ENVIRONMENTS = ['production', 'staging', 'test']
 const LAYERS = ['edge', 'service', 'storage']
@@ -63,7 +43,7 @@ export function syntheticCluster(size: SyntheticSize): SyntheticCluster {
   const applications = namespaces.flatMap(({ name, team }) =>
     Array.from({ length: size.applicationsEach }, (_, i) => application(name, team, i, choose.below(3))),
   )
-  const landscape = { teams: TEAMS, namespaces: namespaces.map(({ name }) => name), applications }
+  const landscape: Landscape = { teams: TEAMS, namespaces: namespaces.map(({ name }) => name), applications }
   const nodes = Array.from({ length: Math.max(1, Math.ceil(size.pods / PODS_ON_A_NODE)) }, (_, i) => `node-${i}`)
   return {
     nodes: nodes.map((name, i) => ({
@@ -83,6 +63,12 @@ export function syntheticCluster(size: SyntheticSize): SyntheticCluster {
     policies: syntheticPolicies(landscape, size.policies, choose),
     cidrGroups: SYNTHETIC_CIDR_GROUPS,
   }
+}
+
+/** All its objects, as a file would declare them. */
+export function objectsOf(cluster: SyntheticCluster): ManifestObject[] {
+  const { nodes, namespaces, pods, cidrGroups, policies } = cluster
+  return [...nodes, ...namespaces, ...pods, ...cidrGroups, ...policies].map(manifestObject)
 }
 
 function application(namespace: string, team: string, index: number, variant: number): Application {

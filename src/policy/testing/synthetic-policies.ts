@@ -6,7 +6,7 @@
 import type { Content } from './manifest-object.ts'
 import type { Random } from './random.ts'
 import { ciliumPolicy } from './synthetic-cilium-policies.ts'
-import type { Application, Landscape } from './synthetic-cluster.ts'
+import type { Application, Landscape } from './synthetic-landscape.ts'
 
 const MOST_ADMINISTRATIVE = 20
 /** Of the policies of applications. */
