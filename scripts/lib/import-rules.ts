@@ -14,6 +14,12 @@ export type ImportRules = {
   readonly levels: readonly (readonly string[])[]
   /** Areas that may import less than their level allows: only these. */
   readonly onlyFrom: Readonly<Record<string, readonly string[]>>
+  /**
+   * The levels of the folders inside an area, where these have an order of their own; lowest first. Files that lie beside
+   * the folders, such as `index.ts`, stand above them all. Tests may import any folder, and files in a `testing` folder
+   * serve tests.
+   */
+  readonly folderLevels: Readonly<Record<string, readonly (readonly string[])[]>>
   /** The exceptions, each with its reason. */
   readonly extraEdges: readonly ExtraEdge[]
   /** Areas that import no `node:` module, so that they are deterministic and can run in a browser. Their tests may. */
@@ -40,6 +46,9 @@ export const IMPORT_RULES: ImportRules = {
   onlyFrom: {
     policy: ['ip', 'labels', 'manifests'],
     scripts: [],
+  },
+  folderLevels: {
+    policy: [['model'], ['engine', 'kinds'], ['cluster', 'crd'], ['explain', 'expect', 'diff'], ['lint'], ['testing']],
   },
   extraEdges: [
     { from: 'cli', to: 'agent', because: '`axoneme agent` is a command' },

@@ -62,11 +62,31 @@ function judgeFile({ file, area, isTest }: Importer, target: string, rules: Impo
     const isData = isTest && target.endsWith('.json')
     return isData ? undefined : `imports ${target}, which is in no area`
   }
-  if (targetArea === area) return undefined
+  if (targetArea === area) return isTest ? undefined : judgeFolder(file, target, rules.folderLevels[area])
   if (rules.extraEdges.some(({ from, to }) => from === area && to === targetArea)) return undefined
   const allowed = allowedAreas(area, rules)
   if (allowed.includes(targetArea)) return undefined
   return `${path.dirname(file)} imports ${target}; ${area} may import ${allowed.join(', ') || 'no other area'}`
+}
+
+type FolderLevels = readonly (readonly string[])[]
+
+/** Judges an import inside an area by the order of the area's folders. */
+function judgeFolder(file: string, target: string, levels: FolderLevels | undefined): string | undefined {
+  if (levels === undefined || file.includes('/testing/')) return undefined
+  const [folder, targetFolder] = [folderOf(file), folderOf(target)]
+  if (folder === targetFolder || folder === undefined) return undefined
+  const level = levels.findIndex(folders => folders.includes(folder))
+  if (level < 0) return `is in the folder ${folder}, which is on no level (scripts/lib/import-rules.ts)`
+  const allowed = levels.slice(0, level).flat()
+  if (targetFolder !== undefined && allowed.includes(targetFolder)) return undefined
+  return `imports ${target}; ${folder} may import ${allowed.join(', ') || 'no other folder'}`
+}
+
+/** @returns the folder inside its area that a file of `src` is in; undefined for a file directly in the area */
+function folderOf(file: string): string | undefined {
+  const [, , third, fourth] = file.split('/')
+  return fourth === undefined ? undefined : third
 }
 
 function judgeNodeModule({ area, isTest }: Importer, specifier: string, rules: ImportRules): string | undefined {
