@@ -8,7 +8,7 @@ import { BarePair } from '../testbed/bare-pair.ts'
 import { LoadServer, type Mode, PORTS, runLoad, widenPorts } from '../testbed/load.ts'
 import { hundredRules } from '../testbed/manifests.ts'
 import { Testbed, type TestPod } from '../testbed/testbed.ts'
-import { type Context, type OwnMeasurement, type TestbedMeasurement } from './measurement.ts'
+import type { Context, OwnMeasurement, TestbedMeasurement } from './measurement.ts'
 
 type Comparison = { readonly mode: Mode; readonly text: string; readonly unit: string; readonly target: Bound }
 

@@ -11,7 +11,7 @@
 import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
 import { type PolicyRepository, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
 import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
-import { type Address, type EndpointEntry, type PolicyMap, type Problem, type Tables } from '../tables/index.ts'
+import type { Address, EndpointEntry, PolicyMap, Problem, Tables } from '../tables/index.ts'
 import { closingPolicies } from './closing.ts'
 import { DeclaredPolicies, NO_CHANGES, type PolicyChanges, UNKNOWN_GROUP } from './declared-policies.ts'
 import { FactReader } from './facts.ts'

@@ -17,7 +17,7 @@ import {
 } from '../../labels/index.ts'
 import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
 import { PolicyRepository } from '../engine/repository.ts'
-import { type ResolvedPolicy } from '../engine/subject.ts'
+import type { ResolvedPolicy } from '../engine/subject.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { PROTOCOLS } from '../../labels/index.ts'
 import { parseManifests } from '../../manifests/index.ts'
-import { type Cluster } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { readCluster } from './cluster-manifests.ts'
 import { type ReachPort, reach } from './reach.ts'
 

@@ -9,7 +9,7 @@ import { precedence } from '../model/precedence.ts'
 import type { Action, Peer, Policy } from '../model/rule.ts'
 import { verdict } from './evaluate.ts'
 import { PolicyRepository } from './repository.ts'
-import { type Subject } from './subject.ts'
+import type { Subject } from './subject.ts'
 
 const origin = { file: 'p.yaml', line: 1 }
 const [INSIDE, EXCEPTED, POD] = [1 << 24, (1 << 24) + 1, (1 << 24) + 2]

@@ -3,7 +3,7 @@
 
 import { type LabelSet, matches } from '../../labels/index.ts'
 import { type CidrGroup, cidrGroupLabels } from '../model/cidr-group.ts'
-import { type Origin, type Peer, type Policy, type PolicyRef, type ResolvedPeer } from '../model/rule.ts'
+import type { Origin, Peer, Policy, PolicyRef, ResolvedPeer } from '../model/rule.ts'
 
 type GroupPeer = Extract<Peer, { readonly kind: 'cidr-group' }>
 

@@ -2,8 +2,15 @@
 // out, or the mode of the whole cluster.
 
 import type { EnforcementMode } from '../model/enforcement.ts'
-import type { PolicySpec } from '../model/rule.ts'
-import { type Audit, comparePolicies, DIRECTIONS, type Direction, type Policy, type PolicyRef } from '../model/rule.ts'
+import {
+  type Audit,
+  comparePolicies,
+  DIRECTIONS,
+  type Direction,
+  type Policy,
+  type PolicyRef,
+  type PolicySpec,
+} from '../model/rule.ts'
 
 /**
  * What becomes of a connection that no rule decides.

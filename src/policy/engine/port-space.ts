@@ -4,7 +4,7 @@
 
 import { DEFAULT_PRECEDENCE } from '../model/precedence.ts'
 import { DEFAULT_DENY, NOT_ISOLATED, type Rule, type RuleKey, type Tier, type Treatment } from '../model/rule.ts'
-import { type Isolation, type Isolations } from './isolation.ts'
+import type { Isolation, Isolations } from './isolation.ts'
 
 /** What an entry says of a packet. */
 export type Verdict = 'allow' | 'deny'

@@ -9,7 +9,7 @@ import { precedence } from '../../model/precedence.ts'
 import type { Action, Direction, Peer, Policy, PolicySpec, PortMatch, Rule, Tier } from '../../model/rule.ts'
 import { lookup } from '../evaluate.ts'
 import { PolicyRepository } from '../repository.ts'
-import { type Subject } from '../subject.ts'
+import type { Subject } from '../subject.ts'
 import { type Outcome, outcomeOf, outcomeOfEntry, TCP, UDP } from './random-rules.ts'
 
 /** A peer and where it stands. `app` undefined: outside the cluster. */
