@@ -48,7 +48,7 @@ export function reportProblems(problems: readonly Problem[]): void {
     throw new ManifestError(`${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was done`)
 }
 
-/** Manifest files of a folder and those below it, sorted; a file itself. */
+/** Manifest files of a folder and those below it, sorted; a file itself. What only has the name of one is left out. */
 export function manifestFiles(target: string): string[] {
   if (target === '-' || !isFolder(target)) return [target]
   return fs
@@ -56,7 +56,11 @@ export function manifestFiles(target: string): string[] {
     .filter(name => /\.(ya?ml|json)$/.test(name))
     .sort()
     .map(name => path.join(target, name))
+    .filter(mayBeFile)
 }
+
+/** Not a pipe, which would never end, nor a folder. A link to nowhere may be a file: whoever reads it says so. */
+const mayBeFile = (file: string): boolean => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? true
 
 function isFolder(target: string): boolean {
   try {

@@ -1,7 +1,7 @@
 // The commands for CI pipelines as processes: what they print, and their exit codes.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -86,6 +86,18 @@ test('policy check: what is wrong, with its place, and exit codes', async t => {
     assert.deepEqual([out, code], ['', 2], wrong.join(' '))
     assert.notEqual(err, '')
   }
+})
+
+test('policy check: a folder with what only has the name of a manifest', async t => {
+  const folder = folderOf(t, { 'in/good.yaml': PODS, 'in/folder.yaml/more.yaml': POLICY })
+  execFileSync('mkfifo', [path.join(folder, 'in/pipe.yaml')])
+  fs.symlinkSync('..', path.join(folder, 'in/round'))
+  const good = await policy(folder, 'check', 'in')
+  assert.deepEqual([good.out, good.err, good.code], ['4 objects: nothing wrong\n', '', 0])
+  fs.symlinkSync('nowhere', path.join(folder, 'in/lost.yaml'))
+  const lost = await policy(folder, 'check', 'in')
+  assert.match(lost.err, /in\/lost\.yaml cannot be read/)
+  assert.equal(lost.code, 2)
 })
 
 test('policy test: met, not met, and trouble', async t => {
