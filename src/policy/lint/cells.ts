@@ -50,7 +50,7 @@ function subjectGroups({ subjects }: Landscape, specs: readonly LintedSpec[]): S
   const groups = new Map<string, SubjectGroup>()
   const all = [
     ...subjects.map(({ labels, pod }) => ({ labels, namedPorts: pod.namedPorts })),
-    ...specs.flatMap(({ spec }) => madeUp(spec.subject)),
+    ...[...new Map(specs.map(({ spec }) => [spec.subject.key, spec.subject])).values()].flatMap(madeUp),
   ]
   for (const { labels, namedPorts } of all) {
     const own = [...index.matching(labels)].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
