@@ -4,6 +4,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
+import { isManifestName } from '../sources/folders.ts'
 import { colours as pc } from './colours.ts'
 
 export class ManifestError extends Error {
@@ -48,18 +49,25 @@ export function reportProblems(problems: readonly Problem[]): void {
     throw new ManifestError(`${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was done`)
 }
 
-/** Manifest files of a folder and those below it, sorted; a file itself. What only has the name of one is left out. */
+/**
+ * A file itself; of a folder, the manifest files in it and below it, sorted. As for the agent, links to folders are not
+ * followed and hidden folders are left out; so is what only has the name of a manifest: a pipe, which would never end.
+ */
 export function manifestFiles(target: string): string[] {
-  if (target === '-' || !isFolder(target)) return [target]
-  return fs
-    .readdirSync(target, { recursive: true, encoding: 'utf8' })
-    .filter(name => /\.(ya?ml|json)$/.test(name))
-    .sort()
-    .map(name => path.join(target, name))
-    .filter(mayBeFile)
+  return target === '-' || !isFolder(target) ? [target] : filesBelow(target)
 }
 
-/** Not a pipe, which would never end, nor a folder. A link to nowhere may be a file: whoever reads it says so. */
+const filesBelow = (folder: string): string[] =>
+  fs
+    .readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(entry => {
+      const full = path.join(folder, entry.name)
+      if (entry.isDirectory()) return entry.name.startsWith('.') ? [] : filesBelow(full)
+      return isManifestName(entry.name) && mayBeFile(full) ? [full] : []
+    })
+
+/** A link to nowhere may be one: whoever reads it says so. */
 const mayBeFile = (file: string): boolean => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? true
 
 function isFolder(target: string): boolean {
