@@ -11,13 +11,7 @@ import {
   readPod,
   type Validation,
 } from '../manifests/index.ts'
-import {
-  CILIUM_CIDR_GROUP_APIS,
-  CILIUM_CIDR_GROUP_KIND,
-  readAuditAnnotation,
-  readCiliumCidrGroup,
-  readPolicy,
-} from '../policy/index.ts'
+import { CILIUM_CIDR_GROUP_KIND, readAuditAnnotation, readCiliumCidrGroup, readPolicy } from '../policy/index.ts'
 import type { CidrGroup, Namespace, Node, Pod, Policy } from '../tables/index.ts'
 
 /** A row for one of the intent tables. */
@@ -80,10 +74,7 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
 }
 
 function cidrGroupIntent(object: ManifestObject): Validation<IntentRow> {
-  if (CILIUM_CIDR_GROUP_APIS.includes(object.apiVersion))
-    return mapValue(readCiliumCidrGroup(object), row => ({ table: 'cidrGroups', row }))
-  const message = `must be ${CILIUM_CIDR_GROUP_APIS.join(' or ')}`
-  return { problems: [problemOf(object, 'error', ['apiVersion'], message)] }
+  return mapValue(readCiliumCidrGroup(object), row => ({ table: 'cidrGroups', row }))
 }
 
 const SHADOWED =

@@ -5,6 +5,7 @@
 import { addressAt, type Cidr, cidr, formatIp, type IpAddress, ip } from '../../ip/index.ts'
 import { PROTOCOLS } from '../../labels/index.ts'
 import {
+  apiGroup,
   type ManifestObject,
   objectKey,
   objectName,
@@ -16,7 +17,7 @@ import {
   readPod,
 } from '../../manifests/index.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
-import { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
+import { CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import { type Peer, type Policy, policyKey } from '../model/rule.ts'
@@ -70,7 +71,7 @@ class Reading {
     if (object.apiVersion === 'v1' && object.kind === 'Pod') this.#readPod(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Namespace') this.#readNamespace(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Node') this.#readNode(object)
-    else if (object.kind === CILIUM_CIDR_GROUP_KIND && CILIUM_CIDR_GROUP_APIS.includes(object.apiVersion))
+    else if (object.kind === CILIUM_CIDR_GROUP_KIND && apiGroup(object.apiVersion) === 'cilium.io')
       this.#readCidrGroup(object)
     else this.#readPolicy(object)
   }

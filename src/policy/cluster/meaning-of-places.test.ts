@@ -73,6 +73,12 @@ const cases: readonly Case[] = [
     want: { [OUT]: '', [IN]: EVERYBODY },
   },
   {
+    name: 'a CIDR group of another version: refused, never passed over',
+    objects: [group('offices', '', '203.0.113.0/24').replace('cilium.io/v2', 'cilium.io/v3')],
+    problems: [/^error: CiliumCIDRGroup offices: apiVersion: must be cilium\.io\/v2 or cilium\.io\/v2alpha1$/],
+    want: { [OUT]: EVERYBODY },
+  },
+  {
     name: 'a name of a port is nothing outside: only pods have names',
     objects: [cnp(`${WEB}, egress: [{toEntities: [all], ${port('port: http')}}]`)],
     want: { 'shop/web -> * 9090/TCP': 'shop/till', 'shop/web -> * 8080/TCP': '', [OUT]: '' },
