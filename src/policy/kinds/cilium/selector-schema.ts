@@ -4,38 +4,16 @@
 import * as z from 'zod'
 import { parseCidr } from '../../../ip/index.ts'
 import { KEYS, SELECTOR_SOURCES, selectorKey } from '../../../labels/index.ts'
-import {
-  apiObject,
-  isDnsSubdomain,
-  isLabelKey,
-  isLabelValue,
-  LABEL_KEY_RULE,
-  LABEL_VALUE_RULE,
-} from '../../../manifests/index.ts'
+import { isDnsSubdomain, isLabelKey, LABEL_KEY_RULE } from '../../../manifests/index.ts'
+import { selectorSchemaOf } from '../label-selector-schema.ts'
 import { DNS_PATTERN } from './dns-names.ts'
-
-const labelValue = z.string().refine(isLabelValue, LABEL_VALUE_RULE)
 
 const prefixedKey = z.string().check(({ value, issues }) => {
   const message = keyProblem(value)
   if (message !== undefined) issues.push({ code: 'custom', message, input: value })
 })
 
-const expressionSchema = apiObject({
-  key: prefixedKey,
-  operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-  values: z.array(labelValue).default([]),
-}).check(({ value, issues }) => {
-  const wantsValues = value.operator === 'In' || value.operator === 'NotIn'
-  if (wantsValues === value.values.length > 0) return
-  const message = `must be ${wantsValues ? 'given' : 'left out'} with the operator ${value.operator}`
-  issues.push({ code: 'custom', message, path: ['values'], input: value })
-})
-
-export const prefixedSelectorSchema = apiObject({
-  matchLabels: z.record(prefixedKey, labelValue).default({}),
-  matchExpressions: z.array(expressionSchema).default([]),
-})
+export const prefixedSelectorSchema = selectorSchemaOf(prefixedKey)
 
 export type PrefixedSelectorContent = z.output<typeof prefixedSelectorSchema>
 
