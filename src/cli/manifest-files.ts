@@ -4,6 +4,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
+import { isExpectations, withWorkloadPods } from '../policy/index.ts'
 import { isManifestName } from '../sources/folders.ts'
 import { colours as pc } from './colours.ts'
 
@@ -38,6 +39,11 @@ export function readObjects(paths: readonly string[]): {
     objects: parsed.flatMap(({ objects }) => objects),
     problems: parsed.flatMap(({ problems }) => problems),
   }
+}
+
+/** What a cluster is judged by: workloads have pods, and expectations are left out. */
+export function clusterObjects(objects: readonly ManifestObject[]): ManifestObject[] {
+  return withWorkloadPods(objects.filter(object => !isExpectations(object)))
 }
 
 /** Prints problems. @throws ManifestError when one of them is an error */

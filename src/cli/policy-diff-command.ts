@@ -9,15 +9,13 @@ import {
   diffClusters,
   type EnforcementMode,
   groupChanges,
-  isExpectations,
   PlaceNames,
   type PortChange,
   portClassText,
   readCluster,
-  withWorkloadPods,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
-import { reportProblems } from './manifest-files.ts'
+import { clusterObjects, reportProblems } from './manifest-files.ts'
 import { counted, FOUND, judging, offlineCommand, soundObjects } from './offline-command.ts'
 import { jsonDecider, printJsonList } from './policy-json.ts'
 import { enforcementOption } from './policy-options.ts'
@@ -55,8 +53,8 @@ function runDiff(oldPath: string, newPath: string, { exitCode, output, policyEnf
 }
 
 function clusterOf(target: string, enforcement: EnforcementMode, like?: Cluster): Cluster {
-  const objects = soundObjects([target]).filter(object => !isExpectations(object))
-  const { cluster, problems } = readCluster(withWorkloadPods(objects), { enforcement, ...(like && { like }) })
+  const objects = clusterObjects(soundObjects([target]))
+  const { cluster, problems } = readCluster(objects, { enforcement, ...(like && { like }) })
   reportProblems(problems)
   return cluster
 }

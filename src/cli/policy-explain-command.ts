@@ -13,15 +13,13 @@ import {
   explainFlow,
   explainPod,
   findPod,
-  isExpectations,
   QuestionError,
   readCluster,
   readQuestion,
-  withWorkloadPods,
 } from '../policy/index.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { clusterOf } from './live-cluster.ts'
-import { readManifests } from './manifest-files.ts'
+import { clusterObjects, readManifests } from './manifest-files.ts'
 import { podReachText } from './policy-explain-pod-text.ts'
 import { explanationText } from './policy-explain-text.ts'
 import { enforcementOption } from './policy-options.ts'
@@ -95,10 +93,7 @@ function askedFor(
 
 async function clusterFor(options: ExplainOptions): Promise<Cluster> {
   const { filename, policyEnforcement: enforcement } = options
-  if (filename)
-    return readManifests(filename, objects =>
-      readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))), { enforcement }),
-    ).cluster
+  if (filename) return readManifests(filename, objects => readCluster(clusterObjects(objects), { enforcement })).cluster
   return clusterOf(await agentOf(options).cluster())
 }
 

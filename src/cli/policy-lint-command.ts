@@ -2,18 +2,9 @@
 
 import type { Command } from 'commander'
 import { InvalidArgumentError, Option } from 'commander'
-import {
-  isExpectations,
-  isLintId,
-  LINT_RULES,
-  type LintFinding,
-  type LintId,
-  lintManifests,
-  readCluster,
-  withWorkloadPods,
-} from '../policy/index.ts'
+import { isLintId, LINT_RULES, type LintFinding, type LintId, lintManifests, readCluster } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
-import { reportProblems } from './manifest-files.ts'
+import { clusterObjects, reportProblems } from './manifest-files.ts'
 import { counted, FOUND, judging, offlineCommand, problemLine, soundObjects } from './offline-command.ts'
 
 type LintOptions = {
@@ -46,7 +37,7 @@ function addId(text: string, before: readonly LintId[]): readonly LintId[] {
 }
 
 function runLint(paths: readonly string[], { disable, warnOnly, output }: LintOptions): void {
-  const objects = withWorkloadPods(soundObjects(paths).filter(object => !isExpectations(object)))
+  const objects = clusterObjects(soundObjects(paths))
   const { cluster, problems } = readCluster(objects)
   // Warnings are for `check` to tell.
   reportProblems(problems.filter(({ severity }) => severity === 'error'))

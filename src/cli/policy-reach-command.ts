@@ -6,17 +6,15 @@ import { stringify } from 'yaml'
 import {
   type ClusterPod,
   type EnforcementMode,
-  isExpectations,
   parsePorts,
   podName,
   type ReachPort,
   type ReachRow,
   reach,
   readCluster,
-  withWorkloadPods,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
-import { readManifests } from './manifest-files.ts'
+import { clusterObjects, readManifests } from './manifest-files.ts'
 import { type OutputFormat, outputOption } from './output.ts'
 import { printJsonList, printLines } from './policy-json.ts'
 import { enforcementOption } from './policy-options.ts'
@@ -38,9 +36,7 @@ export function policyReachCommand(): Command {
     .addOption(enforcementOption())
     .addOption(outputOption())
     .action(({ filename, ports, family, policyEnforcement: enforcement, output }: ReachOptions) => {
-      const { cluster } = readManifests(filename, objects =>
-        readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))), { enforcement }),
-      )
+      const { cluster } = readManifests(filename, objects => readCluster(clusterObjects(objects), { enforcement }))
       const rows = reach(cluster, ports, family ? { family: family === '6' ? 6 : 4 } : {})
       if (output === 'json') printJsonList(rows)
       else if (output === 'yaml') printLines(yamlLines(rows))

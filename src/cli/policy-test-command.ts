@@ -13,10 +13,9 @@ import {
   readExpectations,
   runExpectations,
   tapReport,
-  withWorkloadPods,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
-import { ManifestError, reportProblems } from './manifest-files.ts'
+import { clusterObjects, ManifestError, reportProblems } from './manifest-files.ts'
 import { counted, FOUND, judging, offlineCommand, soundObjects } from './offline-command.ts'
 import { jsonDecider } from './policy-json.ts'
 import { enforcementOption } from './policy-options.ts'
@@ -41,9 +40,7 @@ function runTest(paths: readonly string[], { output, policyEnforcement: enforcem
     throw new ManifestError(
       `there are no expectations in ${paths.join(', ')}: an object of kind PolicyExpectations says who may reach whom`,
     )
-  const { cluster, problems } = readCluster(withWorkloadPods(objects.filter(object => !isExpectations(object))), {
-    enforcement,
-  })
+  const { cluster, problems } = readCluster(clusterObjects(objects), { enforcement })
   reportProblems([...problems, ...read.flatMap(each => each.problems)])
   const results = runExpectations(
     cluster,
