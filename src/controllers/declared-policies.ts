@@ -2,7 +2,14 @@
 // how they differ from those in force. A changed group so is a change of every policy
 // that refers to it, and goes the same way into the kernel.
 
-import { CidrGroups, type Policy, type PolicyRepository, policyKey } from '../policy/index.ts'
+import {
+  CidrGroups,
+  type Policy,
+  type PolicyRepository,
+  policyKey,
+  type UnknownCidrGroup,
+  unknownCidrGroupText,
+} from '../policy/index.ts'
 import { type CidrGroup, objectKey, type Problem, type Tables } from '../tables/index.ts'
 
 /** Policies that are new or changed, and versions that are not in force any more. */
@@ -41,17 +48,7 @@ export class DeclaredPolicies {
 
   /** What people are told of policies that refer to groups that are not there. */
   problems({ policies }: Pick<Tables, 'policies'>): Problem[] {
-    return policies.all().flatMap(({ rules }) =>
-      this.#groups.unknownIn(rules).map(({ policy, path, origin, group }) => ({
-        id: `${UNKNOWN_GROUP} ${policyKey(policy)} ${path} ${group}`,
-        severity: 'warning' as const,
-        object: `${policy.kind} ${objectKey(policy)}`,
-        message: `${path}: refers to CIDR group ${group}, which is not there; it stands for no address`,
-        file: origin.file,
-        line: origin.line,
-        column: 1,
-      })),
-    )
+    return policies.all().flatMap(({ rules }) => this.#groups.unknownIn(rules).map(unknownGroupProblem))
   }
 
   #readGroups(rows: readonly CidrGroup[]): void {
@@ -64,3 +61,16 @@ export class DeclaredPolicies {
 
 /** First word of the ids of such problems. */
 export const UNKNOWN_GROUP = 'cidr-group'
+
+function unknownGroupProblem(unknown: UnknownCidrGroup): Problem {
+  const { policy, path, origin, group } = unknown
+  return {
+    id: `${UNKNOWN_GROUP} ${policyKey(policy)} ${path} ${group}`,
+    severity: 'warning',
+    object: `${policy.kind} ${objectKey(policy)}`,
+    message: `${path}: ${unknownCidrGroupText(unknown)}`,
+    file: origin.file,
+    line: origin.line,
+    column: 1,
+  }
+}

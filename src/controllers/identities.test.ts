@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LocalIdentityAllocator, labelSet, labelTexts, RESERVED } from '../labels/index.ts'
 import { parseManifests } from '../manifests/index.ts'
-import { ReferenceCounts, readNetworkPolicy } from '../policy/index.ts'
+import { ReferenceCounts, readPolicy } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { type AddressFacts, addressProblems, IdentityHolder, planAddresses } from './identities.ts'
@@ -28,7 +28,7 @@ kind: NetworkPolicy
 metadata: {name: web}
 spec: {podSelector: {}, ingress: [{from: [${from}]}], egress: [{ports: [{port: http}]}], policyTypes: [Egress, Ingress]}`
   const [object] = parseManifests(text, 'web.yaml').objects
-  const policy = object && readNetworkPolicy(object).value
+  const policy = object && readPolicy(object)?.value
   assert.ok(policy)
   const references = new ReferenceCounts()
   references.add(policy)

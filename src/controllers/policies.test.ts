@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { LocalIdentityAllocator, RESERVED } from '../labels/index.ts'
 import { parseManifests } from '../manifests/index.ts'
-import { PolicyRepository, readNetworkPolicy } from '../policy/index.ts'
+import { PolicyRepository, readPolicy } from '../policy/index.ts'
 import { createTables, type Endpoint, type Pod, type Policy, type Tables } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { volatileMemory } from './memory.ts'
@@ -82,7 +82,7 @@ test('a pod gets no entry for an address that a node has', async () => {
 function policy(spec: string): Policy {
   const text = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all, namespace: shop}, spec: ${spec}}`
   const [object] = parseManifests(text, 'all.yaml').objects
-  const rules = object && readNetworkPolicy(object).value
+  const rules = object && readPolicy(object)?.value
   assert.ok(rules)
   return { kind: 'NetworkPolicy', namespace: 'shop', name: 'all', rules, origin }
 }

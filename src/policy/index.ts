@@ -10,7 +10,7 @@
 
 export { addressLabels, type LabelSet, type NamedPort, type PodFacts, PROTOCOLS, podLabels } from '../labels/index.ts'
 export { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
-export * from './cluster/cluster.ts'
+export { Cluster, type ClusterContent, type ClusterNode, type ClusterPod, type End } from './cluster/cluster.ts'
 export * from './cluster/cluster-manifests.ts'
 export type { Decider } from './cluster/deciders.ts'
 export type { Outcome } from './cluster/judge.ts'
@@ -21,7 +21,7 @@ export { type CustomResourceDefinition, customResourceDefinitions } from './crd/
 export type { StructuralSchema } from './crd/structural.ts'
 export { type ClusterDiff, diffClusters, type PairChange, type PortChange } from './diff/diff-clusters.ts'
 export { type ChangeGroup, type ChangeLine, groupChanges, PlaceNames } from './diff/group-changes.ts'
-export { CidrGroups, type UnknownCidrGroup } from './engine/cidr-groups.ts'
+export { CidrGroups, type UnknownCidrGroup, unknownCidrGroupText } from './engine/cidr-groups.ts'
 export { ANY_PEER, type PolicyEntry } from './engine/entries.ts'
 export * from './engine/evaluate.ts'
 export type { IsolatedBy, IsolatingPolicy } from './engine/isolation.ts'
@@ -50,12 +50,17 @@ export { explainPod } from './explain/pod-reach.ts'
 export * from './explain/question.ts'
 export { AUDIT_ANNOTATION, readAuditAnnotation } from './kinds/audit-annotation.ts'
 export { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from './kinds/cilium/cidr-group.ts'
-export { NETWORK_POLICY_API, NETWORK_POLICY_KIND, readNetworkPolicy } from './kinds/kubernetes/network-policy.ts'
 export * from './kinds/read-policy.ts'
 export { checkManifests } from './lint/check.ts'
 export { LINT_RULES, type LintFinding, type LintId } from './lint/finding.ts'
 export { isLintId, LINT_DISABLE_ANNOTATION, type LintOptions, lintManifests } from './lint/lint.ts'
-export * from './model/cidr-group.ts'
+export type { CidrGroup } from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
-export * from './model/precedence.ts'
+export {
+  DEFAULT_PRIORITY,
+  LAST_PLACE,
+  type PrecedenceFields,
+  precedence,
+  WEAKEST_PRIORITY,
+} from './model/precedence.ts'
 export * from './model/rule.ts'

@@ -16,6 +16,7 @@ import {
   readNode,
   readPod,
 } from '../../manifests/index.ts'
+import { unknownCidrGroupText } from '../engine/cidr-groups.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
 import { CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
@@ -128,9 +129,10 @@ class Reading {
   }
 
   #warnOfUnknownGroups({ repository }: Cluster): void {
-    for (const { policy, path, origin, group } of repository.unknownCidrGroups()) {
+    for (const unknown of repository.unknownCidrGroups()) {
+      const { policy, path, origin } = unknown
       const object = this.#policyObjects.get(policyKey(policy))
-      const message = `refers to CIDR group ${group}, which is not there; it stands for no address`
+      const message = unknownCidrGroupText(unknown)
       if (object) this.#problems.push({ ...problemOf(object, 'warning', [], message), line: origin.line, path })
     }
   }

@@ -84,6 +84,11 @@ export class CidrGroups {
   }
 }
 
+/** For people: what is wrong with the rule. */
+export function unknownCidrGroupText({ group }: UnknownCidrGroup): string {
+  return `refers to CIDR group ${group}, which is not there; it stands for no address`
+}
+
 /** Whether the meaning of a policy depends on groups. */
 export function refersToCidrGroups(policy: Policy): boolean {
   return groupPeersOf(policy).length > 0
