@@ -2,7 +2,7 @@
 // that are refused with nothing of them in force. What it costs grows with the policies
 // and the entries of the maps, so it is for when somebody asks.
 
-import { policyKind, type RuleKey } from '../policy/index.ts'
+import { comparePolicies, policyKind, type RuleKey } from '../policy/index.ts'
 import type { Status, Table, ViewSpec } from '../state/index.ts'
 import {
   type EnforcedPolicy,
@@ -33,12 +33,8 @@ export function policyStatuses(tables: Tables, mapStatus: MapStatus): PolicyStat
   const subjects = new PolicySubjects(tables)
   const entries = entriesByPolicy(tables)
   const inForce = tables.policies.all().map(policy => statusOf(policy, { tables, mapStatus, subjects, entries }))
-  return [...inForce, ...refusedObjects(tables)].sort(
-    (a, b) => compareText(a.namespace, b.namespace) || compareText(a.name, b.name) || compareText(a.kind, b.kind),
-  )
+  return [...inForce, ...refusedObjects(tables)].sort(comparePolicies)
 }
-
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 type Given = {
   readonly tables: Tables
@@ -58,14 +54,7 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
   const failures = [...new Set([...failed.values()].filter(text => text !== undefined))]
   const known = tables.enforcedPolicies.get(key)
   const isCurrent = known?.version === tables.policies.revisionOf(key)
-  const state =
-    failures.length > 0
-      ? 'failing'
-      : !isCurrent
-        ? 'pending'
-        : isOutdated
-          ? ('outdated' as const)
-          : ('enforced' as const)
+  const state = stateOf(failures.length > 0, isCurrent, isOutdated)
   return {
     kind,
     namespace,
@@ -90,6 +79,12 @@ const podNames = (subjects: readonly PolicySubject[]): string[] =>
   subjects
     .map(({ endpoint: { podNamespace, podName } }) => objectKey({ namespace: podNamespace, name: podName }))
     .sort()
+
+function stateOf(isFailing: boolean, isCurrent: boolean, isOutdated: boolean): PolicyStatus['state'] {
+  if (isFailing) return 'failing'
+  if (!isCurrent) return 'pending'
+  return isOutdated ? 'outdated' : 'enforced'
+}
 
 function messageOf(state: PolicyStatus['state'], { origin }: Policy, known: EnforcedPolicy | undefined): string {
   switch (state) {

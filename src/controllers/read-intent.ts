@@ -22,7 +22,7 @@ export type IntentRow =
   | { readonly table: 'policies'; readonly row: Policy }
   | { readonly table: 'cidrGroups'; readonly row: CidrGroup }
 
-/** What the object says for the tables: a row, or why not. An object of a kind that is not used gives neither. */
+/** What the object says for the tables: a row, or why not. An object of a kind that is not used gives a warning alone. */
 export function readIntent(object: ManifestObject): Validation<IntentRow> {
   const { origin } = object
   const kind = `${apiGroup(object.apiVersion)}/${object.kind}`
