@@ -12,7 +12,9 @@ import { closest, suggestion } from './spelling.ts'
 export type Validation<T> = { readonly value?: T; readonly problems: readonly Problem[] }
 
 /** Most problems told of one object. */
-const MAX_PROBLEMS = 20
+export const MAX_PROBLEMS_OF_OBJECT = 20
+/** End of the message of an unknown field. */
+export const UNKNOWN_FIELD_EFFECT = '; it has no effect'
 
 /**
  * Checks `object.content` against a schema made with `apiKind`. Unknown fields are warnings, at any depth where the
@@ -21,14 +23,14 @@ const MAX_PROBLEMS = 20
 export function validate<S extends z.ZodType>(schema: S, object: ManifestObject): Validation<z.output<S>> {
   const problems: Problem[] = []
   const report = (severity: Problem['severity'], path: Path, message: string) => {
-    if (problems.length < MAX_PROBLEMS) problems.push(problemOf(object, severity, path, message))
+    if (problems.length < MAX_PROBLEMS_OF_OBJECT) problems.push(problemOf(object, severity, path, message))
   }
   const result = schema.safeParse(prepare(schema, object.content, [], report))
   if (result.success) return { value: result.data, problems }
   // Errors first: many warnings must not hide them.
   const warnings = problems.splice(0)
   for (const issue of result.error.issues) reportIssue(issue, [], object.content, report)
-  return { problems: [...problems, ...warnings].slice(0, MAX_PROBLEMS) }
+  return { problems: [...problems, ...warnings].slice(0, MAX_PROBLEMS_OF_OBJECT) }
 }
 
 /** A problem at a field of an object, for checks that are not in a schema. */
@@ -95,7 +97,7 @@ function unwrap(schema: unknown, value: unknown): unknown {
 
 function unknownField(key: string, names: readonly string[], present: Fields): string {
   const absent = names.filter(name => !Object.hasOwn(present, name))
-  return `unknown field${suggestion(key, absent)}; it has no effect`
+  return `unknown field${suggestion(key, absent)}${UNKNOWN_FIELD_EFFECT}`
 }
 
 type Issue = z.core.$ZodIssue

@@ -3,10 +3,12 @@
 
 import {
   formatPath,
+  MAX_PROBLEMS_OF_OBJECT,
   type ManifestObject,
   type Path,
   type Problem,
   problemOf,
+  UNKNOWN_FIELD_EFFECT,
   type Validation,
 } from '../../manifests/index.ts'
 import type { Action, Unenforced } from '../model/rule.ts'
@@ -18,11 +20,14 @@ export class Findings {
   readonly #object: ManifestObject
   #problems: Problem[]
   readonly #unenforced: Unenforced[] = []
+  /** Not all that the schema does not know is told. */
+  readonly #isCut: boolean
 
   /** @param problems what the check against the schema found */
   constructor(object: ManifestObject, problems: readonly Problem[]) {
     this.#object = object
     this.#problems = [...problems]
+    this.#isCut = problems.length >= MAX_PROBLEMS_OF_OBJECT
   }
 
   /** Errors first once there are too many to tell them all. */
@@ -50,6 +55,25 @@ export class Findings {
 
   warn(path: Path, message: string): void {
     this.#problems.push(problemOf(this.#object, 'warning', path, message))
+  }
+
+  /**
+   * Whether a rule has fields that the schema does not know, of a newer version or misspelt; then that is told with what
+   * comes of it. To be asked before anything else is found in the rule.
+   */
+  unenforceUnknown(rule: Path, effect: string): boolean {
+    const place = formatPath(rule)
+    const isInside = ({ path = '' }: Problem): boolean =>
+      path.startsWith(place) && /^[.[]/.test(path.slice(place.length))
+    const unknown = this.#problems.filter(isInside)
+    for (const { path = '', message } of unknown)
+      this.#unenforced.push({ path, reason: message.replace(UNKNOWN_FIELD_EFFECT, '') })
+    this.#problems = this.#problems.map(problem => {
+      if (!isInside(problem)) return problem
+      return { ...problem, message: problem.message.replace(UNKNOWN_FIELD_EFFECT, `; ${effect}`) }
+    })
+    if (unknown.length === 0 && this.#isCut) this.unenforce(rule, 'too much of the object is not known', effect)
+    return unknown.length > 0 || this.#isCut
   }
 
   /** A field that is valid and not enforced yet: a warning, and part of the policy's status. `effect` is what comes of it. */

@@ -135,10 +135,12 @@ class Reader {
   #rule(content: RuleContent, place: Place): Rule {
     const { field, section, direction, isolates, log } = place
     const written = section.endsWith('Deny') ? 'deny' : 'allow'
+    const isUnknown = this.#findings.unenforceUnknown(field, closedEffect(written))
     const peers = readPeers(content.peers, { place: field, direction, namespace: this.ref.namespace }, this.#findings)
     const ports = readPorts(content.ports, field, this.#findings)
-    const { action, ...what } =
+    const known =
       written === 'deny' ? this.#denied(peers, ports) : this.#allowed(peers, ports, content, { field, isolates })
+    const { action, ...what } = isUnknown ? closed(written) : known
     return {
       ...ruleProvenance(this.#object, this.ref, { field, direction, index: this.#counts[direction]++ }),
       action,
@@ -182,6 +184,9 @@ class Reader {
 }
 
 type What = Pick<Rule, 'action' | 'peers' | 'ports'>
+
+/** A rule of which nobody here knows all that it says. */
+const closed = (action: 'allow' | 'deny'): What => ({ action, peers: action === 'allow' ? [] : 'any', ports: 'any' })
 
 /** Whether the peers are all that is meant. */
 const isWhole = (peers: ReadPeers | undefined): boolean => (peers?.missing ?? []).length === 0
