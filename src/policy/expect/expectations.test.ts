@@ -178,6 +178,26 @@ for (const { name, given, says = [] } of cases)
     assert.equal(result.passed, says.length === 0)
   })
 
+test('ICMP belongs to one address family: the other never carries it', () => {
+  const opened = parseManifests(
+    `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: ping, namespace: shop}
+spec: {endpointSelector: {}, ingress: [{icmps: [{fields: [{type: 128, family: IPv6}]}]}]}`,
+    'ping.yaml',
+  )
+  const { cluster } = readCluster([...parseManifests(SHOP, 'shop.yaml').objects, ...opened.objects])
+  const { expectations } = read(`expectations:
+- {from: 198.51.100.0/24, to: shop/db, expect: denied}
+- {from: other/visitor, to: shop/db, ports: icmpv6/128, expect: denied}
+- {from: other/visitor, to: shop/db, ports: icmpv6/128, expect: allowed}`)
+  const results = runExpectations(cluster, expectations)
+  assert.deepEqual(
+    results.map(result => failureLines(result)),
+    [[], [], ['other/visitor → shop/db ICMPv6 type 128: expected allowed, is denied']],
+  )
+})
+
 test('matrix: what is not listed must be denied', () => {
   const results = run(`
 matrix:

@@ -1,6 +1,7 @@
 // Expectations against a cluster: for each, the connections for which it does not hold,
 // with what decides them.
 
+import { PROTOCOLS } from '../../labels/index.ts'
 import type { Cluster, End } from '../cluster/cluster.ts'
 import { type Decider, decidersOf, deciderText } from '../cluster/deciders.ts'
 import { Judge, type Outcome } from '../cluster/judge.ts'
@@ -135,10 +136,12 @@ class Run {
   *#failures({ from, to, expect, by }: Asked, classes: readonly PortClass[]): Generator<ExpectationFailure> {
     const common = { from: from.name, to: to.name, expected: expect }
     const pairs = endsBetween(from, to)
-    // Without a common address family nothing passes.
-    if (pairs.length === 0 && expect !== 'denied')
+    const families = new Set(pairs.map(([{ address }]) => address.family))
+    const carried = classes.filter(({ protocol }) => isCarried(protocol, families))
+    // Without a common address family nothing passes, nor does the ICMP of the other one.
+    if (carried.length === 0 && expect !== 'denied')
       yield { ...common, ports: portListText(classes, classes), actual: 'denied', deciders: [] }
-    const wrong = pairs.flatMap(([fromEnd, toEnd]) => this.#wrong(fromEnd, toEnd, expect, by, classes))
+    const wrong = pairs.flatMap(([fromEnd, toEnd]) => this.#wrong(fromEnd, toEnd, expect, by, carried))
     for (const alike of Map.groupBy(wrong, ({ key, ports }) => `${ports}\n${key}`).values()) {
       const [{ actual, deciders, ports, family }] = alike as [Wrong, ...Wrong[]]
       const where = alike.length < pairs.length ? ` over IPv${family}` : ''
@@ -170,6 +173,12 @@ class Run {
     this.#regions.set(key, regions)
     return regions
   }
+}
+
+function isCarried(protocol: number, families: ReadonlySet<4 | 6>): boolean {
+  if (protocol === PROTOCOLS.ICMP) return families.has(4)
+  if (protocol === PROTOCOLS.ICMPv6) return families.has(6)
+  return families.size > 0
 }
 
 /** Ports of a pair that go wrong in the same way. */
