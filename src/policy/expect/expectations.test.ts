@@ -193,7 +193,7 @@ spec: {endpointSelector: {}, ingress: [{icmps: [{fields: [{type: 128, family: IP
 - {from: other/visitor, to: shop/db, ports: icmpv6/128, expect: allowed}`)
   const results = runExpectations(cluster, expectations)
   assert.deepEqual(
-    results.map(result => failureLines(result)),
+    results.map(result => failureLines(result, 9)),
     [[], [], ['other/visitor → shop/db ICMPv6 type 128: expected allowed, is denied']],
   )
 })

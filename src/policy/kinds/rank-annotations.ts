@@ -3,8 +3,8 @@
 import { type ManifestObject, problemOf, type Validation } from '../../manifests/index.ts'
 import type { Tier } from '../model/rule.ts'
 
-const TIER_ANNOTATION = 'policy.axoneme.io/tier'
-const PRIORITY_ANNOTATION = 'policy.axoneme.io/priority'
+export const TIER_ANNOTATION = 'policy.axoneme.io/tier'
+export const PRIORITY_ANNOTATION = 'policy.axoneme.io/priority'
 
 const TIERS: readonly Tier[] = ['admin', 'normal', 'baseline']
 const LAST_PRIORITY = 1000
