@@ -150,6 +150,21 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
       says: /ClusterNetworkPolicy z: .*never decides: ClusterNetworkPolicy x ingress\[0\]/,
     },
     {
+      name: 'a rule that keeps the next one behind a policy of the same priority',
+      good: [
+        admin(
+          'x',
+          1,
+          '[{action: Accept, from: [{namespaces: {matchLabels: {team: ops}}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}, {action: Pass, from: [{namespaces: {matchLabels: {team: sales}}}]}]',
+        ),
+        admin(
+          'z',
+          1,
+          '[{action: Accept, from: [{namespaces: {matchLabels: {team: ops}}}], protocols: [{tcp: {destinationPort: {range: {start: 1, end: 65535}}}}]}]',
+        ),
+      ],
+    },
+    {
       name: 'a pass counts',
       good: [
         admin('x', 1, sales('Pass')),

@@ -10,12 +10,13 @@ import type { LintedRule } from './linted-policy.ts'
 /** `contradiction`, `duplicate`, `shadowed` and `tie`. */
 export function shadowFindings(landscape: Landscape): LintFinding[] {
   const cells = cellsOf(landscape)
+  const rules = landscape.policies.flatMap(({ specs }) => specs.flatMap(spec => spec.rules))
   const contradicted = contradictions(cells)
   const isTold = new Set(contradicted.map(({ rule }) => rule))
   return [
     ...contradicted.map(({ rule, by }) => contradictionFinding(rule, by)),
     ...idleRules(cells)
-      .filter(({ rule }) => !isTold.has(rule) && rule.isEnforced)
+      .filter(({ rule }) => !isTold.has(rule) && rule.isEnforced && !movesOthers(rule, rules))
       .map(idleFinding),
     ...ties(cells),
   ]
@@ -128,6 +129,15 @@ const ORDERED_KINDS: ReadonlySet<string> = new Set([
   'BaselineAdminNetworkPolicy',
 ])
 const isOrdered = ({ policy }: Rule): boolean => ORDERED_KINDS.has(policy.kind)
+
+/** Whether the rules after it, once in its place, would come before those of another policy of the same priority. */
+function movesOthers({ rule, in: { owner } }: LintedRule, rules: readonly LintedRule[]): boolean {
+  if (!isOrdered(rule)) return false
+  const others = rules.filter(other => other.rule.direction === rule.direction)
+  const hasNext = others.some(other => other.in.owner === owner && other.rule.index > rule.index)
+  const isRival = (other: LintedRule): boolean => other.in.owner !== owner && priority(other.rule) === priority(rule)
+  return hasNext && others.some(isRival)
+}
 
 function contradictionFinding(rule: LintedRule, by: LintedRule): LintFinding {
   const what = sameMatch(rule.rule, by.rule) ? 'the same peers and ports' : 'everything that this allows'
