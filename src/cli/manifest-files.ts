@@ -87,8 +87,34 @@ function isFolder(target: string): boolean {
 /** @throws ManifestError */
 export function readManifestText(file: string): string {
   try {
-    return fs.readFileSync(file === '-' ? 0 : file, 'utf8')
+    return file === '-' ? readStandardInput() : fs.readFileSync(file, 'utf8')
   } catch (error) {
     throw new ManifestError(`${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
+
+/** All of it. A pipe may be one that does not wait: then this does, while the program before it has nothing to say yet. */
+function readStandardInput(): string {
+  const chunks: Buffer[] = []
+  const buffer = Buffer.alloc(65536)
+  for (;;) {
+    const length = readOrWait(buffer)
+    if (length === 0) return Buffer.concat(chunks).toString('utf8')
+    if (length !== undefined) chunks.push(Buffer.from(buffer.subarray(0, length)))
+  }
+}
+
+/** How much was read, 0 at the end, undefined when there was nothing yet. */
+function readOrWait(buffer: Buffer): number | undefined {
+  try {
+    return fs.readSync(0, buffer)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error
+    if (error.code === 'EOF') return 0
+    if (error.code !== 'EAGAIN') throw error
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAIT_MS)
+    return undefined
+  }
+}
+
+const WAIT_MS = 10

@@ -100,6 +100,12 @@ test('policy check: a folder with what only has the name of a manifest', async t
   assert.equal(lost.code, 2)
 })
 
+test('policy check: waits for a program that has nothing to say yet', async t => {
+  const folder = folderOf(t, { 'good.yaml': PODS, 'more.yaml': POLICY })
+  const pipeline = `(sleep 1; cat good.yaml; sleep 1; echo; echo ---; cat more.yaml) | "${process.execPath}" "${MAIN}" policy check -`
+  assert.equal(execFileSync('sh', ['-c', pipeline], { cwd: folder, encoding: 'utf8' }), '4 objects: nothing wrong\n')
+})
+
 test('policy test: met, not met, and trouble', async t => {
   const folder = folderOf(t, {
     'pods.yaml': PODS,

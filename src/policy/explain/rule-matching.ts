@@ -87,7 +87,7 @@ function nearestPeer({ peers }: Rule, { peer }: Asked): PeerMiss {
     const miss = peerMiss(alternative, peer)
     if (!nearest || miss.distance < nearest.distance) nearest = miss
   }
-  return nearest ?? { wants: 'nobody', has: 'it', distance: Number.MAX_SAFE_INTEGER }
+  return nearest ?? { wants: 'nobody', has: 'somebody', distance: Number.MAX_SAFE_INTEGER }
 }
 
 function peerMiss(peer: ResolvedPeer, labels: LabelSet): PeerMiss {
