@@ -4,14 +4,7 @@
 // between two passes next to nothing has changed.
 
 import { parseIp } from '../ip/index.ts'
-import {
-  addressLabels,
-  type LabelSet,
-  labelTexts,
-  type NamedPort,
-  namedPortNumbers,
-  podLabels,
-} from '../labels/index.ts'
+import { addressLabels, type LabelSet, labelTexts, type NamedPort, namedPortTexts, podLabels } from '../labels/index.ts'
 import type { Audit, References } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 
@@ -81,6 +74,5 @@ function addressIdentity(text: string, subject: Subject, references: References)
 
 /** Of two named ports with one name and protocol the first counts, so it alone makes a difference. */
 function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject {
-  const ports = [...namedPortNumbers(namedPorts)].map(([name, number]) => `${name}=${number}`).sort()
-  return { key: [labelTexts(labels).join(' '), ...ports].join(' '), labels, namedPorts }
+  return { key: [labelTexts(labels).join(' '), ...namedPortTexts(namedPorts)].join(' '), labels, namedPorts }
 }

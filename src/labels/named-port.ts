@@ -37,6 +37,11 @@ export function namedPortNumbers(ports: readonly NamedPort[]): Map<string, numbe
   return new Map(ports.toReversed().map(port => [namedPortKey(port), port.port]))
 }
 
+/** `NAME/PROTOCOL=NUMBER` for each name, sorted: the same for pods that named ports do not tell apart. */
+export function namedPortTexts(ports: readonly NamedPort[]): string[] {
+  return [...namedPortNumbers(ports)].map(([key, port]) => `${key}=${port}`).sort()
+}
+
 /** Labels of the named ports whose `NAME/PROTOCOL` is referenced. */
 export function portLabels(ports: readonly NamedPort[], referenced: ReadonlySet<string>): Label[] {
   return [...namedPortNumbers(ports)]

@@ -10,7 +10,7 @@ import {
   type LabelSet,
   LocalIdentityAllocator,
   type NamedPort,
-  namedPortKey,
+  namedPortTexts,
   podLabels,
   reservedIdentities,
   reservedLabels,
@@ -157,7 +157,7 @@ export class Cluster {
     const references = this.repository.references()
     const ports = end.kind === 'pod' ? end.pod.namedPorts : []
     const cidrs = references.prefixes.covering(end.address).map(({ prefix }) => prefix.text)
-    const key = [base.key, cidrs.join(), ...ports.map(port => `${namedPortKey(port)}=${port.port}`)].join('\n')
+    const key = [base.key, cidrs.join(), ...namedPortTexts(ports)].join('\n')
     const known = this.#numbersByContent.get(key)
     if (known !== undefined) return known
     const labels = addressLabels(base, end.address, references, ports)

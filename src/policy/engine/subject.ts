@@ -1,6 +1,6 @@
 // Whose policy is resolved, and to what.
 
-import { type LabelSet, type NamedPort, namedPortKey } from '../../labels/index.ts'
+import { type LabelSet, type NamedPort, namedPortTexts } from '../../labels/index.ts'
 import type { Audit } from '../model/rule.ts'
 import type { PolicyEntry } from './entries.ts'
 import type { IsolatedBy } from './isolation.ts'
@@ -11,11 +11,9 @@ import type { IsolatedBy } from './isolation.ts'
  */
 export type Subject = Audit & { readonly labels: LabelSet; readonly namedPorts: readonly NamedPort[] }
 
-/** Settings of a whole cluster. */
 /** Canonical text of a subject. */
 export function subjectKey({ labels, namedPorts, audit }: Subject): string {
-  const ports = namedPorts.map(port => `${namedPortKey(port)}=${port.port}`)
-  return `${labels.key}\n${ports.join()}${audit ? '\naudit' : ''}`
+  return `${labels.key}\n${namedPortTexts(namedPorts).join()}${audit ? '\naudit' : ''}`
 }
 
 /** The policy of a subject: the entries that a kernel needs, and who isolates it. */

@@ -2,16 +2,15 @@
 // of one pod of each kind that they may concern, so that it costs next to nothing in a
 // large one.
 
-import { namedPortKey } from '../../labels/index.ts'
+import { namedPortTexts } from '../../labels/index.ts'
 import { Cluster, type ClusterPod, type End } from '../cluster/cluster.ts'
-import { type Outcome, outcomeOf } from '../cluster/judge.ts'
+import { type Outcome, outcomeOf, outcomeOfSide } from '../cluster/judge.ts'
 import type { ConnectionVerdict } from '../engine/evaluate.ts'
 import type { Direction, Policy } from '../model/rule.ts'
 import type { Target } from './change-targets.ts'
 import { specsSelecting } from './cluster-index.ts'
 import type { Flip } from './explanation.ts'
 import type { Question } from './question.ts'
-import { outcomeOfSide } from './sides.ts'
 import { endName } from './views.ts'
 
 /** Most changes that are listed. */
@@ -100,7 +99,7 @@ function groupsOf(cluster: Cluster, target: Target, asked: End, byNode: boolean)
     for (const family of [4, 6] as const) {
       const end = cluster.endOf(pod, family)
       if (!end) continue
-      const ports = pod.namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).join()
+      const ports = namedPortTexts(pod.namedPorts).join()
       const key = [family, cluster.addressLabels(end).key, ports, byNode ? pod.node : ''].join('\n')
       const known = groups.get(key)
       if (known) known.ends.push(end)

@@ -2,7 +2,14 @@
 // ports, the rules that match, in the order in which they decide. Rules of audited
 // policies are left out: what they say is not enforced.
 
-import { type NamedPort, namedPortKey, namedPortNumbers, SelectorIndex, selector } from '../../labels/index.ts'
+import {
+  type NamedPort,
+  namedPortKey,
+  namedPortNumbers,
+  namedPortTexts,
+  SelectorIndex,
+  selector,
+} from '../../labels/index.ts'
 import { allPortsOf } from '../cluster/port-classes.ts'
 import type { PortSpan } from '../engine/port-space.ts'
 import { compareRules, DIRECTIONS, type Direction, type Rule } from '../model/rule.ts'
@@ -36,7 +43,7 @@ export function cellsOf(landscape: Landscape): Cell[] {
 }
 
 function keyOf(rules: readonly LintedRule[], direction: Direction, { namedPorts }: Someone): string {
-  const ports = direction === 'egress' ? namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).join() : ''
+  const ports = direction === 'egress' ? namedPortTexts(namedPorts).join() : ''
   return `${rules.map(({ rule }) => rule.key).join('\n')}\n${ports}`
 }
 
@@ -54,7 +61,7 @@ function subjectGroups({ subjects }: Landscape, specs: readonly LintedSpec[]): S
   ]
   for (const { labels, namedPorts } of all) {
     const own = [...index.matching(labels)].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
-    const key = `${own.map(spec => places.get(spec)).join()} ${[...namedPortNumbers(namedPorts)].join()}`
+    const key = `${own.map(spec => places.get(spec)).join()} ${namedPortTexts(namedPorts).join()}`
     groups.set(key, { specs: own, namedPorts })
   }
   return [...groups.values()]
