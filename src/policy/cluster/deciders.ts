@@ -1,9 +1,9 @@
 // What decided a connection, on either side, in the words of the user's own objects.
 
-import type { ConnectionVerdict, Judgement } from '../engine/evaluate.ts'
+import type { ConnectionVerdict } from '../engine/evaluate.ts'
 import { type Direction, type PolicyRef, policyName, type Rule } from '../model/rule.ts'
 import type { Cluster, End } from './cluster.ts'
-import type { Outcome } from './judge.ts'
+import { type Outcome, outcomeOfSide } from './judge.ts'
 
 /** What one side's policies say of a connection. */
 export type Decider = {
@@ -20,7 +20,7 @@ export function decidersOf(cluster: Cluster, from: End, to: End, verdict: Connec
   return (['egress', 'ingress'] as const).flatMap((direction): Decider[] => {
     const judgement = verdict[direction]
     if (!judgement) return []
-    const outcome = outcomeOfJudgement(judgement)
+    const outcome = outcomeOfSide(judgement)
     const rule = judgement.entry && cluster.repository.rule(judgement.entry.rule)
     const own = direction === 'egress' ? cluster.party(from, to) : cluster.party(to, from)
     const isolatedBy = !rule && outcome !== 'allowed' ? (own.policy?.isolatedBy[direction] ?? []) : []
@@ -34,11 +34,6 @@ export function deciderText({ direction, outcome, rule, isolatedBy }: Decider): 
   if (outcome === 'allowed') return `${direction}: open, no policy isolates it`
   const names = isolatedBy.map(policy => `${policyName(policy)} (${originText(policy.origin)})`)
   return `${direction}: no rule allows it; isolated by ${names.length > 0 ? names.join(', ') : 'the enforcement mode'}`
-}
-
-function outcomeOfJudgement({ verdict, entry }: Judgement): Outcome {
-  if (verdict === 'denied') return 'denied'
-  return entry?.verdict === 'deny' ? 'audited' : 'allowed'
 }
 
 const originText = ({ file, line }: { readonly file: string; readonly line: number }): string => `${file}:${line}`

@@ -2,7 +2,7 @@
 // equal identity and policy are alike, so each pair of kinds of ends is judged once a
 // port.
 
-import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, type Judgement, type Party, verdict } from '../engine/evaluate.ts'
 import { policyKey } from '../model/rule.ts'
 import { type Cluster, type End, isOwnNode } from './cluster.ts'
 
@@ -12,9 +12,11 @@ export type Outcome = 'allowed' | 'denied' | 'audited'
 /** What becomes of a connection. */
 export function outcomeOf({ verdict, egress, ingress }: ConnectionVerdict): Outcome {
   if (verdict === 'denied') return 'denied'
-  const isAudited = [egress, ingress].some(judgement => judgement?.entry?.verdict === 'deny')
-  return isAudited ? 'audited' : 'allowed'
+  return egress?.audit || ingress?.audit ? 'audited' : 'allowed'
 }
+
+/** What would become of it if one end's policies were asked alone. */
+export const outcomeOfSide = ({ verdict, audit }: Judgement): Outcome => (audit ? 'audited' : verdict)
 
 export class Judge {
   readonly #cluster: Cluster

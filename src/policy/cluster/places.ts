@@ -64,7 +64,8 @@ function nextFree(cluster: Cluster, place: { readonly pool: Cidr; offset: number
   }
 }
 
-const WORLD_NAME = 'world'
+/** Name of what no prefix of a policy covers. */
+export const WORLD = 'world'
 const WHOLE_WORLD: readonly { readonly prefix: Cidr; readonly preferred: IpAddress }[] = [
   { prefix: cidr('0.0.0.0/0'), preferred: ip('198.51.100.1') },
   { prefix: cidr('::/0'), preferred: ip('2001:db8::1') },
@@ -91,7 +92,7 @@ export function worldPlaces(clusters: readonly Cluster[], more: readonly Cidr[] 
     if (whole) worldEnds.push(end)
     else places.push({ kind: 'world', name: prefix.text, ends: [end] })
   }
-  return worldEnds.length > 0 ? [{ kind: 'world', name: WORLD_NAME, ends: worldEnds }, ...places] : places
+  return worldEnds.length > 0 ? [{ kind: 'world', name: WORLD, ends: worldEnds }, ...places] : places
 }
 
 /** An address whose longest prefix is this one; undefined when narrower ones or the cluster leave none. */

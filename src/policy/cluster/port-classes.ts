@@ -23,7 +23,10 @@ export function portClasses(clusters: readonly Cluster[], more: readonly PortSpa
   const spans = [...clusters.flatMap(cluster => spansOf(cluster, clusters)), ...more]
   const protocols = new Set([...ALWAYS_ASKED, ...spans.map(({ protocol }) => protocol)].filter(number => number !== 0))
   const classes = [...protocols].sort((a, b) => a - b).flatMap(protocol => classesOf(protocol, spans))
-  return [...classes, { protocol: unnamed(protocols), first: 0, last: LAST_PORT, protocolName: OTHER_PROTOCOLS }]
+  return [
+    ...classes,
+    { protocol: unnamedProtocol(protocols), first: 0, last: LAST_PORT, protocolName: OTHER_PROTOCOLS },
+  ]
 }
 
 /** Every port that a protocol has. Port 0 is no destination. */
@@ -101,7 +104,7 @@ function spansOf(cluster: Cluster, clusters: readonly Cluster[]): PortSpan[] {
 }
 
 /** A protocol that nobody names: one of those for experiments (RFC 3692), or else the first. */
-function unnamed(named: ReadonlySet<number>): number {
+export function unnamedProtocol(named: Pick<ReadonlySet<number>, 'has'>): number {
   for (const protocol of [253, 254]) if (!named.has(protocol)) return protocol
   for (let protocol = 252; protocol > 0; protocol--) if (!named.has(protocol)) return protocol
   return 255

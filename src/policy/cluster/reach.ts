@@ -38,7 +38,7 @@ export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: R
   for (const from of pods)
     for (const to of pods) {
       if (from === to && !options.includeSelf) continue
-      const ends = endsBetween(cluster, from.pod, to.pod, options.family)
+      const ends = commonEnds(cluster, from.pod, to.pod, options.family)
       const verdicts = ends && judge.between(ends.from, ends.to)
       for (const { protocol, port: numberOrName, protocolName } of asked) {
         const port = typeof numberOrName === 'number' ? numberOrName : namedPort(to.pod, protocol, numberOrName)
@@ -73,7 +73,7 @@ export function parsePorts(text: string): readonly ReachPort[] | string {
 const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
 
 /** The destination's first address of the family, and the source's of the same. */
-function endsBetween(
+function commonEnds(
   cluster: Cluster,
   from: ClusterPod,
   to: ClusterPod,

@@ -1,9 +1,9 @@
 // Everybody whom a pod could talk to, by kind: pods with the same labels, its own node,
 // other nodes, and the world in the pieces that policies tell apart.
 
-import { addressAt, type Cidr, cidr, firstAddress, type IpAddress, lastAddress } from '../../ip/index.ts'
-import { identityName, type LabelSet, labelTexts, namedPortKey } from '../../labels/index.ts'
+import { identityName, type LabelSet, labelTexts, namedPortTexts } from '../../labels/index.ts'
 import { type Cluster, type ClusterPod, type End, isOwnNode } from '../cluster/cluster.ts'
+import { WORLD, worldPlaces } from '../cluster/places.ts'
 import { endName } from './views.ts'
 
 /** Peers of one kind. */
@@ -75,7 +75,7 @@ function pods(cluster: Cluster, pod: ClusterPod, own: End): One[] {
     const peer = each === pod || each.hostNetwork ? undefined : cluster.endOf(each, own.address.family)
     if (!peer) return []
     const labels = cluster.addressLabels(peer, own)
-    const ports = each.namedPorts.map(port => `${namedPortKey(port)}=${port.port}`).join()
+    const ports = namedPortTexts(each.namedPorts).join()
     const key = `${labels.key}\n${ports}`
     return [{ key, own, peer, kind: 'pods', name: identityName(labels), labels, member: endName(peer) }]
   })
@@ -95,49 +95,15 @@ function nodes(cluster: Cluster, own: End): One[] {
   )
 }
 
-const WORLD = { 4: cidr('0.0.0.0/0'), 6: cidr('::/0') } as const
-
 function worldPieces(cluster: Cluster, own: End): One[] {
   const { family } = own.address
-  const { prefixes } = cluster.repository.references()
-  const named = [...prefixes]
-    .map(({ prefix }) => prefix)
-    .filter(prefix => prefix.family === family && prefix.prefixLength > 0)
-  return [WORLD[family], ...named].flatMap((prefix): One[] => {
-    const peer = worldEnd(cluster, prefix)
-    if (!peer) return []
-    const labels = cluster.addressLabels(peer, own)
-    const name = prefix.prefixLength === 0 ? `IPv${family} addresses outside` : prefix.text
-    return [{ key: labels.key, own, peer, kind: 'world', name, labels }]
-  })
-}
-
-const TRIED_ADDRESSES = 64
-
-/** An address outside the cluster in this prefix and in no narrower one that policies name, if a few tries find one. */
-function worldEnd(cluster: Cluster, prefix: Cidr): End | undefined {
-  const { prefixes } = cluster.repository.references()
-  const isHere = (address: IpAddress | undefined): address is IpAddress => {
-    if (!address || cluster.endAt(address).kind !== 'world') return false
-    const narrowest = prefixes.longestMatch(address)
-    return (narrowest?.prefix.prefixLength ?? 0) <= prefix.prefixLength
-  }
-  // Where nobody is likely to be first: in the whole world an address for documentation.
-  const documentation =
-    prefix.prefixLength === 0 ? (prefix.family === 4 ? '203.0.113.1/32' : '2001:db8::1/128') : undefined
-  const candidates = [
-    ...(documentation ? [firstAddress(cidr(documentation))] : []),
-    lastAddress(prefix),
-    firstAddress(prefix),
-  ]
-  for (let i = 1n; i <= TRIED_ADDRESSES; i++)
-    candidates.push(addressAt(prefix, spread(prefix, i)) ?? lastAddress(prefix))
-  const address = candidates.find(isHere)
-  return address && cluster.endAt(address)
-}
-
-/** Offsets all over a prefix. */
-function spread({ family, prefixLength }: Cidr, step: bigint): bigint {
-  const size = 1n << BigInt((family === 4 ? 32 : 128) - prefixLength)
-  return (size * step) / BigInt(TRIED_ADDRESSES + 1)
+  return worldPlaces([cluster]).flatMap(place =>
+    place.ends
+      .filter(({ address }) => address.family === family)
+      .map((peer): One => {
+        const labels = cluster.addressLabels(peer, own)
+        const name = place.name === WORLD ? `IPv${family} addresses outside` : place.name
+        return { key: labels.key, own, peer, kind: 'world', name, labels }
+      }),
+  )
 }

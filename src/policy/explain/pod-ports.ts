@@ -3,7 +3,7 @@
 
 import { protocolName } from '../../labels/index.ts'
 import type { Cluster, End } from '../cluster/cluster.ts'
-import { allPortsOf, OTHER_PROTOCOLS, type PortClass } from '../cluster/port-classes.ts'
+import { allPortsOf, OTHER_PROTOCOLS, type PortClass, unnamedProtocol } from '../cluster/port-classes.ts'
 import type { PolicyEntry } from '../engine/entries.ts'
 import type { ConnectionVerdict } from '../engine/evaluate.ts'
 import { LAST_PORT } from '../engine/port-space.ts'
@@ -47,11 +47,4 @@ function entriesFor(
   return (entries ?? []).filter(
     entry => entry.direction === direction && (entry.identity === 0 || entry.identity === identity),
   )
-}
-
-/** Numbers that IANA leaves for experiments come first. */
-function unnamedProtocol(named: ReadonlyMap<number, unknown>): number {
-  let protocol = 254
-  while (named.has(protocol)) protocol--
-  return protocol
 }

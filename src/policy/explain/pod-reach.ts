@@ -4,7 +4,7 @@
 
 import { formatIp } from '../../ip/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
-import { type Outcome, outcomeOf } from '../cluster/judge.ts'
+import { type Outcome, outcomeOf, outcomeOfSide } from '../cluster/judge.ts'
 import { joinPorts, OTHER_PROTOCOLS, portClassText } from '../cluster/port-classes.ts'
 import { podName } from '../cluster/reach.ts'
 import type { ConnectionVerdict, Judgement } from '../engine/evaluate.ts'
@@ -14,7 +14,7 @@ import type { Decision, ExplainedEnd, PolicyView } from './explanation.ts'
 import { type PeerKind, type PeerView, peersOf } from './pod-peers.ts'
 import { type PortPiece, portPieces } from './pod-ports.ts'
 import { QuestionError } from './question.ts'
-import { decisionOf, outcomeOfSide } from './sides.ts'
+import { decisionOf } from './sides.ts'
 import { endView, policyView } from './views.ts'
 
 /** All that may reach a pod and that it may reach. */

@@ -3,7 +3,7 @@
 // here it is laid open.
 
 import type { Cluster, ClusterPod, End } from '../cluster/cluster.ts'
-import type { Outcome } from '../cluster/judge.ts'
+import { type Outcome, outcomeOfSide } from '../cluster/judge.ts'
 import { podName } from '../cluster/reach.ts'
 import type { Judgement } from '../engine/evaluate.ts'
 import type { IsolatingPolicy } from '../engine/isolation.ts'
@@ -49,8 +49,6 @@ export function explainSide(question: SideQuestion, judgement: Judgement): Judge
     missedCount: missed.length,
   }
 }
-
-export const outcomeOfSide = ({ verdict, audit }: Judgement): Outcome => (audit ? 'audited' : verdict)
 
 export function decisionOf(outcome: Outcome, decider: Rule | undefined): Decision {
   if (decider) return { kind: 'rule', rule: ruleView(decider) }
