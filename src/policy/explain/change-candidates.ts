@@ -2,7 +2,7 @@
 // one that is least to ask for to the one that is most. Whether an object does it, and
 // what else it does, is for others to find out.
 
-import { PROTOCOLS, protocolName } from '../../labels/index.ts'
+import { isInternalKey, PROTOCOLS, protocolName } from '../../labels/index.ts'
 import type { ClusterPod } from '../cluster/cluster.ts'
 import { AUDIT_ANNOTATION } from '../kinds/audit-annotation.ts'
 import { CLUSTER_NETWORK_POLICY_API, CLUSTER_NETWORK_POLICY_KIND } from '../kinds/kubernetes/cluster-network-policy.ts'
@@ -131,6 +131,7 @@ function* ciliumPolicy(wanted: Wanted, tier?: Tier): Generator<Candidate> {
   if (tier && priority === undefined) return
   // Addresses of nodes are not those of a block here.
   if (peer.kind === 'address' && !peer.isWorld) return
+  if (hasForgedLabel(subject) || (peer.kind === 'pod' && hasForgedLabel(peer))) return
   const field = (name: string) => `${direction === 'ingress' ? 'from' : 'to'}${name}`
   const who =
     peer.kind === 'world'
@@ -155,6 +156,11 @@ function* ciliumPolicy(wanted: Wanted, tier?: Tier): Generator<Candidate> {
       [`${direction}${goal === 'deny' ? 'Deny' : ''}`]: [{ ...who, ...ports }],
     },
   }
+}
+
+/** Whether pods are told apart by labels under internal names, which mean something else in selectors of this kind. */
+function hasForgedLabel({ selector: { matchLabels = {}, matchExpressions = [] } }: PodTarget): boolean {
+  return [...Object.keys(matchLabels), ...matchExpressions.map(({ key }) => key)].some(isInternalKey)
 }
 
 /** A selector of this kind has the namespace among the labels; without one it means the policy's own. */

@@ -203,6 +203,21 @@ test('selectors leave out who has more labels, and tell who has the same', () =>
   assert.deepEqual(change.instead, [])
 })
 
+test('a pod that forges its namespace by a label brings nobody else into the change', () => {
+  const text = [
+    SHOP,
+    pod('shop/db', { app: 'db' }, { ip: '10.0.0.7' }),
+    pod('shop/forger', { app: 'db', 'io.kubernetes.pod.namespace': 'other' }, { ip: '10.0.0.8' }),
+    networkPolicy('shop/closed', '{podSelector: {}}'),
+  ].join('')
+  const tcp = ask(text, 'other/guest', 'shop/forger', '80').change
+  assert.match(yamlOf(tcp), /kind: NetworkPolicy/)
+  assert.deepEqual(tcp.possible && tcp.also, [])
+  // Only a Cilium policy names types of ICMP, and in its selectors the label would be the namespace itself.
+  const ping = ask(text, 'other/guest', 'shop/forger', 'EchoRequest/ICMP').change
+  assert.equal(ping.possible, false)
+})
+
 test('a denial of a higher tier is overridden there, with the weakest priority that does it', () => {
   const deny = (priority: number) =>
     clusterPolicy('wall', 'Admin', priority, '{namespaces: {}}', 'ingress: [{action: Deny, from: [{namespaces: {}}]}]')
