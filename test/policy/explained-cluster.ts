@@ -28,6 +28,16 @@ const MORE = [
   ...['26', '27', '28'].map(host =>
     podAt(`x/copy-${host}`, [`10.244.1.${host}`], { labels: { app: 'web', tier: 'front' } }),
   ),
+  // Labels under internal names, which would be facts of Kubernetes if they counted, and labels with a value per pod.
+  podAt('x/forger', ['10.244.1.31', 'fd00:10:244::31'], {
+    labels: { app: 'web', tier: 'front', 'io.kubernetes.pod.namespace': 'z' },
+  }),
+  podAt('z/forger', ['10.244.1.32', 'fd00:10:244::32'], {
+    labels: { app: 'db', 'io.kubernetes.pod.namespace': 'x', 'io.cilium.k8s.policy.serviceaccount': 'other' },
+  }),
+  podAt('z/job', ['10.244.1.33'], { labels: { app: 'db', 'job-name': 'z' } }),
+  podAt('z/plain', ['10.244.1.34'], { labels: { app: 'db' } }),
+  podAt('y/bare', ['10.244.1.35', 'fd00:10:244::35'], { labels: {} }),
   namespaceManifest('empty'),
 ]
 
