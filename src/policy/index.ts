@@ -48,12 +48,18 @@ export type { PeerView } from './explain/pod-peers.ts'
 export type { DirectionReach, PeerGroup, PodReach, PortAnswer } from './explain/pod-reach.ts'
 export { explainPod } from './explain/pod-reach.ts'
 export * from './explain/question.ts'
-export { AUDIT_ANNOTATION, readAuditAnnotation } from './kinds/audit-annotation.ts'
+export {
+  AUDIT_ANNOTATION,
+  LINT_DISABLE_ANNOTATION,
+  PRIORITY_ANNOTATION,
+  TIER_ANNOTATION,
+} from './kinds/annotations.ts'
+export { readAuditAnnotation } from './kinds/audit-annotation.ts'
 export { CILIUM_CIDR_GROUP_APIS, CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from './kinds/cilium/cidr-group.ts'
 export * from './kinds/read-policy.ts'
 export { checkManifests } from './lint/check.ts'
 export { LINT_RULES, type LintFinding, type LintId } from './lint/finding.ts'
-export { isLintId, LINT_DISABLE_ANNOTATION, type LintOptions, lintManifests } from './lint/lint.ts'
+export { isLintId, type LintOptions, lintManifests } from './lint/lint.ts'
 export type { CidrGroup } from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
 export {

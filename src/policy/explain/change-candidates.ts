@@ -4,7 +4,8 @@
 
 import { isInternalKey, PROTOCOLS, protocolName } from '../../labels/index.ts'
 import type { ClusterPod } from '../cluster/cluster.ts'
-import { AUDIT_ANNOTATION } from '../kinds/audit-annotation.ts'
+import { AUDIT_ANNOTATION, PRIORITY_ANNOTATION, TIER_ANNOTATION } from '../kinds/annotations.ts'
+import { CILIUM_NETWORK_POLICY_API, CILIUM_NETWORK_POLICY_KIND } from '../kinds/cilium/network-policy.ts'
 import { CLUSTER_NETWORK_POLICY_API, CLUSTER_NETWORK_POLICY_KIND } from '../kinds/kubernetes/cluster-network-policy.ts'
 import { NETWORK_POLICY_API, NETWORK_POLICY_KIND } from '../kinds/kubernetes/network-policy.ts'
 import { precedence, WEAKEST_PRIORITY } from '../model/precedence.ts'
@@ -39,9 +40,7 @@ export type Candidate = {
   readonly spec: object
 }
 
-const CILIUM_API = 'cilium.io/v2'
-const CILIUM_KIND = 'CiliumNetworkPolicy'
-/** Weakest priority of a ClusterNetworkPolicy. */
+/** Weakest priority of a ClusterNetworkPolicy, and by annotation of a Cilium policy. */
 const LAST_PRIORITY = 1000
 
 export function* candidatesFor(wanted: Wanted): Generator<Candidate> {
@@ -144,11 +143,11 @@ function* ciliumPolicy(wanted: Wanted, tier?: Tier): Generator<Candidate> {
     ? { icmps: [{ fields: [{ family, type: port }] }] }
     : { toPorts: [{ ports: [{ port: String(port), protocol: protocolName(protocol) }] }] }
   yield {
-    apiVersion: CILIUM_API,
-    kind: CILIUM_KIND,
+    apiVersion: CILIUM_NETWORK_POLICY_API,
+    kind: CILIUM_NETWORK_POLICY_KIND,
     namespace: subject.namespace,
     ...(tier && {
-      annotations: { 'policy.axoneme.io/tier': tier, 'policy.axoneme.io/priority': String(priority) },
+      annotations: { [TIER_ANNOTATION]: tier, [PRIORITY_ANNOTATION]: String(priority) },
     }),
     spec: {
       endpointSelector: ciliumSelector(subject, subject.namespace),

@@ -2,9 +2,7 @@
 
 import { type ManifestObject, problemOf, type Validation } from '../../manifests/index.ts'
 import type { Tier } from '../model/rule.ts'
-
-export const TIER_ANNOTATION = 'policy.axoneme.io/tier'
-export const PRIORITY_ANNOTATION = 'policy.axoneme.io/priority'
+import { PRIORITY_ANNOTATION, TIER_ANNOTATION } from './annotations.ts'
 
 const TIERS: readonly Tier[] = ['admin', 'normal', 'baseline']
 const LAST_PRIORITY = 1000

@@ -3,6 +3,7 @@
 
 import { type ManifestObject, objectName } from '../../manifests/index.ts'
 import { readCluster } from '../cluster/cluster-manifests.ts'
+import { LINT_DISABLE_ANNOTATION } from '../kinds/annotations.ts'
 import { blockFindings, placedPods } from './block-checks.ts'
 import { breadthFindings } from './breadth-checks.ts'
 import { sortProblems } from './check.ts'
@@ -13,9 +14,6 @@ import { dnsFindings, fqdnFindings, patternFindings } from './name-checks.ts'
 import { policyTypeFindings } from './policy-type-checks.ts'
 import { selectionFindings } from './selection-checks.ts'
 import { shadowFindings } from './shadow-checks.ts'
-
-/** Annotation of a policy: ids, with commas between them, that are not told of it. */
-export const LINT_DISABLE_ANNOTATION = 'policy.axoneme.io/lint-disable'
 
 /** What is left out. */
 export type LintOptions = { readonly disable?: ReadonlySet<LintId> }

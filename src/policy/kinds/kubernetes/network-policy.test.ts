@@ -539,9 +539,12 @@ test('tier and priority by annotation have no effect, with a warning', () => {
 })
 
 test('a misspelt annotation is told, and all is enforced', () => {
-  const { value, problems } = read('podSelector: {}', '{policy.axoneme.io/adit: "true", example.io/audit: "true"}')
+  const { value, problems } = read(
+    'podSelector: {}',
+    '{policy.axoneme.io/adit: "true", policy.axoneme.io/lint-disable: no-dns, example.io/audit: "true"}',
+  )
   assert.equal(value?.specs[0]?.audit, undefined)
   assert.deepEqual(problems.map(formatProblem), [
-    'policy.yaml:3:54: warning: NetworkPolicy shop/web: metadata.annotations["policy.axoneme.io/adit"]: means nothing; there are policy.axoneme.io/audit, policy.axoneme.io/tier, policy.axoneme.io/priority',
+    'policy.yaml:3:54: warning: NetworkPolicy shop/web: metadata.annotations["policy.axoneme.io/adit"]: means nothing; there are policy.axoneme.io/audit, policy.axoneme.io/tier, policy.axoneme.io/priority, policy.axoneme.io/lint-disable',
   ])
 })
