@@ -122,15 +122,6 @@ function read(contents: readonly object[]): readonly ManifestObject[] {
   return objects
 }
 
-/**
- * What stands in a rule's place once it is gone. A Cilium policy must keep a rule; of a ClusterNetworkPolicy the rules
- * behind must keep their places, which order them among policies of the same priority. Both match nobody.
- */
-const REMAINS: Readonly<Record<string, readonly object[]>> = {
-  CiliumNetworkPolicy: [{}],
-  ClusterNetworkPolicy: [{ action: 'Pass', from: [{ namespaces: { matchLabels: { is: 'nowhere' } } }] }],
-}
-
 /** The objects without one rule. */
 function without(objects: readonly ManifestObject[], name: string | undefined, path: string): object[] {
   return objects.map(({ content, kind, metadata }) => {
@@ -139,7 +130,8 @@ function without(objects: readonly ManifestObject[], name: string | undefined, p
     const parts = parsePath(path)
     const list = valueAt(copy, parts.slice(0, -1))
     assert.ok(Array.isArray(list) && typeof parts.at(-1) === 'number')
-    list.splice(parts.at(-1) as number, 1, ...(REMAINS[kind] ?? []))
+    // A Cilium policy must keep a rule; an empty one matches nobody.
+    list.splice(parts.at(-1) as number, 1, ...(kind === 'CiliumNetworkPolicy' ? [{}] : []))
     return copy
   })
 }
