@@ -25,6 +25,10 @@ export class CidrGroups {
   readonly #held = new Map<string, Held>()
   readonly #expansions = new WeakMap<Policy, Expansion>()
 
+  constructor(groups: Iterable<CidrGroup> = []) {
+    for (const group of groups) this.set(group)
+  }
+
   /** Adds a group, or replaces the one of the same name. */
   set(group: CidrGroup): void {
     this.#held.set(group.name, { group, labels: cidrGroupLabels(group) })

@@ -40,9 +40,8 @@ export function specsSelecting(cluster: Cluster, labels: LabelSet): readonly Sel
 function indexOf(cluster: Cluster): Index {
   const known = indexes.get(cluster)
   if (known) return known
-  const { cidrGroups = [], policies } = cluster.content
-  const groups = new CidrGroups()
-  for (const group of cidrGroups) groups.set(group)
+  const { cidrGroups, policies } = cluster.content
+  const groups = new CidrGroups(cidrGroups)
   const specs = new SelectorIndex<SelectingSpec>()
   for (const policy of policies.map(each => groups.expand(each)))
     for (const spec of policy.specs) specs.set({ spec, policy }, spec.subject)

@@ -9,7 +9,6 @@ import {
   labelSet,
   matches,
   type NamedPort,
-  podLabels,
   type Requirement,
   reservedLabels,
   type Selector,
@@ -38,8 +37,7 @@ export type Landscape = {
 }
 
 export function landscapeOf(cluster: Cluster, policies: readonly LintedPolicy[]): Landscape {
-  const groups = new CidrGroups()
-  for (const group of cluster.content.cidrGroups ?? []) groups.set(group)
+  const groups = new CidrGroups(cluster.content.cidrGroups)
   const expanded = new Map(
     policies.flatMap(({ policy }) =>
       groups.expand(policy).specs.flatMap(({ rules }) => rules.map(rule => [rule.key, rule])),
@@ -66,15 +64,10 @@ export function landscapeOf(cluster: Cluster, policies: readonly LintedPolicy[])
     policies,
     subjects: cluster.content.pods
       .filter(pod => !pod.hostNetwork)
-      .map(pod => ({ pod, labels: baseLabels(cluster, pod) })),
+      .map(pod => ({ pod, labels: cluster.podLabels(pod) })),
     peers: [...realPeers(cluster), ...[...asked.values()].flatMap(madeUp)],
     selectorsOf,
   }
-}
-
-function baseLabels({ content, repository }: Cluster, { namespace, labels, serviceAccount }: ClusterPod): LabelSet {
-  const namespaceLabels = content.namespaceLabels.get(namespace) ?? {}
-  return podLabels({ namespace, namespaceLabels, labels, serviceAccount }, repository.references().labelKeys)
 }
 
 function realPeers(cluster: Cluster): Someone[] {
@@ -91,7 +84,7 @@ function realPeers(cluster: Cluster): Someone[] {
 }
 
 function basesOf(cluster: Cluster, end: End): LabelSet[] {
-  if (end.kind === 'pod') return [baseLabels(cluster, end.pod)]
+  if (end.kind === 'pod') return [cluster.podLabels(end.pod)]
   if (end.kind === 'node') return [reservedLabels('host'), reservedLabels('remote-node')]
   return [reservedLabels(end.address.family === 4 ? 'world-ipv4' : 'world-ipv6')]
 }

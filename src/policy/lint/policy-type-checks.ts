@@ -1,12 +1,13 @@
 // What a NetworkPolicy isolates and its rules do not show.
 
+import { NETWORK_POLICY_KIND } from '../kinds/kubernetes/network-policy.ts'
 import { finding, type LintFinding } from './finding.ts'
 import type { LintedPolicy } from './linted-policy.ts'
 import { fieldsOf, itemsOf } from './manifest-fields.ts'
 
 /** `policy-types`. */
 export function policyTypeFindings({ object, policy }: LintedPolicy): LintFinding[] {
-  if (policy.ref.kind !== 'NetworkPolicy') return []
+  if (policy.ref.kind !== NETWORK_POLICY_KIND) return []
   const spec = fieldsOf(object.content['spec'])
   const types = itemsOf(spec['policyTypes'])
   const [ingress, egress] = [itemsOf(spec['ingress']).length, itemsOf(spec['egress']).length]

@@ -1,6 +1,11 @@
 // Rules that never decide, rules that contradict each other, and policies whose order
 // nobody has defined.
 
+import {
+  ADMIN_NETWORK_POLICY_KIND,
+  BASELINE_ADMIN_NETWORK_POLICY_KIND,
+  CLUSTER_NETWORK_POLICY_KIND,
+} from '../kinds/kubernetes/cluster-network-policy.ts'
 import { policyName, type Rule } from '../model/rule.ts'
 import { type Cell, cellsOf } from './cells.ts'
 import { finding, type LintFinding } from './finding.ts'
@@ -124,9 +129,9 @@ function isOpposite(allow: LintedRule, deny: LintedRule): boolean {
 }
 
 const ORDERED_KINDS: ReadonlySet<string> = new Set([
-  'ClusterNetworkPolicy',
-  'AdminNetworkPolicy',
-  'BaselineAdminNetworkPolicy',
+  CLUSTER_NETWORK_POLICY_KIND,
+  ADMIN_NETWORK_POLICY_KIND,
+  BASELINE_ADMIN_NETWORK_POLICY_KIND,
 ])
 const isOrdered = ({ policy }: Rule): boolean => ORDERED_KINDS.has(policy.kind)
 
