@@ -59,8 +59,7 @@ async function playAll(signal: AbortSignal): Promise<number> {
 
 /** @returns how many attempts did not end as expected */
 async function play(step: Step, signal: AbortSignal): Promise<number> {
-  console.log(pc.cyan(`$ axoneme ${step.command.join(' ')}`))
-  await axoneme([...step.command, '--sandbox', NAME])
+  await axoneme(step.command)
   const client = new SandboxClient(NAME)
   const waiting = { timeoutMs: POD_START_MS, signal }
   await client.waitForPods(pods => pods.length === 4 && pods.every(pod => pod.ready), waiting)
@@ -84,29 +83,32 @@ async function play(step: Step, signal: AbortSignal): Promise<number> {
   )
   if (step.remark) {
     console.log(step.remark)
-    await showDenials(step.attempts)
+    await showRecords(step.attempts)
   }
+  if (step.question) await axoneme(step.question)
   return rows.filter(({ attempt, got }) => got !== attempt.want).length
 }
 
-/** One line of the flow log for each denied attempt. */
-async function showDenials(attempts: readonly Attempt[]): Promise<void> {
-  const denied = new Map(
-    attempts.filter(({ want }) => want === 'denied').map(({ from, to }) => [`${from} ${to}`, false]),
+/** One line of the flow log for each attempt that was denied, or passed and would have been. */
+async function showRecords(attempts: readonly Attempt[]): Promise<void> {
+  const wanted = new Map(
+    attempts.map(({ from, to, want }) => [`${from} ${to}`, want === 'denied' ? 'DROPPED' : 'AUDIT']),
   )
   const agent = new AgentClient(nodePaths(sandboxPaths(NAME), 'node1').agentSocket)
   for await (const flow of agent.flows<Flow>({ last: '4096' })) {
     const { source, destination } = flow
-    if (flow.verdict !== 'DROPPED' || !source.pod || !destination.pod) continue
+    if (!source.pod || !destination.pod) continue
     const key = `${source.pod.namespace}/${source.pod.name} ${destination.pod.namespace}/${destination.pod.name}:${destination.port}`
-    if (denied.get(key) !== false) continue
-    denied.set(key, true)
+    if (wanted.get(key) !== flow.verdict) continue
+    wanted.delete(key)
     console.log(pc.dim(`  ${flowLine(flow)}`))
   }
 }
 
+/** Runs a command on the demo's sandbox, shown as a user would type it. */
 async function axoneme(args: readonly string[]): Promise<void> {
-  const child = spawn('bin/axoneme', args, { cwd: ROOT, stdio: 'inherit' })
+  console.log(pc.cyan(`$ axoneme ${args.join(' ')}`))
+  const child = spawn('bin/axoneme', [...args, '--sandbox', NAME], { cwd: ROOT, stdio: 'inherit' })
   const [code] = (await once(child, 'exit')) as [number | null]
   if (code !== 0) throw new Error(`axoneme ${args.join(' ')} ended with ${code}`)
 }

@@ -10,8 +10,10 @@ export type Step = {
   /** Arguments of `axoneme`, as a user would type them; `FILE` of demo/ as `demo/FILE`. */
   readonly command: readonly string[]
   readonly attempts: readonly Attempt[]
-  /** What to notice. */
+  /** What to notice in the flows of the attempts, which are then shown: those that are denied or only recorded. */
   readonly remark?: string
+  /** Asked in the end, as `command` is. */
+  readonly question?: readonly string[]
 }
 
 const frontend = 'shop/frontend'
@@ -76,8 +78,20 @@ export const STORY: readonly Step[] = [
     attempts: tries([[frontend, toCart]], [[visitor, toCart]]),
   },
   {
-    title: 'The database policy is deleted: the default deny holds.',
-    command: ['delete', '-f', 'demo/allow-shop.yaml'],
+    title: 'A CiliumNetworkPolicy closes the cart to everybody. It is tried out first: what it would deny passes.',
+    command: ['apply', '-f', 'demo/tried-out.yaml'],
+    attempts: tries([[frontend, toCart]], []),
+    remark: 'It passed, and is recorded with the line that would have denied it:',
+  },
+  {
+    title: 'The same policy in force: a denial wins over what another policy allows.',
+    command: ['apply', '-f', 'demo/in-force.yaml'],
+    attempts: tries([[cart, toDatabase]], [[frontend, toCart]]),
+    question: ['policy', 'explain', frontend, cart, '8080/TCP'],
+  },
+  {
+    title: 'The policies of the shop are deleted: the default deny holds.',
+    command: ['delete', '-f', 'demo/in-force.yaml', '-f', 'demo/allow-shop.yaml'],
     attempts: tries(
       [],
       [
