@@ -28,14 +28,38 @@ function directionLines(
   return [
     `${pc.bold(title)} (${isolation}${isolatedBy.length === 0 ? ')' : ''}`,
     ...isolatedBy.map((policy, i) => `    ${policyText(policy)}${i === isolatedBy.length - 1 ? ')' : ''}`),
-    ...groups.flatMap(group => groupLines(word, group, familyCount)),
+    ...fewerGroups(groups).flatMap(group => groupLines(word, group, familyCount)),
   ]
 }
 
-function groupLines(word: string, { peers, answers }: PeerGroup, familyCount: number): string[] {
-  const names = peers.map(peer => `${peerText(peer)}${familyText(peer, familyCount)}`)
-  return [`  ${word} ${names.join(', ')}`, ...answers.map(answer => `    ${answerText(answer)}`)]
+/** Those that nothing is open to in one list, where there are many ways to be denied. */
+function fewerGroups(groups: readonly PeerGroup[]): readonly (PeerGroup | Closed)[] {
+  const closed = groups.filter(({ answers }) => answers.every(({ verdict }) => verdict === 'denied'))
+  if (closed.length <= MOST_CLOSED) return groups
+  const open = groups.filter(group => !closed.includes(group))
+  return [...open, { peers: closed.flatMap(({ peers }) => peers), answers: [] }]
 }
+
+/** Denied for different reasons, which would fill pages. */
+type Closed = { readonly peers: readonly PeerView[]; readonly answers: readonly [] }
+
+const MOST_CLOSED = 3
+/** Most peers that are named in one line. */
+const MOST_NAMED = 12
+
+function groupLines(word: string, { peers, answers }: PeerGroup | Closed, familyCount: number): string[] {
+  const byText = Map.groupBy(peers, peerText)
+  const all = [...byText].flatMap(([text, alike]) =>
+    // The addresses of both families may be told apart somewhere, and yet have the same answers.
+    alike.length === familyCount ? [text] : alike.map(peer => `${text}${familyText(peer, familyCount)}`),
+  )
+  const names = all.slice(0, MOST_NAMED)
+  const more = all.length > MOST_NAMED ? [`and ${all.length - MOST_NAMED} more; -o json names all of them`] : []
+  const lines = answers.map(answer => `    ${answerText(answer)}`)
+  return [`  ${word} ${[...names, ...more].join(', ')}`, ...(lines.length > 0 ? lines : [`    ${CLOSED}`])]
+}
+
+const CLOSED = `everything: ${outcomeText('denied')}  ${pc.dim('by the policies of this pod, of theirs, or of both')}`
 
 /** Where a pod's two addresses have different answers. */
 function familyText({ kind, families: [family, other] }: PeerView, familyCount: number): string {
