@@ -19,7 +19,7 @@ const MOST_TOLD = 100
 export class Findings {
   readonly #object: ManifestObject
   #problems: Problem[]
-  readonly #unenforced: Unenforced[] = []
+  #unenforced: readonly Unenforced[] = []
   /** Not all that the schema does not know is told. */
   readonly #isCut: boolean
 
@@ -66,8 +66,11 @@ export class Findings {
     const isInside = ({ path = '' }: Problem): boolean =>
       path.startsWith(place) && /^[.[]/.test(path.slice(place.length))
     const unknown = this.#problems.filter(isInside)
-    for (const { path = '', message } of unknown)
-      this.#unenforced.push({ path, reason: message.replace(UNKNOWN_FIELD_EFFECT, '') })
+    const reasons = unknown.map(({ path = '', message }) => ({
+      path,
+      reason: message.replace(UNKNOWN_FIELD_EFFECT, ''),
+    }))
+    this.#unenforced = [...this.#unenforced, ...reasons]
     this.#problems = this.#problems.map(problem => {
       if (!isInside(problem)) return problem
       return { ...problem, message: problem.message.replace(UNKNOWN_FIELD_EFFECT, `; ${effect}`) }
@@ -79,8 +82,8 @@ export class Findings {
   /** A field that is valid and not enforced yet: a warning, and part of the policy's status. `effect` is what comes of it. */
   unenforce(path: Path, reason: string, effect: string): void {
     const field = formatPath(path)
-    this.#unenforced.push({ path: field, reason })
     // This says more of a field than that it is unknown.
+    this.#unenforced = [...this.#unenforced.filter(known => known.path !== field), { path: field, reason }]
     this.#problems = this.#problems.filter(known => known.path !== field || known.severity === 'error')
     this.warn(path, `is not enforced: ${reason}; ${effect}`)
   }

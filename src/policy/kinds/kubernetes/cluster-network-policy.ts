@@ -161,9 +161,10 @@ class Reader {
 
   #rule({ tier, priority, portsField }: Content, direction: Direction, index: number, content: RuleContent): Rule {
     const place = ['spec', direction, index] as const
+    const isUnknown = this.#findings.unenforceUnknown(place, closedEffect(ACTIONS[content.action]))
     const peers = this.#peers([...place, direction === 'ingress' ? 'from' : 'to'], content)
     const ports = this.#ports([...place, portsField], content)
-    const isEnforceable = peers !== undefined && ports !== undefined
+    const isEnforceable = !isUnknown && peers !== undefined && ports !== undefined
     const action = !isEnforceable && content.action === 'Pass' ? 'deny' : ACTIONS[content.action]
     return {
       ...ruleProvenance(this.#object, this.#ref, { field: place, direction, index }),

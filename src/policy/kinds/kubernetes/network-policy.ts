@@ -31,7 +31,7 @@ import {
 } from '../../model/rule.ts'
 import { readAuditAnnotation } from '../audit-annotation.ts'
 import { hostBitsWarning } from '../cidr-schema.ts'
-import { Findings } from '../findings.ts'
+import { closedEffect, Findings } from '../findings.ts'
 import { policyRef, ruleProvenance } from '../provenance.ts'
 import { unusedRank } from '../rank-annotations.ts'
 import {
@@ -59,15 +59,17 @@ export function readNetworkPolicy(object: ManifestObject): Validation<Policy> {
   const isolates = isolatedDirections(spec)
   const rules = DIRECTIONS.flatMap(direction =>
     isolates[direction]
-      ? peersAndPorts(spec, direction).map((rule, index) => ({
-          ...readRule(object, ref, direction, index, rule),
-          ...audit,
-        }))
+      ? peersAndPorts(spec, direction).map((content, index): Rule => {
+          const isUnknown = findings.unenforceUnknown(['spec', direction, index], closedEffect('allow'))
+          const rule = readRule(object, ref, direction, index, content)
+          return { ...rule, ...(isUnknown && { peers: [] }), ...audit }
+        })
       : [],
   )
   const subject = selector([inNamespace(ref.namespace), ...podRequirements(spec.podSelector)])
   const specs = [{ subject, isolates, rules, ...audit }]
-  return { value: { ref, specs }, problems: [...findings.problems, ...warnings(object, value)] }
+  const { problems: found, unenforced } = findings
+  return { value: { ref, specs, unenforced }, problems: [...found, ...warnings(object, value)] }
 }
 
 type Spec = NetworkPolicyContent['spec']
