@@ -3,23 +3,21 @@
 // policy maps, endpoint entries and rules. Nothing is written before every source has
 // delivered: half a set of policies would open what the whole set closes.
 //
-// The kernel's maps cannot be exchanged all at once, so a change goes in three steps,
-// each in the kernel before the next: policy maps that allow what the old and the new
-// policy both allow; addresses and endpoints; the new policy maps. No packet is allowed
-// on the way that neither the old nor the new state allows.
+// The kernel's maps cannot be exchanged all at once, so a change goes in steps
+// (change-steps.ts). No packet is allowed on the way that neither the old nor the new
+// state allows.
 
 import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
 import { type PolicyRepository, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
 import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
-import type { Address, EndpointEntry, PolicyMap, Problem, Tables } from '../tables/index.ts'
+import type { Address, EndpointEntry, NumberedRule, PolicyMap, Tables } from '../tables/index.ts'
+import { type Change, carryOut, type InForce } from './change-steps.ts'
 import { closingPolicies } from './closing.ts'
-import { DeclaredPolicies, NO_CHANGES, type PolicyChanges, UNKNOWN_GROUP } from './declared-policies.ts'
+import { DeclaredPolicies, NO_CHANGES, type PolicyChanges } from './declared-policies.ts'
 import { FactReader } from './facts.ts'
 import {
-  ADDRESSES_FILE,
   type AddressFacts,
   type AddressPlan,
-  type Assignment,
   addressProblems,
   hostPrefix,
   IdentityHolder,
@@ -30,7 +28,7 @@ import type { Memory } from './memory.ts'
 import { auditedSubject, PodLabels, type Subject } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
 import { transitOf } from './transit.ts'
-import { type TransitIds, TransitMaps } from './transit-maps.ts'
+import { TransitMaps } from './transit-maps.ts'
 
 export type PolicyControllerOptions = {
   readonly tables: Tables
@@ -39,11 +37,7 @@ export type PolicyControllerOptions = {
   readonly memory: Memory
   readonly ownNode: AddressFacts['ownNode']
   readonly clock?: Clock
-  /** Each resolves when what its tables say at the call has been tried in the kernel. @throws when the signal is aborted */
-  readonly inForce?: {
-    policyMaps(signal: AbortSignal): Promise<void>
-    addresses(signal: AbortSignal): Promise<void>
-  }
+  readonly inForce?: InForce
   /** Called once, after the first result was written. */
   readonly onFirstResult?: () => void
 }
@@ -53,18 +47,6 @@ export type PolicyControllerOptions = {
  * events that are not read yet have gone by.
  */
 const LINGER_MS = 5_000
-
-/** A change on its way into the tables. */
-type Change = Pick<Assignment, 'release'> & {
-  readonly addresses: readonly Address[]
-  readonly entries: readonly EndpointEntry[]
-  readonly problems: { readonly addresses: readonly Problem[]; readonly groups: readonly Problem[] }
-  /** Policy maps that allow what is allowed both before and after. */
-  readonly closing: readonly PolicyMap[]
-  readonly policyMaps: readonly PolicyMap[]
-  /** Policy maps on the way, of pods that get other identities together. */
-  readonly transit: TransitIds
-}
 
 export class PolicyController {
   readonly #options: PolicyControllerOptions
@@ -191,49 +173,23 @@ export class PolicyController {
       addresses: addressProblems(plan.conflicts, unnumbered),
       groups: this.#declared.problems(this.#options.tables),
     }
-    return { addresses, entries, problems, closing, policyMaps, transit: ids, release }
+    const known = Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels }))
+    const rules = this.#ruleRows([...closing, ...policyMaps])
+    return { identities: known, rules, addresses, entries, problems, closing, policyMaps, transit: ids, release }
   }
 
-  async #carryOut(change: Change, signal: AbortSignal): Promise<void> {
-    const { tables, repository, inForce } = this.#options
-    const ruleRows = this.#rows.rules(
-      [...change.closing, ...change.policyMaps],
+  #ruleRows(maps: readonly PolicyMap[]): NumberedRule[] {
+    const { tables, repository } = this.#options
+    return this.#rows.rules(
+      maps,
       key => repository.rule(key),
       number => tables.rules.get(String(number)),
     )
-    tables.database.write(tx => {
-      tx.replace(
-        tables.identities,
-        Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels })),
-      )
-      tx.replace(tables.rules, ruleRows)
-      tx.replace(tables.policyMaps, change.closing)
-    })
-    await inForce?.policyMaps(signal)
-    const onTheWay = (entry: EndpointEntry): EndpointEntry => {
-      const policy = change.transit.get(entry.address)
-      return policy === undefined ? entry : { ...entry, policy }
-    }
-    if (change.transit.size > 0) {
-      tables.database.write(tx => tx.replace(tables.endpointEntries, tables.endpointEntries.all().map(onTheWay)))
-      await inForce?.addresses(signal)
-    }
-    // An endpoint that was deleted meanwhile must not come back.
-    const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
-    tables.database.write(tx => {
-      tx.replace(tables.addresses, change.addresses)
-      tx.replace(tables.endpointEntries, change.entries.filter(isThere).map(onTheWay))
-      tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
-      tx.replace(tables.problems, change.problems.groups, { index: 'kind', key: UNKNOWN_GROUP })
-    })
-    await inForce?.addresses(signal)
-    tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
-    if (change.transit.size > 0) {
-      await inForce?.policyMaps(signal)
-      tables.database.write(tx => tx.replace(tables.endpointEntries, change.entries.filter(isThere)))
-      await inForce?.addresses(signal)
-    }
-    change.release()
+  }
+
+  #carryOut(change: Change, signal: AbortSignal): Promise<void> {
+    const { tables, inForce } = this.#options
+    return carryOut(change, tables, inForce, signal)
   }
 
   #feedIdentities(identities: ReadonlyMap<number, LabelSet>): void {

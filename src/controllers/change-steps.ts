@@ -1,0 +1,68 @@
+// The steps by which a change gets into the tables, each in the kernel before the next:
+// policy maps that allow what the old and the new policy both allow; addresses and
+// endpoints; the new policy maps. Pods that get other identities together have maps of
+// their own on the way (docs/decisions/0008-changes-in-steps.md).
+
+import type { Address, EndpointEntry, Identity, NumberedRule, PolicyMap, Problem, Tables } from '../tables/index.ts'
+import { UNKNOWN_GROUP } from './declared-policies.ts'
+import { ADDRESSES_FILE, type Assignment } from './identities.ts'
+import type { TransitIds } from './transit-maps.ts'
+
+/** A change on its way into the tables. */
+export type Change = Pick<Assignment, 'release'> & {
+  readonly identities: readonly Identity[]
+  readonly rules: readonly NumberedRule[]
+  readonly addresses: readonly Address[]
+  readonly entries: readonly EndpointEntry[]
+  readonly problems: { readonly addresses: readonly Problem[]; readonly groups: readonly Problem[] }
+  /** Policy maps that allow what is allowed both before and after. */
+  readonly closing: readonly PolicyMap[]
+  readonly policyMaps: readonly PolicyMap[]
+  /** Policy maps on the way, of pods that get other identities together. */
+  readonly transit: TransitIds
+}
+
+/** Each resolves when what its tables say at the call has been tried in the kernel. @throws when the signal is aborted */
+export type InForce = {
+  policyMaps(signal: AbortSignal): Promise<void>
+  addresses(signal: AbortSignal): Promise<void>
+}
+
+/** Resolves when the last step is written. `inForce` undefined: nobody makes the tables real, so nothing is waited for. */
+export async function carryOut(
+  change: Change,
+  tables: Tables,
+  inForce: InForce | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  tables.database.write(tx => {
+    tx.replace(tables.identities, change.identities)
+    tx.replace(tables.rules, change.rules)
+    tx.replace(tables.policyMaps, change.closing)
+  })
+  await inForce?.policyMaps(signal)
+  const onTheWay = (entry: EndpointEntry): EndpointEntry => {
+    const policy = change.transit.get(entry.address)
+    return policy === undefined ? entry : { ...entry, policy }
+  }
+  if (change.transit.size > 0) {
+    tables.database.write(tx => tx.replace(tables.endpointEntries, tables.endpointEntries.all().map(onTheWay)))
+    await inForce?.addresses(signal)
+  }
+  // An endpoint that was deleted meanwhile must not come back.
+  const isThere = ({ containerId }: EndpointEntry) => tables.endpoints.get(containerId) !== undefined
+  tables.database.write(tx => {
+    tx.replace(tables.addresses, change.addresses)
+    tx.replace(tables.endpointEntries, change.entries.filter(isThere).map(onTheWay))
+    tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
+    tx.replace(tables.problems, change.problems.groups, { index: 'kind', key: UNKNOWN_GROUP })
+  })
+  await inForce?.addresses(signal)
+  tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+  if (change.transit.size > 0) {
+    await inForce?.policyMaps(signal)
+    tables.database.write(tx => tx.replace(tables.endpointEntries, change.entries.filter(isThere)))
+    await inForce?.addresses(signal)
+  }
+  change.release()
+}
