@@ -15,9 +15,10 @@ import {
   readCluster,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
+import { printJsonList } from './long-output.ts'
 import { clusterObjects, reportProblems } from './manifest-files.ts'
 import { counted, FOUND, judging, offlineCommand, soundObjects } from './offline-command.ts'
-import { jsonDecider, printJsonList } from './policy-json.ts'
+import { jsonDecider } from './policy-json.ts'
 import { enforcementOption } from './policy-options.ts'
 
 type DiffOptions = {

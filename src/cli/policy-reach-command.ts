@@ -14,9 +14,9 @@ import {
   readCluster,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
+import { printJsonList, printLines } from './long-output.ts'
 import { clusterObjects, readManifests } from './manifest-files.ts'
 import { type OutputFormat, outputOption } from './output.ts'
-import { printJsonList, printLines } from './policy-json.ts'
 import { enforcementOption } from './policy-options.ts'
 
 type ReachOptions = {
