@@ -62,8 +62,7 @@ export class Directory {
     const isPattern = text === '*' || text.split('/').length === 2
     if (!isPattern)
       return `"${text}" means nobody: write NAMESPACE/NAME (* stands for any text), an address, a prefix, ${WORLD}, ${NODES} or ${ANYONE}`
-    const pattern = globPattern(text === '*' ? '*/*' : text)
-    const matching = this.#pods.filter(({ name }) => pattern.test(name))
+    const matching = this.#pods.filter(({ name }) => matchesGlob(name, text === '*' ? '*/*' : text))
     return matching.length > 0 ? matching : `${text} matches no pod of the manifests`
   }
 
@@ -104,16 +103,31 @@ function prefixesIn(ends: readonly EndsContent[]): Cidr[] {
 }
 
 const isLike = (value: string, pattern: string | undefined): boolean =>
-  pattern === undefined || globPattern(pattern).test(value)
+  pattern === undefined || matchesGlob(value, pattern)
 
 const hasLabels = (labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>> = {}): boolean =>
   Object.entries(wanted).every(([key, value]) => {
-    const found = labels[key]
+    const found = Object.hasOwn(labels, key) ? labels[key] : undefined
     return found !== undefined && isLike(found, value)
   })
 
-/** `*` stands for any text, also across dots, but not across the slash. */
-function globPattern(glob: string): RegExp {
-  const parts = glob.split('*').map(part => part.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&'))
-  return new RegExp(`^${parts.join('[^/]*')}$`)
+/** `*` stands for any text, also across dots, but not across the slash. In linear time, whatever the pattern is. */
+function matchesGlob(text: string, glob: string): boolean {
+  const [texts, globs] = [text.split('/'), glob.split('/')]
+  return texts.length === globs.length && globs.every((part, i) => matchesPart(texts[i] ?? '', part))
+}
+
+function matchesPart(text: string, glob: string): boolean {
+  const [first = '', ...others] = glob.split('*')
+  const last = others.pop()
+  if (last === undefined) return text === first
+  if (!text.startsWith(first)) return false
+  let end = first.length
+  // To take each piece at its first place leaves most of the text for those after it.
+  for (const piece of others) {
+    const found = text.indexOf(piece, end)
+    if (found < 0) return false
+    end = found + piece.length
+  }
+  return text.length - last.length >= end && text.endsWith(last)
 }

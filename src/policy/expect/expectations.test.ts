@@ -178,6 +178,33 @@ for (const { name, given, says = [] } of cases)
     assert.equal(result.passed, says.length === 0)
   })
 
+test('patterns of names, also those that would keep a regular expression busy for ever', () => {
+  const pods = ['a'.repeat(60), 'abc', 'a.b'].map(
+    (name, i) =>
+      `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: one, labels: {app: ${name}}}, spec: {containers: [{name: m}]}, status: {podIP: 10.0.0.${i + 1}}}`,
+  )
+  const { cluster } = readCluster(parseManifests(pods.join('\n---\n'), 'pods.yaml').objects)
+  const matched = (from: string): string => {
+    const { expectations } = read(`expectations: [{from: ${from}, to: 203.0.113.9, ports: 1/TCP, expect: denied}]`)
+    const [result = assert.fail()] = runExpectations(cluster, expectations)
+    return result.failures.map(failure => failure.from.replace(/a{9,}/, 'aa')).join(' ')
+  }
+  const cases: readonly (readonly [string, string])[] = [
+    ['one/a*', 'one/a.b one/aa one/abc'],
+    ['one/*b*', 'one/a.b one/abc'],
+    ['one/a*b', 'one/a.b'],
+    ['one/a.b', 'one/a.b'],
+    ['one/ab*bc', ''],
+    ['one*', ''],
+    ['"*/*c"', 'one/abc'],
+    [`one/${'*a'.repeat(30)}`, 'one/aa'],
+    [`one/${'*a'.repeat(30)}b`, ''],
+    ['{labels: {app: "a*c"}}', 'one/abc'],
+    ['{labels: {constructor: "*"}}', ''],
+  ]
+  for (const [pattern, want] of cases) assert.equal(matched(pattern).split(' ').sort().join(' '), want, pattern)
+})
+
 test('ICMP belongs to one address family: the other never carries it', () => {
   const opened = parseManifests(
     `apiVersion: cilium.io/v2
