@@ -84,6 +84,17 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
     { name: 'labels that no pod has together', bad: [from('[{podSelector: {matchLabels: {app: db, tier: front}}}]')] },
     { name: 'an empty list', bad: [cnp('x', 'ingress: [{fromEndpoints: []}]')], says: /is nobody/ },
     {
+      name: 'a denial of nobody; an allowance of nobody only isolates, and is meant',
+      bad: [cnp('x', 'ingressDeny: [{}]')],
+      says: /ingressDeny\[0\]: .* denies nothing; write fromEntities: \[all\]/,
+      good: [cnp('x', 'ingress: [{}]')],
+    },
+    {
+      name: 'a reserved label that there is not',
+      bad: [cnp('x', 'ingress: [{fromEndpoints: [{matchLabels: {"reserved:wrold": ""}}]}]')],
+      says: /allows nobody; write labels that a pod has$/,
+    },
+    {
       name: 'the world and nodes need no pods',
       good: [cnp('x', 'ingress: [{fromEntities: [world, host]}]'), from('[{ipBlock: {cidr: 192.0.2.0/24}}]')],
     },
@@ -101,6 +112,12 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
       says: /pods such as ops\/monitor .* write a podSelector/,
     },
     { name: 'of the subject', bad: [np('x', 'podSelector: {matchLabels: {team: sales}}')], says: /spec\.podSelector/ },
+    {
+      name: 'in a Cilium policy, which has one selector for both',
+      bad: [cnp('x', 'ingress: [{fromEndpoints: [{matchLabels: {team: ops}}]}]')],
+      says: /write the key k8s:io\.cilium\.k8s\.namespace\.labels\.team$/,
+      good: [cnp('x', 'ingress: [{fromEndpoints: [{matchLabels: {"k8s:io.cilium.k8s.namespace.labels.team": ops}}]}]')],
+    },
   ],
   'unknown-port-name': [
     { name: 'of the subject', bad: [from(DB, '[{port: htpp}]')], says: /ports\[0\]\.port: .*"htpp"/, good: [from(DB)] },

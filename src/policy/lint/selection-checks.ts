@@ -24,7 +24,7 @@ export function selectionFindings(landscape: Landscape): LintFinding[] {
 }
 
 function idleSpec(landscape: Landscape, { owner, spec, subjectPath }: LintedSpec): LintFinding {
-  const misplaced = misplacedLabel(landscape, spec.subject)
+  const misplaced = misplacedLabel(landscape, spec.subject, owner.object.kind)
   if (misplaced) return finding('misplaced-label', owner.object, subjectPath, misplaced)
   const message = 'selects no pod of the manifests, so the policy has no effect; write labels that a pod has'
   return finding('selects-nothing', owner.object, subjectPath, `${message}${nearMiss(landscape, spec.subject)}`)
@@ -39,6 +39,11 @@ function idlePeers(landscape: Landscape, { rule, content, path, in: spec }: Lint
   const written = field ? itemsOf(content[field]) : []
   const { object } = spec.owner
   if (rule.peers.length === 0) {
+    if (rule.action === 'deny' && Object.keys(content).length === 0) {
+      const peers = rule.direction === 'ingress' ? 'fromEntities' : 'toEntities'
+      const message = `names neither peers nor ports, which is nobody, so it denies nothing; write ${peers}: [all] to deny everybody`
+      return [finding('peer-selects-nothing', object, path, message)]
+    }
     if (!field || written.length > 0) return []
     const message = 'is empty, which is nobody; leave it out to mean everybody, or write whom you mean'
     return [finding('peer-selects-nothing', object, [...path, field], message)]
@@ -47,7 +52,7 @@ function idlePeers(landscape: Landscape, { rule, content, path, in: spec }: Lint
     if (peer.kind !== 'selector' || !asksForPods(peer.selector)) return []
     if (landscape.peers.some(({ isReal, labels }) => isReal && matches(peer.selector, labels))) return []
     const at = field && written.length === (rule.peers as readonly unknown[]).length ? [...path, field, i] : path
-    const misplaced = misplacedLabel(landscape, peer.selector)
+    const misplaced = misplacedLabel(landscape, peer.selector, object.kind)
     if (misplaced) return [finding('misplaced-label', object, at, misplaced)]
     const effect = rule.action === 'allow' ? 'so it allows nobody' : 'so it has no effect'
     const message = `selects no pod of the manifests, ${effect}; write labels that a pod has`
@@ -63,7 +68,13 @@ const isOfPod = ({ key, source }: Requirement): boolean =>
   POD_SOURCES.has(source) && !key.startsWith('io.kubernetes.pod.namespace') && !key.startsWith('io.cilium.')
 
 /** A label that the selector wants of the one and only the other has. */
-function misplacedLabel({ subjects, cluster }: Landscape, { requirements }: Selector): string | undefined {
+function misplacedLabel(
+  { subjects, cluster }: Landscape,
+  { requirements }: Selector,
+  kind: string,
+): string | undefined {
+  // The Cilium kinds have one selector for both.
+  const isCilium = kind.startsWith('Cilium')
   const wanted = requirements.filter(({ operator }) => operator === 'In')
   for (const requirement of wanted) {
     const { key, values } = requirement
@@ -71,13 +82,15 @@ function misplacedLabel({ subjects, cluster }: Landscape, { requirements }: Sele
     if (isOfPod(requirement)) {
       const [namespace] =
         [...cluster.content.namespaceLabels].find(([, labels]) => values.includes(labels[key] ?? NEVER)) ?? []
+      const instead = isCilium ? `the key k8s:${KEYS.namespaceLabelPrefix}${key}` : 'a namespaceSelector'
       if (namespace !== undefined)
-        return `asks for pods with ${key}=${values.join('|')}, and only namespaces such as ${namespace} have that label, no pod has; write a namespaceSelector`
+        return `asks for pods with ${key}=${values.join('|')}, and only namespaces such as ${namespace} have that label, no pod has; write ${instead}`
     } else if (isOfNamespace(requirement)) {
       const own = key.slice(KEYS.namespaceLabelPrefix.length)
       const pod = cluster.content.pods.find(({ labels }) => values.includes(labels[own] ?? NEVER))
+      const instead = isCilium ? `the key k8s:${own}` : 'a podSelector'
       if (pod)
-        return `asks for namespaces with ${own}=${values.join('|')}, and only pods such as ${pod.namespace}/${pod.name} have that label, no namespace has; write a podSelector`
+        return `asks for namespaces with ${own}=${values.join('|')}, and only pods such as ${pod.namespace}/${pod.name} have that label, no namespace has; write ${instead}`
     }
   }
   return undefined
@@ -94,6 +107,8 @@ function nearMiss({ subjects }: Landscape, { requirements }: Selector): string {
   const key = first.key.startsWith(KEYS.namespaceLabelPrefix)
     ? `namespace label ${first.key.slice(KEYS.namespaceLabelPrefix.length)}`
     : first.key
+  // A label of no pod, such as a reserved one that there is not.
+  if (first.operator === 'DoesNotExist') return ''
   if (first.key === KEYS.namespace) return ` (there is no pod in namespace ${first.values.join(' or ')})`
   return first.operator === 'In'
     ? ` (nothing has ${key}=${first.values.join('|')})`
