@@ -362,6 +362,8 @@ test('lists of ports', async t => {
     { text: '65536/TCP', want: '"65536" in "65536/TCP" is not 1 to 65535' },
     { text: '0', want: '"0" in "0" is not 1 to 65535' },
     { text: '80/ICMP', want: '"ICMP" in "80/ICMP" is not TCP, UDP or SCTP' },
+    { text: '80-90/TCP', want: '"80-90" in "80-90/TCP" is no port: a number or a name' },
+    { text: 'HTTP', want: '"HTTP" in "HTTP" is no port: a number or a name' },
     { text: '80/TCP,', want: '"" is not PORT/PROTOCOL, such as 80/TCP or http/TCP' },
     { text: '80/TCP/x', want: '"80/TCP/x" is not PORT/PROTOCOL, such as 80/TCP or http/TCP' },
   ]

@@ -2,6 +2,7 @@
 // measures by real connections.
 
 import { PROTOCOLS, protocolName, protocolNumber } from '../../labels/index.ts'
+import { isPortName } from '../../manifests/index.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { Judge } from './judge.ts'
 
@@ -65,6 +66,7 @@ export function parsePorts(text: string): readonly ReachPort[] | string {
       return `"${protocolText}" in "${item}" is not TCP, UDP or SCTP`
     const number = /^\d+$/.test(name) ? Number(name) : undefined
     if (number !== undefined && (number < 1 || number > 65535)) return `"${name}" in "${item}" is not 1 to 65535`
+    if (number === undefined && !isPortName(name)) return `"${name}" in "${item}" is no port: a number or a name`
     ports.push({ protocol, port: number ?? name })
   }
   return ports
