@@ -6,6 +6,12 @@ import { apiKind, apiObject } from '../../manifests/index.ts'
 export const EXPECTATIONS_API = 'axoneme.io/v1alpha1'
 export const EXPECTATIONS_KIND = 'PolicyExpectations'
 
+/** Of an expectation: what could steer a terminal, or break a line of a report, is no part of it. */
+const title = z
+  .string()
+  .min(1)
+  .regex(/^\P{Cc}*$/u, 'must be one line of printable characters')
+
 const text = z.string().min(1)
 
 /** Pods by what they are; every field that is given must match. */
@@ -23,7 +29,7 @@ const portSchema = z.union([text, z.int().min(1).max(65535)])
 const portsSchema = z.union([text, z.int().min(1).max(65535), z.array(portSchema).min(1)])
 
 const expectationSchema = apiObject({
-  name: text.optional(),
+  name: title.optional(),
   from: endsSchema,
   to: endsSchema,
   ports: portsSchema.optional(),
@@ -38,7 +44,7 @@ const expectationSchema = apiObject({
 })
 
 const matrixSchema = apiObject({
-  name: text.optional(),
+  name: title.optional(),
   among: endsSchema.default('*'),
   ports: portsSchema.optional(),
   /** Whom each may reach; a key is a name or pattern as in `from`. */

@@ -270,6 +270,11 @@ const faulty: readonly { readonly name: string; readonly given: string; readonly
     given: 'expectations: [{from: a/b, to: c/d, expect: denied, nobodyElse: true}]',
     says: /nobodyElse: goes with expect: allowed/,
   },
+  {
+    name: 'a name that steers the terminal',
+    given: 'expectations: [{name: "\\e[31mred", from: a/b, to: c/d, expect: denied}]',
+    says: /name: must be one line of printable characters/,
+  },
   { name: 'no destination', given: 'expectations: [{from: a/b, expect: denied}]', says: /to: is required/ },
 ]
 
