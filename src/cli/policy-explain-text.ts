@@ -124,7 +124,7 @@ function ruleText({ policy, path, file, line, action, tier, priority, audit, log
 }
 
 function changeLines({ from, to, protocol, port }: Explanation, change: Change): string[] {
-  if (!change.possible) return [`Nothing would ${change.to} it: ${change.because}.`]
+  if (!change.possible) return [`No change that would ${change.to} it is offered: ${change.because}.`]
   const { yaml, also, alsoCount, world, instead } = change
   const isAsked = (flip: Flip): boolean => flip.from === from.name && flip.to === to.name
   const others = [...new Set(also.filter(flip => !isAsked(flip)).map(flip => `${flip.from} → ${flip.to}`))]

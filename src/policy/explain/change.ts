@@ -196,7 +196,8 @@ function whyNone(sides: Sides): string {
 function whyNotFound(goal: Goal, wanted: readonly Wanted[]): string {
   const [first] = wanted
   if (first?.peer.kind === 'address' && !first.peer.isWorld) {
-    if (icmpFamily(first.protocol)) return 'policies name nodes by address, and those that do cannot name types of ICMP'
+    if (icmpFamily(first.protocol))
+      return 'what names one node, its address, cannot name types of ICMP; the entities host and remote-node of a Cilium policy can, for every such node'
     if (goal === 'deny') return 'no kind of policy can deny what the address of a node alone sends'
   }
   const [rule] = wanted.flatMap(({ side }) => decidingRule(side) ?? [])
