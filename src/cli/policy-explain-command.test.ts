@@ -133,6 +133,18 @@ may reach (no policy isolates it)
   )
 })
 
+test('a line that is no flow is told, and the others are explained', async () => {
+  const flow = JSON.stringify(FLOW)
+  const { out, err, code } = await explain(
+    ['--flow', '-', '-o', 'json', ...SHOP],
+    `${flow}\n{"source": 1}\nx\n${flow}\n`,
+  )
+  assert.equal(code, 1)
+  assert.match(err, /line 2: this is no flow of `axoneme observe -o json`: source: /)
+  assert.match(err, /line 3: a flow is one line of JSON/)
+  assert.equal(out.trim().split('\n').length, 2)
+})
+
 test('flows as they come, one object a line', async () => {
   const flows = [FLOW, { ...FLOW, verdict: 'FORWARDED', dropReason: undefined }].map(flow => JSON.stringify(flow))
   const { out, err, code } = await explain(['--flow', '-', '-o', 'json', ...SHOP], `${flows.join('\n')}\n\n`)

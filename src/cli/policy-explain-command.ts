@@ -17,6 +17,7 @@ import {
   readCluster,
   readQuestion,
 } from '../policy/index.ts'
+import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { clusterOf } from './live-cluster.ts'
 import { clusterObjects, readManifests } from './manifest-files.ts'
@@ -116,22 +117,39 @@ const yamlText = (value: unknown): string => stringify(value, { aliasDuplicateOb
 /** A live cluster is asked for anew when it is older than this. */
 const MAX_AGE_MS = 1000
 
-/** One explanation for each flow, as they come. */
+/** One explanation for each flow, as they come. A line that is none is told, and the others are explained. */
 async function explainFlows(options: ExplainOptions): Promise<void> {
   const { flow = '', output, change } = options
   let known: { readonly cluster: Cluster; readonly readAt: number } | undefined
   let count = 0
+  let lineNumber = 0
   for await (const line of flow === '-' ? readline.createInterface({ input: process.stdin }) : [flow]) {
+    lineNumber++
     if (line.trim() === '') continue
     if (!known || (!options.filename && performance.now() - known.readAt > MAX_AGE_MS))
       known = { cluster: await clusterFor(options), readAt: performance.now() }
-    const explanation = explainFlow(known.cluster, parsedFlow(line))
+    const explanation = explainedLine(known.cluster, line)
+    if (explanation instanceof QuestionError) {
+      if (flow !== '-') throw explanation
+      console.error(`${pc.red('axoneme:')} line ${lineNumber}: ${explanation.message}`)
+      process.exitCode = 1
+      continue
+    }
     // One object a line, so that a stream stays one.
     if (output === 'json' && !change && flow === '-') console.log(JSON.stringify(explanation))
     else {
       if (count++ > 0) console.log(output === 'text' && !change ? '' : '---')
       printExplanation(explanation, options)
     }
+  }
+}
+
+function explainedLine(cluster: Cluster, line: string): Explanation | QuestionError {
+  try {
+    return explainFlow(cluster, parsedFlow(line))
+  } catch (error) {
+    if (error instanceof QuestionError) return error
+    throw error
   }
 }
 

@@ -1,4 +1,4 @@
-// Blocks of all addresses with exceptions that do not keep out what they seem to.
+// Blocks of addresses that mean others than they seem to: by their exceptions, or because they lie over pods.
 
 import { type Cidr, cidrContains, formatIp, type IpAddress, parseCidr, parseIp } from '../../ip/index.ts'
 import type { ManifestObject, Path } from '../../manifests/index.ts'
@@ -29,26 +29,49 @@ export function placedPods(objects: readonly ManifestObject[]): PlacedPod[] {
     })
 }
 
-/** `except-gap` and `except-undone`. */
+/** `block-misses-pods`, `except-gap` and `except-undone`. */
 export function blockFindings({ specs }: LintedPolicy, pods: readonly PlacedPod[]): LintFinding[] {
-  const rules = specs.flatMap(spec => spec.rules).filter(({ rule }) => rule.action === 'allow')
-  const blocks = rules.flatMap(blocksOf)
-  return blocks
-    .filter(({ except }) => except.length > 0)
-    .flatMap(block => [...gaps(block, pods), ...undone(block, blocks)])
+  const blocks = specs.flatMap(spec => spec.rules).flatMap(blocksOf)
+  const allowing = blocks.filter(({ rule }) => rule.rule.action === 'allow')
+  return [
+    ...blocks.flatMap(block => missedPods(block, pods)),
+    ...allowing
+      .filter(({ except }) => except.length > 0)
+      .flatMap(block => [...gaps(block, pods), ...undone(block, allowing)]),
+  ]
 }
 
 function blocksOf(rule: LintedRule): Block[] {
   return Object.entries(rule.content).flatMap(([field, value]) =>
     itemsOf(value).flatMap((item, i): Block[] => {
       const isBlock = fieldsOf(item)['ipBlock'] !== undefined
-      const { cidr, except } = fieldsOf(isBlock ? fieldsOf(item)['ipBlock'] : item)
+      // A plain list of prefixes says no more than a block without exceptions.
+      const isPlain = typeof item === 'string' && field.endsWith('CIDR')
+      const { cidr, except } = isPlain
+        ? { cidr: item, except: undefined }
+        : fieldsOf(isBlock ? fieldsOf(item)['ipBlock'] : item)
       const parsed = typeof cidr === 'string' ? parseCidr(cidr) : undefined
       if (!parsed) return []
       const path = [...rule.path, field, i, ...(isBlock ? ['ipBlock'] : [])]
       return [{ rule, path, cidr: parsed, except: itemsOf(except).flatMap(text => parseCidr(String(text)) ?? []) }]
     }),
   )
+}
+
+/** A block of a kind whose blocks mean who is outside the cluster, and yet pods have addresses in it. */
+function missedPods({ rule, path, cidr, except }: Block, pods: readonly PlacedPod[]): LintFinding[] {
+  const peers = rule.rule.peers === 'any' ? [] : rule.rule.peers
+  // All addresses are a way to write the world.
+  if (cidr.prefixLength === 0 || !peers.some(peer => peer.kind === 'cidr' && peer.covers === 'world')) return []
+  const [pod, ...others] = pods.filter(
+    ({ address }) => cidrContains(cidr, address) && !except.some(each => cidrContains(each, address)),
+  )
+  if (!pod) return []
+  const more = others.length > 0 ? ` and ${others.length} more` : ''
+  const message =
+    `does not mean ${pod.name} at ${formatIp(pod.address.bytes)}${more}: blocks of a ${rule.rule.policy.kind} are for ` +
+    'addresses outside the cluster; select pods by their labels'
+  return [finding('block-misses-pods', rule.in.owner.object, path, message)]
 }
 
 /** A block that leaves out some of the private ranges, or of the pods that it matches, and not the others. */

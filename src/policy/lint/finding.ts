@@ -5,6 +5,7 @@ import { type ManifestObject, type Path, type Problem, problemOf } from '../../m
 /** Every id of `policy lint`, with what it is about. Ids are stable: pipelines name them. */
 export const LINT_RULES = {
   'any-peer': 'a rule allows everybody, because it names no peers',
+  'block-misses-pods': 'a block of a Cilium kind lies over pods, whom it does not mean',
   contradiction: 'one rule allows and one denies the same, in one tier and with one priority',
   duplicate: 'a rule says what another one says',
   'except-gap': 'a block of all addresses excepts less than it seems to',

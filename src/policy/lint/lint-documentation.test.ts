@@ -11,15 +11,15 @@ import { lintManifests } from './lint.ts'
 const document = fs.readFileSync(new URL('../../../docs/lint.md', import.meta.url), 'utf8')
 const sections = [...document.matchAll(/^### `([a-z-]+)`\n(?:(?!^###).*\n)*?```yaml\n((?:.*\n)*?)```/gm)]
 
-const pod = (namespace: string, name: string, labels: string) =>
-  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: ${namespace}, labels: {${labels}}}, spec: {containers: [{name: m, ports: [{name: http, containerPort: 80}]}]}}`
+const pod = (namespace: string, name: string, labels: string, address: string) =>
+  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: ${namespace}, labels: {${labels}}}, spec: {containers: [{name: m, ports: [{name: http, containerPort: 80}]}]}, status: {podIPs: [{ip: ${address}}]}}`
 
 const AROUND = [
   '{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: sales}}}',
   '{apiVersion: v1, kind: Namespace, metadata: {name: ops, labels: {team: ops}}}',
-  pod('shop', 'web', 'app: web, tier: front'),
-  pod('shop', 'db', 'app: db'),
-  pod('ops', 'monitor', 'app: monitor'),
+  pod('shop', 'web', 'app: web, tier: front', '10.244.0.1'),
+  pod('shop', 'db', 'app: db', '10.244.0.2'),
+  pod('ops', 'monitor', 'app: monitor', '10.244.0.3'),
 ].join('\n---\n')
 
 test('the document has a section for every id', () => {

@@ -443,6 +443,23 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
       good: [cnp('x', 'ingress: [{fromCIDRSet: [{cidr: 0.0.0.0/0, except: [198.51.100.0/24]}]}]')],
     },
   ],
+  'block-misses-pods': [
+    {
+      name: 'a plain prefix',
+      bad: [cnp('x', 'ingress: [{fromCIDR: [198.51.100.0/24, 10.244.0.0/16]}]')],
+      says: /spec\.ingress\[0\]\.fromCIDR\[1\]: does not mean Pod shop\/web at 10\.244\.0\.1 and 2 more/,
+      good: [cnp('x', 'ingress: [{fromCIDR: [198.51.100.0/24, 0.0.0.0/0]}]')],
+    },
+    {
+      name: 'a denial by a set',
+      bad: [cnp('x', 'egressDeny: [{toCIDRSet: [{cidr: 10.244.0.0/16}]}]')],
+      good: [cnp('x', 'egressDeny: [{toCIDRSet: [{cidr: 10.244.0.0/16, except: [10.244.0.0/24]}]}]')],
+    },
+    {
+      name: 'a block that does mean pods',
+      good: [from('[{ipBlock: {cidr: 10.244.0.0/16}}]')],
+    },
+  ],
   'except-undone': [
     {
       name: 'by a block beside it',
