@@ -1,21 +1,23 @@
 // An explanation in words for people: the verdict first, then what decides at either
 // end, what nearly did, and the change that would turn it round.
 
-import type {
-  Change,
-  Decision,
-  ExplainedEnd,
-  Explanation,
-  Flip,
-  JudgedSide,
-  MatchingRule,
-  MatchRole,
-  MissedRule,
-  Outcome,
-  PolicyView,
-  RuleView,
-  Side,
-  Unjudged,
+import {
+  type Change,
+  type Decision,
+  type ExplainedEnd,
+  type Explanation,
+  type Flip,
+  type JudgedSide,
+  type MatchingRule,
+  type MatchRole,
+  type MissedRule,
+  type Outcome,
+  type PolicyView,
+  placeText,
+  policyName,
+  type RuleView,
+  type Side,
+  type Unjudged,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
 
@@ -107,13 +109,12 @@ function missedLines({ missed, missedCount }: JudgedSide): string[] {
 }
 
 /** `NetworkPolicy shop/web (web.yaml:3)`. */
-export function policyText({ kind, namespace, name, file, line, audit }: PolicyView): string {
-  const place = file ? ` (${file}:${line})` : ''
-  return `${kind} ${namespace ? `${namespace}/` : ''}${name}${place}${audit ? ', only tried out' : ''}`
+export function policyText(policy: PolicyView): string {
+  return `${policyName(policy)}${placeText(policy)}${policy.audit ? ', only tried out' : ''}`
 }
 
 function ruleText({ policy, path, file, line, action, tier, priority, audit, log }: RuleView): string {
-  const place = file ? ` (${file}:${line})` : ''
+  const place = placeText({ file, line })
   const facts = [
     action,
     ...(tier === 'normal' ? [] : [`${tier} tier, priority ${priority}`]),

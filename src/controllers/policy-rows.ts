@@ -2,7 +2,15 @@
 // both have: the same over a restart, and none given twice. A rule's number keeps its
 // text as long as an event or a tracked connection can carry it.
 
-import { DEFAULT_DENY, NOT_ISOLATED, type ResolvedPolicy, type Rule, type RuleKey } from '../policy/index.ts'
+import {
+  DEFAULT_DENY,
+  NOT_ISOLATED,
+  placeText,
+  policyName,
+  type ResolvedPolicy,
+  type Rule,
+  type RuleKey,
+} from '../policy/index.ts'
 import type { NumberedEntry, NumberedRule, PolicyMap } from '../tables/index.ts'
 import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
@@ -95,7 +103,5 @@ function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   if (key === DEFAULT_DENY) return 'default deny'
   if (!rule) return undefined
   const { policy, path, origin } = rule
-  const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
-  const place = origin.file ? ` (${origin.file}:${origin.line})` : ''
-  return `${policy.kind} ${name} ${path}${place}`
+  return `${policyName(policy)} ${path}${placeText(origin)}`
 }

@@ -9,6 +9,9 @@ export const PROTOCOLS = { ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 } as 
 
 export type ProtocolName = keyof typeof PROTOCOLS
 
+/** Protocols that have ports. */
+export const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
+
 /** Name of a protocol number for people: `TCP`, or the number's own text. */
 export function protocolName(protocol: number): string {
   return NAME_BY_NUMBER.get(protocol) ?? String(protocol)

@@ -5,7 +5,7 @@ import { formatIp } from '../ip/index.ts'
 import { identityName, labelTexts, protocolName, reservedIdentities } from '../labels/index.ts'
 import type { FlowEvent } from '../maps/event.ts'
 import type { Schema } from '../maps/schema.ts'
-import type { EnforcementMode } from '../policy/index.ts'
+import { type EnforcementMode, placeText, policyName } from '../policy/index.ts'
 import type { NumberedRule, Tables } from '../tables/index.ts'
 import type { Flow, FlowEnd, FlowRule } from './flow.ts'
 
@@ -109,12 +109,7 @@ function isolating(
   const map = entry && tables.policyMaps.get(String(entry.policy))
   const policies = (map?.isolatedBy[side] ?? []).filter(({ audit }) => audited || !audit)
   if (policies.length === 0 && enforcement === 'always') return ['the enforcement mode always']
-  return policies.map(policy => {
-    const name = policy.namespace ? `${policy.namespace}/${policy.name}` : policy.name
-    return policy.origin.file
-      ? `${policy.kind} ${name} (${policy.origin.file}:${policy.origin.line})`
-      : `${policy.kind} ${name}`
-  })
+  return policies.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
 }
 
 function timeText(micros: number): string {

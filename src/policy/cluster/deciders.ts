@@ -1,7 +1,7 @@
 // What decided a connection, on either side, in the words of the user's own objects.
 
 import type { ConnectionVerdict } from '../engine/evaluate.ts'
-import { type Direction, type PolicyRef, policyName, type Rule } from '../model/rule.ts'
+import { type Direction, type PolicyRef, placeText, policyName, type Rule } from '../model/rule.ts'
 import type { Cluster, End } from './cluster.ts'
 import { type Outcome, outcomeOfSide } from './judge.ts'
 
@@ -30,10 +30,8 @@ export function decidersOf(cluster: Cluster, from: End, to: End, verdict: Connec
 
 /** One line: `ingress: NetworkPolicy shop/db ingress[0] (db.yaml:9)`. */
 export function deciderText({ direction, outcome, rule, isolatedBy }: Decider): string {
-  if (rule) return `${direction}: ${policyName(rule.policy)} ${rule.path} (${originText(rule.origin)})`
+  if (rule) return `${direction}: ${policyName(rule.policy)} ${rule.path}${placeText(rule.origin)}`
   if (outcome === 'allowed') return `${direction}: open, no policy isolates it`
-  const names = isolatedBy.map(policy => `${policyName(policy)} (${originText(policy.origin)})`)
+  const names = isolatedBy.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
   return `${direction}: no rule allows it; isolated by ${names.length > 0 ? names.join(', ') : 'the enforcement mode'}`
 }
-
-const originText = ({ file, line }: { readonly file: string; readonly line: number }): string => `${file}:${line}`

@@ -2,7 +2,7 @@
 // cuts the ports of its protocol, so one port of a class answers for all of it. Whoever
 // asks one port of each class misses nothing.
 
-import { PROTOCOLS, protocolName } from '../../labels/index.ts'
+import { PROTOCOLS, protocolName, TRANSPORTS } from '../../labels/index.ts'
 import { LAST_PORT, type PortSpan } from '../engine/port-space.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -15,7 +15,6 @@ export type PortClass = PortSpan & {
 /** Name of what stands for every protocol that no rule names. */
 export const OTHER_PROTOCOLS = 'other'
 
-const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
 const ALWAYS_ASKED: readonly number[] = Object.values(PROTOCOLS)
 
 /** All classes, by protocol and port. `more`: spans that shall not be cut by the bounds of a class. */

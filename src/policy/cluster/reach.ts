@@ -1,7 +1,7 @@
 // Who may reach whom: the table that `policy reach` prints, and that `sandbox probe`
 // measures by real connections.
 
-import { PROTOCOLS, protocolName, protocolNumber } from '../../labels/index.ts'
+import { protocolName, protocolNumber, TRANSPORTS } from '../../labels/index.ts'
 import { isPortName } from '../../manifests/index.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { Judge } from './judge.ts'
@@ -71,8 +71,6 @@ export function parsePorts(text: string): readonly ReachPort[] | string {
   }
   return ports
 }
-
-const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
 
 /** The destination's first address of the family, and the source's of the same. */
 function commonEnds(

@@ -61,6 +61,7 @@ export class CidrGroups {
 
   /** Where a policy refers to groups that are not there. */
   unknownIn(policy: Policy): UnknownCidrGroup[] {
+    if (!refersToCidrGroups(policy)) return []
     const unknown = policy.specs.flatMap(({ rules }) =>
       rules.flatMap(({ peers, path, origin }) =>
         (peers === 'any' ? [] : peers)
@@ -108,8 +109,17 @@ export function refersTo(policy: Policy, group: CidrGroup): boolean {
 
 const isGroupPeer = (peer: Peer): peer is GroupPeer => peer.kind === 'cidr-group'
 
-const groupPeersOf = ({ specs }: Policy): GroupPeer[] =>
-  specs.flatMap(({ rules }) => rules.flatMap(({ peers }) => (peers === 'any' ? [] : peers.filter(isGroupPeer))))
+/** Asked of every policy at every change of one, and most have none. */
+const groupPeers = new WeakMap<Policy, readonly GroupPeer[]>()
+
+function groupPeersOf(policy: Policy): readonly GroupPeer[] {
+  const known = groupPeers.get(policy)
+  if (known) return known
+  const rules = policy.specs.flatMap(spec => spec.rules)
+  const found = rules.flatMap(({ peers }) => (peers === 'any' ? [] : peers.filter(isGroupPeer)))
+  groupPeers.set(policy, found)
+  return found
+}
 
 function withoutGroups(policy: Policy, cidrsOf: (peer: GroupPeer) => readonly string[]): Policy {
   const expand = (peer: Peer): readonly ResolvedPeer[] =>

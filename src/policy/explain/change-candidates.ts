@@ -2,7 +2,7 @@
 // one that is least to ask for to the one that is most. Whether an object does it, and
 // what else it does, is for others to find out.
 
-import { isInternalKey, PROTOCOLS, protocolName } from '../../labels/index.ts'
+import { isInternalKey, protocolName, TRANSPORTS } from '../../labels/index.ts'
 import type { ClusterPod } from '../cluster/cluster.ts'
 import { AUDIT_ANNOTATION, PRIORITY_ANNOTATION, TIER_ANNOTATION } from '../kinds/annotations.ts'
 import { CILIUM_NETWORK_POLICY_API, CILIUM_NETWORK_POLICY_KIND } from '../kinds/cilium/network-policy.ts'
@@ -54,8 +54,6 @@ export function* candidatesFor(wanted: Wanted): Generator<Candidate> {
   if (goal === 'deny') yield* ciliumPolicy(wanted)
   for (const tier of ['baseline', 'normal', 'admin'] as const) yield* ciliumPolicy(wanted, tier)
 }
-
-const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
 
 /** A rule of a NetworkPolicy that allows it; undefined when none can say just that. */
 export function networkPolicyRule({ direction, subject, peer, protocol, port }: Wanted): object | undefined {

@@ -1,7 +1,7 @@
 // Rules that are wider than they look: everybody, every namespace, pods that merely lack
 // a label, wide ranges of ports, two peers instead of one.
 
-import { PROTOCOLS } from '../../labels/index.ts'
+import { TRANSPORTS } from '../../labels/index.ts'
 import type { Path } from '../../manifests/index.ts'
 import type { Rule } from '../model/rule.ts'
 import { finding, type LintFinding } from './finding.ts'
@@ -56,7 +56,6 @@ const onlyDns = ({ ports }: Rule): boolean =>
   ports.every(({ ports: match }) => match !== 'any' && 'first' in match && match.first === 53 && match.last === 53)
 
 const MOST_PORTS = 1000
-const TRANSPORTS: ReadonlySet<number> = new Set([PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP])
 
 function widePorts({ rule, path, content, in: spec }: LintedRule): LintFinding[] {
   if (rule.direction !== 'ingress' || rule.ports === 'any') return []

@@ -6,7 +6,7 @@ import {
   BASELINE_ADMIN_NETWORK_POLICY_KIND,
   CLUSTER_NETWORK_POLICY_KIND,
 } from '../kinds/kubernetes/cluster-network-policy.ts'
-import { policyName, type Rule } from '../model/rule.ts'
+import { placeText, policyName, type Rule } from '../model/rule.ts'
 import { type Cell, cellsOf } from './cells.ts'
 import { finding, type LintFinding } from './finding.ts'
 import type { Landscape } from './landscape.ts'
@@ -96,7 +96,7 @@ const VERBS = { allow: 'allows', deny: 'denies', pass: 'passes' } as const
 
 function ruleName({ rule, in: spec }: LintedRule, from: LintedRule): string {
   if (spec.owner === from.in.owner) return rule.path
-  return `${policyName(rule.policy)} ${rule.path} (${rule.origin.file}:${rule.origin.line})`
+  return `${policyName(rule.policy)} ${rule.path}${placeText(rule.origin)}`
 }
 
 /** Tier, priority and place: what is left of a precedence without its action. */

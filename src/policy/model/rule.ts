@@ -39,6 +39,11 @@ export function policyName({ kind, namespace, name }: Omit<PolicyRef, 'origin'>)
   return `${kind} ${namespace === '' ? '' : `${namespace}/`}${name}`
 }
 
+/** For people, after a name: ` (shop.yaml:3)`; nothing for what did not come from a file. */
+export function placeText({ file, line }: Origin): string {
+  return file === '' ? '' : ` (${file}:${line})`
+}
+
 /** Names a rule in entries and events: `KIND/NAMESPACE/NAME/PATH`, or one of the two below. Stable while the rule keeps its place. */
 export type RuleKey = string
 
