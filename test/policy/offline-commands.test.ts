@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 async function policy(cwd: string, ...args: readonly string[]) {
   const child = spawn(process.execPath, [MAIN, 'policy', ...args], { stdio: 'pipe', cwd })
