@@ -14,6 +14,7 @@
 #include "lib/neighbour.h"
 #include "lib/schema.h"
 #include "lib/track.h"
+#include "lib/translation.h"
 
 /* The one way out: counts the packet, reports it where there is something to tell. */
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet,

@@ -23,6 +23,7 @@ enum flow_flags {
 	FLOW_INITIATOR_IS_HIGH = 1, /* the opener is the key's high end */
 	FLOW_FROM_HOST = 2, /* opened by this node itself: always allowed in */
 	FLOW_CLOSED = 4,
+	FLOW_TRANSLATED = 8, /* by the packet: each needs its translation (translation.h) */
 };
 
 enum flow_direction {
@@ -54,6 +55,8 @@ struct flow {
 	__u8 tcp_flags[2]; /* all flags seen */
 	__u8 flags; /* enum flow_flags */
 	__u8 audit; /* enum audit: it is allowed in spite of this */
+	__u32 service; /* that it was opened to; 0: none */
+	__u8 pad[4];
 };
 
 struct {

@@ -63,6 +63,8 @@ struct flow_event {
 	__u32 ingress_rule;
 	__u32 length; /* of the packet, bytes */
 	__u32 ifindex; /* where the packet was seen */
+	__u32 service; /* that the flow was opened to; 0: none */
+	__u8 pad[4];
 };
 
 struct {
@@ -108,6 +110,7 @@ struct outcome {
 	__u32 egress_rule;
 	__u32 ingress_rule;
 	__u32 audit; /* enum audit */
+	__u32 service; /* that the packet's flow was opened to; 0: none */
 	struct flow *flow;
 };
 
@@ -152,6 +155,8 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 	event->ingress_rule = outcome->ingress_rule;
 	event->length = packet->length;
 	event->ifindex = skb->ifindex;
+	event->service = outcome->service;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (outcome->flow) {
 		event->flow_flags = outcome->flow->flags;
 		event->packets[0] = outcome->flow->packets[0];

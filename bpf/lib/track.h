@@ -74,6 +74,7 @@ static __always_inline void outcome_from_flow(struct outcome *outcome, const str
 	outcome->egress_rule = flow->egress_rule;
 	outcome->ingress_rule = flow->ingress_rule;
 	outcome->audit = flow->audit;
+	outcome->service = flow->service;
 }
 
 static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome,
@@ -99,6 +100,7 @@ static __noinline int flow_open(const struct packet *packet, const struct tracke
 		.tcp_flags = { packet->tcp_flags, 0 },
 		.flags = (tracked->source_is_high ? FLOW_INITIATOR_IS_HIGH : 0) |
 			 (tracked->from_host ? FLOW_FROM_HOST : 0),
+		.service = outcome->service,
 	};
 
 	flow.expires_ns = tracked->now + flow_lifetime(&flow, packet->tuple.protocol);

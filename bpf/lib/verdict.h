@@ -31,7 +31,14 @@ enum drop_reason {
 	DROP_UNSUPPORTED_L3 = 139,
 	DROP_STALE_IP = 151, /* routed to a device that does not own the address (any more) */
 	DROP_CT_INSERT_FAILED = 155,
+	DROP_NO_SERVICE =
+		158, /* no backend: of the service at all, or of this node where the traffic policy wants one */
+	DROP_NAT_NO_MAPPING =
+		161, /* every port of the node's address is taken towards that backend */
+	DROP_NO_FIB = 169, /* the node has no route to where the translated packet goes */
+	DROP_IS_CLUSTER_IP = 174, /* a ClusterIP is not there for clients outside of the cluster */
 	DROP_FRAGMENT_NOT_FOUND = 175, /* a later fragment whose first one was not seen */
+	DROP_NOT_IN_SOURCE_RANGE = 177,
 	DROP_POLICY_DENY = 181, /* an explicit deny rule */
 	DROP_VLAN_FILTERED = 182,
 	DROP_POLICY_MISSING = 220, /* the endpoint's policy map is not there: fail closed */

@@ -35,7 +35,7 @@ export const IMPORT_RULES: ImportRules = {
   levels: [
     ['sys', 'ip'],
     ['bpf', 'net', 'packet', 'state', 'labels', 'manifests'],
-    ['policy'],
+    ['policy', 'services'],
     ['maps', 'tables'],
     ['trace'],
     ['sources', 'controllers', 'reconcilers', 'observe', 'api'],
@@ -45,6 +45,7 @@ export const IMPORT_RULES: ImportRules = {
   ],
   onlyFrom: {
     policy: ['ip', 'labels', 'manifests'],
+    services: ['ip', 'labels', 'manifests'],
     scripts: [],
   },
   folderLevels: {
@@ -56,7 +57,7 @@ export const IMPORT_RULES: ImportRules = {
     { from: 'test', to: 'sandbox', because: 'end-to-end tests run in the sandbox' },
     { from: 'bench', to: 'sandbox', because: 'benchmarks measure the sandbox' },
   ],
-  pureAreas: ['policy', 'labels', 'ip', 'manifests', 'packet', 'trace'],
+  pureAreas: ['policy', 'services', 'labels', 'ip', 'manifests', 'packet', 'trace'],
   inputOutputModules: [
     'child_process',
     'cluster',

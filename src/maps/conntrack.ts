@@ -5,7 +5,12 @@ import type { Address } from './address.ts'
 import { addressShape } from './address.ts'
 import { enumeration, type StructValue, struct } from './layout.ts'
 
-export const flowFlagsShape = enumeration('flow_flags', 'FLOW_', ['INITIATOR_IS_HIGH', 'FROM_HOST', 'CLOSED'])
+export const flowFlagsShape = enumeration('flow_flags', 'FLOW_', [
+  'INITIATOR_IS_HIGH',
+  'FROM_HOST',
+  'CLOSED',
+  'TRANSLATED',
+])
 export type FlowFlag = (typeof flowFlagsShape.names)[number]
 
 export const flowKeyShape = struct('flow_key', {
@@ -32,6 +37,7 @@ export const flowShape = struct('flow', {
   tcp_flags: 'bytes',
   flags: 'number',
   audit: 'number',
+  service: 'number',
 })
 /** Pairs are [of the side that opened the connection, of the other]. Times are of CLOCK_MONOTONIC. `audit`: see `auditedDenial`. */
 export type Flow = StructValue<typeof flowShape>

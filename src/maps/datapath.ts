@@ -27,6 +27,16 @@ import type { IpcacheEntry, IpcacheKey } from './ipcache.ts'
 import { LayoutError } from './layout.ts'
 import type { PolicyEntry, PolicyKey } from './policy.ts'
 import { readSchema, type Schema } from './schema.ts'
+import type {
+  Affinity,
+  AffinityBackend,
+  AffinityKey,
+  Backend,
+  Frontend,
+  FrontendKey,
+  SourceRangeKey,
+} from './service.ts'
+import type { PodNamespace, Translation, Tuple } from './translation.ts'
 import type { PacketCount } from './verdict.ts'
 
 /** Key and value of every map that is read and written by element, under its name in C. */
@@ -38,19 +48,31 @@ export type MapElements = {
   readonly runtime: readonly [number, Runtime]
   readonly packet_counts: readonly [number, readonly PacketCount[]]
   readonly event_counts: readonly [number, readonly EventCount[]]
+  readonly frontends: readonly [FrontendKey, Frontend]
+  readonly backends: readonly [number, Backend]
+  readonly affinities: readonly [AffinityKey, Affinity]
+  readonly affinity_backends: readonly [AffinityBackend, number]
+  readonly source_ranges: readonly [SourceRangeKey, number]
+  readonly translations: readonly [Tuple, Translation]
+  readonly pod_namespaces: readonly [bigint, PodNamespace]
 }
 
-/** The same maps, in the kernel or in memory. `policy_maps` takes a map and gives back its id. */
+/** The same maps, in the kernel or in memory. Maps of maps take a map and give back its id. */
 export type DatapathMaps = {
   readonly [Name in keyof MapElements]: BpfMap<MapElements[Name][0], MapElements[Name][1]>
-} & { readonly policy_maps: BpfMap<number, number, MapReference> }
+} & { readonly [Name in OuterMapName]: BpfMap<number, number, MapReference> }
 
 /** In the kernel; closed with the datapath. */
 export type KernelDatapathMaps = {
   readonly [Name in keyof MapElements]: KernelMap<MapElements[Name][0], MapElements[Name][1]>
-} & { readonly policy_maps: KernelMap<number, number, MapReference>; readonly events: KernelMap }
+} & { readonly [Name in OuterMapName]: KernelMap<number, number, MapReference> } & {
+  readonly events: KernelMap
+  readonly socket_services: KernelMap
+}
 
 export type PolicyMap = BpfMap<PolicyKey, PolicyEntry>
+/** Slot by index: the id of its backend. */
+export type SlotPage = BpfMap<number, number>
 
 /** What the kernel says of a full LPM trie. */
 const ENOSPC = 28
@@ -63,9 +85,18 @@ const ELEMENT_MAPS = [
   'runtime',
   'packet_counts',
   'event_counts',
+  'frontends',
+  'backends',
+  'affinities',
+  'affinity_backends',
+  'source_ranges',
+  'translations',
+  'pod_namespaces',
   'policy_maps',
+  'slot_pages',
 ] as const
-const MAPS = [...ELEMENT_MAPS, 'events'] as const
+const MAPS = [...ELEMENT_MAPS, 'events', 'socket_services'] as const
+type OuterMapName = 'policy_maps' | 'slot_pages'
 export type MapName = (typeof MAPS)[number]
 const PROGRAMS = ['from_pod', 'to_pod'] as const
 export type ProgramName = (typeof PROGRAMS)[number]
@@ -120,9 +151,17 @@ export class Datapath {
   /** Where the maps are pinned; links may be pinned in a folder beside them. */
   readonly pins: PinDirectory | undefined
   readonly #object: LoadedObject
+  readonly #rodata: Readonly<Record<string, unknown>>
 
-  constructor(object: LoadedObject, schema: Schema, pins: PinDirectory | undefined) {
+  /** @param rodata what the `const volatile` globals were set to, for further objects to have the same */
+  constructor(
+    object: LoadedObject,
+    schema: Schema,
+    pins: PinDirectory | undefined,
+    rodata: Readonly<Record<string, unknown>>,
+  ) {
     this.#object = object
+    this.#rodata = rodata
     this.schema = schema
     this.spec = object.spec
     this.pins = pins
@@ -164,6 +203,40 @@ export class Datapath {
     }
   }
 
+  /** A page of slots, all free, not yet in force: put it into `maps.slot_pages`, then close it. */
+  createSlotPage(): KernelMap<number, number> {
+    return this.#object.createInnerMap<number, number>('slot_pages')
+  }
+
+  /** The page under a key of `maps.slot_pages`, which the caller closes; undefined when there is none. */
+  openSlotPage(key: number): KernelMap<number, number> | undefined {
+    const id = this.maps.slot_pages.get(key)
+    const inner = this.spec.maps.get('slot_pages')?.inner
+    return id === undefined || !inner ? undefined : KernelMap.byId<number, number>(id, inner)
+  }
+
+  /**
+   * Loads a further object of the datapath: maps that it has in common with this one are these, others are kept beside them.
+   * The caller closes it, before the datapath.
+   * @throws what `loadObject` throws
+   */
+  load(
+    object: Uint8Array | ObjectSpec,
+    options: { readonly rodata?: Readonly<Record<string, unknown>>; readonly programs?: readonly string[] } = {},
+  ): LoadedObject {
+    const spec = object instanceof Uint8Array ? parseObject(object) : object
+    const names = [...spec.maps.keys()]
+    const shared = names.filter(name => this.#object.maps.has(name))
+    const own = names.filter(name => !this.#object.maps.has(name))
+    const rodata = { ...this.#rodata, ...options.rodata }
+    return loadObject(spec, {
+      rodata: Object.fromEntries(Object.entries(rodata).filter(([name]) => spec.variables.has(name))),
+      maps: Object.fromEntries(shared.map(name => [name, this.#object.map(name)])),
+      ...(options.programs ? { programs: options.programs } : {}),
+      ...(this.pins ? { pins: this.pins, pinned: own } : {}),
+    })
+  }
+
   /** Gives back all descriptors. What is pinned or attached lives on. */
   close(): void {
     this.#object.close()
@@ -182,12 +255,13 @@ export function loadDatapath(options: DatapathOptions): Datapath {
   const { spec, schema } = readDatapathObject(options.object)
   const pins =
     options.pins === undefined ? undefined : PinDirectory.open(options.pins, schema.version, options.pinOptions)
+  const rodata = { ...options.constants, host_mac: options.hostMac }
   const object = loadObject(spec, {
-    rodata: { ...options.constants, host_mac: options.hostMac },
+    rodata,
     ...(options.sizes ? { maxEntries: options.sizes } : {}),
     ...(pins ? { pins, pinned: MAPS } : {}),
   })
-  return new Datapath(object, schema, pins)
+  return new Datapath(object, schema, pins, rodata)
 }
 
 /** Maps of the same layouts in memory: for tests, and for predicting what the datapath would do. */
@@ -196,6 +270,7 @@ export class MemoryDatapath {
   readonly maps: DatapathMaps
   readonly spec: ObjectSpec
   readonly #policyMaps = new Map<number, PolicyMap>()
+  readonly #slotPages = new Map<number, SlotPage>()
 
   constructor(object: Uint8Array | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
     const { spec, schema } = readDatapathObject(object)
@@ -222,6 +297,19 @@ export class MemoryDatapath {
     map.updateBatch(elements)
     this.#policyMaps.set(map.id, map)
     return map
+  }
+
+  createSlotPage(): SlotPage {
+    const declared = this.spec.maps.get('slot_pages')?.inner
+    if (!declared) throw new LayoutError(['slot_pages is not a map of maps'])
+    const page = MemoryMap.create<number, number>(declared)
+    this.#slotPages.set(page.id, page)
+    return page
+  }
+
+  openSlotPage(key: number): SlotPage | undefined {
+    const id = this.maps.slot_pages.get(key)
+    return id === undefined ? undefined : this.#slotPages.get(id)
   }
 
   /** The policy map behind a key of `policy_maps`. */

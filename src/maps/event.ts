@@ -43,6 +43,7 @@ export const flowEventShape = struct('flow_event', {
   ingress_rule: 'number',
   length: 'number',
   ifindex: 'number',
+  service: 'number',
 })
 export type FlowEvent = StructValue<typeof flowEventShape>
 
@@ -151,6 +152,10 @@ export class FlowEventReader {
   }
   get ifindex(): number {
     return this.#u32(this.#offset.ifindex)
+  }
+  /** Number of the service port that the flow was opened to; 0: none. */
+  get service(): number {
+    return this.#u32(this.#offset.service)
   }
   identity(side: 0 | 1): number {
     return this.#u32(this.#offset.identity + 4 * side)

@@ -6,7 +6,15 @@
 import type { Btf, BtfType } from '../bpf/index.ts'
 
 /** What the codec gives for a field. A pair is an array of two; another struct stands by its shape. */
-export type FieldKind = 'number' | 'bigint' | 'boolean' | 'bytes' | 'pair' | 'bigint pair' | StructShape
+export type FieldKind =
+  | 'number'
+  | 'bigint'
+  | 'boolean'
+  | 'bytes'
+  | 'pair'
+  | 'bigint pair'
+  | StructShape
+  | { readonly pairOf: StructShape }
 
 export type StructShape = { readonly struct: string; readonly fields: Readonly<Record<string, FieldKind>> }
 
@@ -24,7 +32,9 @@ type FieldValue<Kind> = Kind extends 'number'
             ? readonly [bigint, bigint]
             : Kind extends StructShape
               ? StructValue<Kind>
-              : never
+              : Kind extends { readonly pairOf: infer Part extends StructShape }
+                ? readonly [StructValue<Part>, StructValue<Part>]
+                : never
 
 /** The value that goes in and out of maps for a shape. */
 export type StructValue<Shape extends StructShape> = {
@@ -37,6 +47,11 @@ export function struct<const Fields extends Readonly<Record<string, FieldKind>>>
   fields: Fields,
 ): { readonly struct: string; readonly fields: Fields } {
   return { struct: name, fields }
+}
+
+/** An array of two structs. */
+export function pairOf<const Shape extends StructShape>(shape: Shape): { readonly pairOf: Shape } {
+  return { pairOf: shape }
 }
 
 /** Names and numbers of a C enum, without the prefix that C needs to keep them apart. */
@@ -110,7 +125,12 @@ function structDifferences(btf: Btf, { struct: name, fields }: StructShape): str
   const different = Object.entries(fields).flatMap(([field, kind]) => {
     const layout = found[field]
     const actual = layout && describeKind(btf, layout.typeId)
-    const wanted = typeof kind === 'string' ? kind : `struct ${kind.struct}`
+    const wanted =
+      typeof kind === 'string'
+        ? kind
+        : 'struct' in kind
+          ? `struct ${kind.struct}`
+          : `array of 2 struct ${kind.pairOf.struct}`
     return actual === undefined || actual === wanted ? [] : [`struct ${name}.${field} is a ${actual}, not a ${wanted}`]
   })
   return [
@@ -139,6 +159,7 @@ function describeKind(btf: Btf, typeId: number): string {
   if (type.kind !== 'array') return scalarKind(type)
   const element = btf.resolve(type.element)
   if (element.kind === 'int' && element.size === 1) return 'bytes'
+  if (element.kind === 'struct') return `array of ${type.length} struct ${element.name}`
   const scalar = scalarKind(element)
   if (type.length === 2 && scalar === 'number') return 'pair'
   if (type.length === 2 && scalar === 'bigint') return 'bigint pair'

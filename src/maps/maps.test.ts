@@ -150,6 +150,7 @@ test('the event reader and the decoder read the same record', () => {
     ingress_rule: 12,
     length: 1514,
     ifindex: 77,
+    service: 0xffff_fff0,
   }
   const start = 8
   const view = new DataView(new ArrayBuffer(codec.size + start))

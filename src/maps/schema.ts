@@ -13,6 +13,27 @@ import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.
 import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
 import {
+  affinityBackendShape,
+  affinityKeyShape,
+  affinityShape,
+  backendRangeShape,
+  backendShape,
+  clientKindShape,
+  frontendFlagsShape,
+  frontendKeyShape,
+  frontendShape,
+  slotPagesShape,
+  sourceRangeKeyShape,
+  withoutBackendShape,
+} from './service.ts'
+import {
+  podNamespaceFlagsShape,
+  podNamespaceShape,
+  translationFlagsShape,
+  translationShape,
+  tupleShape,
+} from './translation.ts'
+import {
   auditShape,
   dropReasonShape,
   packetCountersShape,
@@ -25,6 +46,11 @@ const schemaShape = enumeration('schema', 'SCHEMA_', ['VERSION'])
 
 const structs = [
   addressShape,
+  affinityBackendShape,
+  affinityKeyShape,
+  affinityShape,
+  backendRangeShape,
+  backendShape,
   endpointShape,
   eventCountShape,
   flowEventShape,
@@ -32,12 +58,18 @@ const structs = [
   flowShape,
   fragmentKeyShape,
   fragmentPortsShape,
+  frontendKeyShape,
+  frontendShape,
   ipcacheEntryShape,
   ipcacheKeyShape,
   packetCountShape,
+  podNamespaceShape,
   policyEntryShape,
   policyKeyShape,
   runtimeShape,
+  sourceRangeKeyShape,
+  translationShape,
+  tupleShape,
 ]
 
 const enums = {
@@ -55,6 +87,12 @@ const enums = {
   policyVerdict: policyVerdictShape,
   policyFlags: policyFlagsShape,
   policyPrefix: policyPrefixShape,
+  slotPages: slotPagesShape,
+  frontendFlags: frontendFlagsShape,
+  withoutBackend: withoutBackendShape,
+  clientKind: clientKindShape,
+  translationFlags: translationFlagsShape,
+  podNamespaceFlags: podNamespaceFlagsShape,
 }
 
 export type Schema = ReturnType<typeof readSchema>
@@ -80,6 +118,12 @@ export function readSchema(btf: Btf) {
     policyVerdict: readEnum(btf, enums.policyVerdict),
     policyFlags: readEnum(btf, enums.policyFlags),
     policyPrefix: readEnum(btf, enums.policyPrefix),
+    slotPages: readEnum(btf, enums.slotPages),
+    frontendFlags: readEnum(btf, enums.frontendFlags),
+    withoutBackend: readEnum(btf, enums.withoutBackend),
+    clientKind: readEnum(btf, enums.clientKind),
+    translationFlags: readEnum(btf, enums.translationFlags),
+    podNamespaceFlags: readEnum(btf, enums.podNamespaceFlags),
     flowEvent: flowEventLayout(btf),
   } as const
 }

@@ -8,12 +8,14 @@ import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
+import { endpointSliceTable, serviceEntryTable, serviceTable } from './services.ts'
 
 export * from './desired.ts'
 export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
 export * from './policy-status.ts'
+export * from './services.ts'
 
 export type Tables = ReturnType<typeof createTables>
 
@@ -26,12 +28,15 @@ export function createTables() {
     nodes: database.add(nodeTable),
     policies: database.add(policyTable),
     cidrGroups: database.add(cidrGroupTable),
+    services: database.add(serviceTable),
+    endpointSlices: database.add(endpointSliceTable),
     problems: database.add(problemTable),
     endpoints: database.add(endpointTable),
     identities: database.add(identityTable),
     addresses: database.add(addressTable),
     policyMaps: database.add(policyMapTable),
     endpointEntries: database.add(endpointEntryTable),
+    serviceEntries: database.add(serviceEntryTable),
     rules: database.add(ruleTable),
     enforcedPolicies: database.add(enforcedPolicyTable),
   }

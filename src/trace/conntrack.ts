@@ -111,6 +111,7 @@ export function openFlow(world: World, question: Question, packet: Packet, judge
     egress_rule: 0,
     ingress_rule: 0,
     audit: 0,
+    service: 0,
     tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
     flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0),
   }

@@ -1,0 +1,37 @@
+// bpf/lib/translation.h: connections whose packets are translated one by one, and the
+// network namespaces where that happens.
+
+import { addressShape } from './address.ts'
+import { enumeration, pairOf, type StructValue, struct } from './layout.ts'
+
+export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', ['REPLY', 'SOURCE'])
+export const podNamespaceFlagsShape = enumeration('pod_namespace_flags', 'POD_NAMESPACE_', ['BY_PACKET'])
+
+export const tupleShape = struct('tuple', {
+  source: addressShape,
+  destination: addressShape,
+  source_port: 'number',
+  destination_port: 'number',
+  protocol: 'number',
+})
+/** As a packet has it. */
+export type Tuple = StructValue<typeof tupleShape>
+
+export const translationShape = struct('translation', {
+  target: tupleShape,
+  expires_ns: 'bigint',
+  backend: 'number',
+  service: 'number',
+  tcp_flags: 'number',
+  flags: 'number',
+})
+/** `target` is what the packet has afterwards. */
+export type Translation = StructValue<typeof translationShape>
+
+export const podNamespaceShape = struct('pod_namespace', {
+  address: pairOf(addressShape),
+  flags: 'number',
+  endpoint: 'number',
+})
+/** `address` is [IPv4, IPv6], zero where the pod has none. */
+export type PodNamespace = StructValue<typeof podNamespaceShape>
