@@ -11,7 +11,7 @@ import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
 import { mac } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
 import { Namespace, watchLinks } from '../net/index.ts'
-import { bootClock, describeFlow, FlowObserver } from '../observe/index.ts'
+import { bootClock, describeFlow, FlowObserver, ServiceNames } from '../observe/index.ts'
 import {
   type Attacher,
   clsactAttacher,
@@ -90,6 +90,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   // Sight: flows, and the API that tells of everything.
   const observer = new FlowObserver(RingBuffer.open(datapath.maps.events), datapath.schema.flowEvent)
   const bootMicros = bootClock()
+  using serviceNames = new ServiceNames(tables.serviceEntries)
   const server = await serveApi(
     configuration.socket,
     agentRoutes({
@@ -113,6 +114,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
           schema: datapath.schema,
           enforcement: configuration.policyEnforcement,
           bootMicros,
+          serviceNames,
         }),
     }),
     ({ method, url, error }) => log.error({ method, url, error: errorText(error) }, 'a request failed'),
@@ -129,6 +131,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     new FileSource(configuration.objects).run(engine.intent, signal),
     engine.run(signal),
     observer.run(signal),
+    serviceNames.run(signal),
     becomeReady(),
   ]
   try {

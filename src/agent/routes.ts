@@ -129,8 +129,8 @@ function lastOf(query: URLSearchParams): number {
 }
 
 function filterOf(query: URLSearchParams): FlowFilter {
-  const [pod, verdict] = [query.get('pod'), query.get('verdict')]
-  return { ...(pod !== null && { pod }), ...(verdict !== null && { verdict }) }
+  const [pod, verdict, service] = [query.get('pod'), query.get('verdict'), query.get('service')]
+  return { ...(pod !== null && { pod }), ...(verdict !== null && { verdict }), ...(service !== null && { service }) }
 }
 
 /** So many of the newest flows that are wanted, the oldest of them first. */

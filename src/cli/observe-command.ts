@@ -12,6 +12,7 @@ type ObserveOptions = ConnectionOptions & {
   readonly last?: number
   readonly pod?: string
   readonly verdict?: string
+  readonly service?: string
   readonly output: 'compact' | 'json' | 'yaml'
 }
 
@@ -21,6 +22,7 @@ export function observeCommand(): Command {
     .option('-f, --follow', 'go on with new flows', false)
     .option('--last <count>', 'begin with so many of the newest flows (default: 20, or 0 with --follow)', wholeNumber)
     .option('--pod <namespace/name>', 'only flows from or to this pod')
+    .option('--service <namespace/name>', 'only flows of connections that were opened to this service')
     .option('--verdict <verdict>', 'only flows with this verdict, such as DROPPED or AUDIT')
     .addOption(
       new Option('-o, --output <format>', 'how to print').choices(['compact', 'json', 'yaml']).default('compact'),
@@ -31,7 +33,8 @@ export function observeCommand(): Command {
       const query = {
         ...(options.follow && { follow: '1' }),
         ...(options.last !== undefined && { last: String(options.last) }),
-        ...(options.pod && { pod: options.pod.includes('/') ? options.pod : `default/${options.pod}` }),
+        ...(options.pod && { pod: inNamespace(options.pod) }),
+        ...(options.service && { service: inNamespace(options.service) }),
         ...(options.verdict && { verdict: options.verdict.toUpperCase() }),
       }
       for await (const item of agentOf(options).flows<Flow | { readonly missed: number }>(query, stop.signal)) {
@@ -40,6 +43,8 @@ export function observeCommand(): Command {
       }
     })
 }
+
+const inNamespace = (name: string): string => (name.includes('/') ? name : `default/${name}`)
 
 function formatted(flow: Flow, output: ObserveOptions['output']): string {
   if (output === 'json') return JSON.stringify(flow)

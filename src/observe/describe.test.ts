@@ -9,9 +9,10 @@ import { labelSet, PROTOCOLS } from '../labels/index.ts'
 import { type FlowEvent, readDatapathObject } from '../maps/index.ts'
 import type { EnforcementMode } from '../policy/index.ts'
 import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
-import { endpointRow, podRow } from '../tables/testing/rows.ts'
+import { endpointRow, podRow, serviceEntryRow, servicePortRow } from '../tables/testing/rows.ts'
 import { describeFlow } from './describe.ts'
 import { type Flow, flowLine, isWanted } from './flow.ts'
+import { ServiceNames } from './service-names.ts'
 
 const { schema } = readDatapathObject(readFileSync(new URL('../../build/pod.o', import.meta.url)))
 const origin = { file: 'web.yaml', line: 3 }
@@ -73,6 +74,14 @@ tables.database.write(tx => {
   tx.put(tables.policyMaps, { id: 2, subject: 'web', ...shared, isolatedBy: { ingress: [ref], egress: [] } })
 })
 
+tables.database.write(tx => {
+  tx.put(
+    tables.serviceEntries,
+    serviceEntryRow('front', servicePortRow(7), servicePortRow(8, { port: 81, portName: '' })),
+  )
+})
+const serviceNames = new ServiceNames(tables.serviceEntries)
+
 const kind = schema.eventKind.number
 const verdict = schema.verdict.number
 
@@ -107,7 +116,14 @@ const record = (more: Partial<FlowEvent> = {}): FlowEvent => ({
 })
 
 const describe = (more: Partial<FlowEvent> = {}, enforcement: EnforcementMode = 'default'): Flow =>
-  describeFlow(record(more), { node: 'node1', tables, schema, enforcement, bootMicros: () => 1_700_000_000_000_000 })
+  describeFlow(record(more), {
+    node: 'node1',
+    tables,
+    schema,
+    enforcement,
+    bootMicros: () => 1_700_000_000_000_000,
+    serviceNames,
+  })
 
 const dropped = (
   reason: keyof typeof schema.dropReason.number,
@@ -303,6 +319,46 @@ test('what a flow says in one line', async t => {
       flow: dropped('INVALID_SOURCE_IP', 'EGRESS', { source: ip('10.9.9.9'), identity: [0, 257] }),
       want: '19:06:40.123  drop    TCP SYN identity 0 10.9.9.9:40000 -> shop/web:80  DROPPED (INVALID_SOURCE_IP egress)',
     },
+    {
+      name: 'a connection to a service: what was asked for, and who answers',
+      flow: describe({ service: 7, egress_rule: 0, ingress_rule: 0 }),
+      want: '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/front:http (shop/web:80)  FORWARDED',
+    },
+    {
+      name: 'a reply of one, to a port without a name',
+      flow: describe({
+        service: 8,
+        is_reply: 1,
+        source: ip('10.0.0.3'),
+        destination: ip('10.0.0.2'),
+        source_port: 80,
+        destination_port: 40_000,
+        tcp_flags: 0x12,
+        egress_rule: 0,
+        ingress_rule: 0,
+      }),
+      want: '19:06:40.123  new     TCP SYN,ACK shop/client:40000 <- shop/front:81 (shop/web:80)  FORWARDED',
+    },
+    {
+      name: 'a service without a backend, and who tells more',
+      flow: dropped('NO_SERVICE', 'EGRESS', { service: 7, destination: ip('10.96.0.10'), identity: [256, 2] }),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client:40000 -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
+        'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP --from shop/client',
+    },
+    {
+      name: 'a client that its service does not take, over IPv6',
+      flow: dropped('NOT_IN_SOURCE_RANGE', 'INGRESS', {
+        source: ip('2001:db8::1'),
+        destination: ip('fd00:10:96::a'),
+        family: 6,
+        identity: [10, 2],
+      }),
+      want:
+        '19:06:40.123  drop    TCP SYN world-ipv6 2001:db8::1:40000 -> world fd00:10:96::a:80  DROPPED ' +
+        "(NOT_IN_SOURCE_RANGE ingress)  the client is in none of the service's loadBalancerSourceRanges: axoneme services " +
+        'why [fd00:10:96::a]:80/TCP --from-outside 2001:db8::1',
+    },
   ]
   for (const { name, flow, want } of cases) await t.test(name, () => assert.equal(flowLine(flow), want))
 })
@@ -323,6 +379,20 @@ test('what a program reads of a denial that is only recorded', () => {
   )
   assert.equal(isWanted(flow, { verdict: 'AUDIT' }), true)
   assert.equal(isWanted(flow, { verdict: 'FORWARDED' }), false)
+})
+
+test('what a program reads of a service is on the side of the backend', () => {
+  const front = { namespace: 'shop', name: 'front', port: 80, portName: 'http' }
+  assert.deepEqual(describe({ service: 7 }).destinationService, front)
+  assert.equal('sourceService' in describe({ service: 7 }), false)
+  const reply = describe({ service: 7, is_reply: 1 })
+  assert.deepEqual([reply.sourceService, 'destinationService' in reply], [front, false])
+  for (const [flow, service, want] of [
+    [reply, 'shop/front', true],
+    [reply, 'shop/web', false],
+    [describe(), 'shop/front', false],
+  ] as const)
+    assert.equal(isWanted(flow, { service }), want)
 })
 
 test('a filter asks for a pod at either end, and for a verdict', () => {

@@ -8,6 +8,7 @@ import type { Schema } from '../maps/schema.ts'
 import { type EnforcementMode, placeText, policyName } from '../policy/index.ts'
 import type { NumberedRule, Tables } from '../tables/index.ts'
 import type { Flow, FlowEnd, FlowRule } from './flow.ts'
+import type { ServiceNames } from './service-names.ts'
 
 export type DescribeOptions = {
   readonly node: string
@@ -17,6 +18,7 @@ export type DescribeOptions = {
   readonly enforcement: EnforcementMode
   /** Microseconds since the Unix epoch at CLOCK_MONOTONIC zero. */
   readonly bootMicros: () => number
+  readonly serviceNames: Pick<ServiceNames, 'nameOf'>
 }
 
 const TCP_FLAG_NAMES = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR']
@@ -36,6 +38,7 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
   const ingressRule = ruleOf(event.ingress_rule, tables)
   const byDefault = event.drop_reason === schema.dropReason.number.POLICY_DENIED
   const isolatedBy = byDefault ? isolating(event, side, audited, tables, enforcement) : []
+  const service = options.serviceNames.nameOf(event.service)
   const policyLog = logsOf(denied ? [side === 'egress' ? egressRule : ingressRule] : [egressRule, ingressRule])
   return {
     time: timeText(options.bootMicros() + Number(event.time_ns / 1000n)),
@@ -44,6 +47,7 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
     event: EVENT_NAMES.find(name => schema.eventKind.name(event.kind) === name.toUpperCase()) ?? 'unknown',
     source: endOf(event, 0, ports, tables),
     destination: endOf(event, 1, ports, tables),
+    ...(service && (event.is_reply ? { sourceService: service } : { destinationService: service })),
     protocol,
     family: event.family === 6 ? 6 : 4,
     ...(protocol === 'TCP' && { tcpFlags: TCP_FLAG_NAMES.filter((_, bit) => event.tcp_flags & (1 << bit)) }),

@@ -17,6 +17,14 @@ export type FlowEnd = {
 /** Which rule decided for one direction. `text` names policy, place and line, or says that nothing isolates. */
 export type FlowRule = { readonly number: number; readonly text: string }
 
+/** A port of a service. `portName` is empty where its only port has no name. */
+export type FlowService = {
+  readonly namespace: string
+  readonly name: string
+  readonly port: number
+  readonly portName: string
+}
+
 export type Flow = {
   /** RFC 3339, with microseconds. */
   readonly time: string
@@ -27,6 +35,10 @@ export type Flow = {
   readonly event: 'new' | 'active' | 'closed' | 'drop' | 'related' | 'unknown'
   readonly source: FlowEnd
   readonly destination: FlowEnd
+  /** That the connection was opened to; `destination` is the backend that it got. */
+  readonly destinationService?: FlowService
+  /** The same of a reply: `source` is the backend. */
+  readonly sourceService?: FlowService
   readonly protocol: string
   readonly family: 4 | 6
   readonly tcpFlags?: readonly string[]
@@ -52,10 +64,14 @@ export type FlowFilter = {
   /** `namespace/name` of a pod at either end. */
   readonly pod?: string
   readonly verdict?: string
+  /** `namespace/name` of the service that the connection was opened to. */
+  readonly service?: string
 }
 
-export function isWanted(flow: Flow, { pod, verdict }: FlowFilter): boolean {
+export function isWanted(flow: Flow, { pod, verdict, service }: FlowFilter): boolean {
   if (verdict !== undefined && flow.verdict !== verdict) return false
+  const opened = serviceOf(flow)
+  if (service !== undefined && (!opened || `${opened.namespace}/${opened.name}` !== service)) return false
   if (pod === undefined) return true
   return [flow.source, flow.destination].some(end => end.pod && `${end.pod.namespace}/${end.pod.name}` === pod)
 }
@@ -66,6 +82,46 @@ export function endText(end: FlowEnd): string {
   return end.port === undefined ? name : `${name}:${end.port}`
 }
 
+/** The service that the flow's connection was opened to. */
+const serviceOf = ({ sourceService, destinationService }: Flow): FlowService | undefined =>
+  destinationService ?? sourceService
+
+/** `default/shop:http (default/shop-1:8080)`: what the client asked for, and who answers. */
+function answererText(flow: Flow, end: FlowEnd): string {
+  const service = serviceOf(flow)
+  if (!service) return endText(end)
+  const { namespace, name, port, portName } = service
+  // Without a backend the packet still has the address that stands for the service: of nobody.
+  const isFrontend = flow.dropReason !== undefined && flow.dropReason in SERVICE_REASONS
+  const who = isFrontend ? `${end.address}:${end.port}` : endText(end)
+  return `${namespace}/${name}:${portName || port} (${who})`
+}
+
+/** What to know of the drops that services make. */
+const SERVICE_REASONS: Readonly<Record<string, string>> = {
+  NO_SERVICE: 'the service has no backend for this client',
+  NAT_NO_MAPPING: "every port of the node's address is taken towards that backend",
+  NO_FIB: 'the node has no route to where the translated packet goes',
+  IS_CLUSTER_IP: 'a cluster IP is not there for clients outside of the cluster',
+  NOT_IN_SOURCE_RANGE: "the client is in none of the service's loadBalancerSourceRanges",
+}
+
+/** Why a service did not take it, and who tells more. */
+function serviceTexts({ dropReason, source, destination, protocol }: Flow): string[] {
+  const sentence = SERVICE_REASONS[dropReason ?? '']
+  if (sentence === undefined) return []
+  const host = destination.address.includes(':') ? `[${destination.address}]` : destination.address
+  return [`${sentence}: axoneme services why ${host}:${destination.port}/${protocol} ${clientOption(source)}`]
+}
+
+function clientOption({ pod, identity, address }: FlowEnd): string {
+  if (pod) return `--from ${pod.namespace}/${pod.name}`
+  return identity === HOST ? '--from-host' : `--from-outside ${address}`
+}
+
+/** Identity of the node. */
+const HOST = 1
+
 /** One readable line. */
 export function flowLine(flow: Flow): string {
   const arrow = flow.isReply ? '<-' : '->'
@@ -75,8 +131,9 @@ export function flowLine(flow: Flow): string {
   return [
     time,
     flow.event.padEnd(6),
-    `${protocolText(flow)} ${endText(left)} ${arrow} ${endText(right)}`,
+    `${protocolText(flow)} ${endText(left)} ${arrow} ${answererText(flow, right)}`,
     reason.filter(Boolean).join(' '),
+    ...serviceTexts(flow),
     ...(flow.verdict === 'AUDIT' ? [`audited: would be denied${denialText(flow)}`] : ruleTexts(flow)),
     ...(flow.policyLog ?? []).map(text => `log: ${JSON.stringify(text)}`),
     ...(flow.event === 'closed' || flow.event === 'active' ? [volumeText(flow)] : []),

@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test'
 import { agentRoutes } from '../../src/agent/routes.ts'
 import { AgentClient, serveApi } from '../../src/api/index.ts'
 import type { Datapath, FlowEvent, KernelDatapathMaps } from '../../src/maps/index.ts'
-import { describeFlow, type Flow, FlowObserver } from '../../src/observe/index.ts'
+import { describeFlow, type Flow, FlowObserver, ServiceNames } from '../../src/observe/index.ts'
 import { fileOf, pod, policy } from './manifests.ts'
 import { NODE, SimulatedNode } from './simulated-node.ts'
 
@@ -41,8 +41,9 @@ async function started(t: TestContext) {
   const info = { id: 7, tag: 'abc', translatedSize: 100, jitedSize: 50 }
   const programs = { from_pod: { name: 'from_pod', info: () => info } } as unknown as Datapath['programs']
   const { tables, endpoints, reconcilers, policyStatus } = node.engine
+  const serviceNames = new ServiceNames(tables.serviceEntries)
   const describe = (event: FlowEvent): Flow =>
-    describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0 })
+    describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0, serviceNames })
   const server = await serveApi(
     socket,
     agentRoutes({
