@@ -36,7 +36,8 @@ import type {
   FrontendKey,
   SourceRangeKey,
 } from './service.ts'
-import type { PodNamespace, Translation, Tuple } from './translation.ts'
+import type { PodNamespace } from './socket.ts'
+import type { Translation, Tuple } from './translation.ts'
 import type { PacketCount } from './verdict.ts'
 
 /** Key and value of every map that is read and written by element, under its name in C. */

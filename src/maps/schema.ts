@@ -26,13 +26,8 @@ import {
   sourceRangeKeyShape,
   withoutBackendShape,
 } from './service.ts'
-import {
-  podNamespaceFlagsShape,
-  podNamespaceShape,
-  translationFlagsShape,
-  translationShape,
-  tupleShape,
-} from './translation.ts'
+import { podNamespaceFlagsShape, podNamespaceShape } from './socket.ts'
+import { translationFlagsShape, translationShape, tupleShape } from './translation.ts'
 import {
   auditShape,
   dropReasonShape,

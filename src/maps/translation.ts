@@ -1,11 +1,9 @@
-// bpf/lib/translation.h: connections whose packets are translated one by one, and the
-// network namespaces where that happens.
+// bpf/lib/translation.h: connections whose packets are translated one by one.
 
 import { addressShape } from './address.ts'
-import { enumeration, pairOf, type StructValue, struct } from './layout.ts'
+import { enumeration, type StructValue, struct } from './layout.ts'
 
 export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', ['REPLY', 'SOURCE'])
-export const podNamespaceFlagsShape = enumeration('pod_namespace_flags', 'POD_NAMESPACE_', ['BY_PACKET'])
 
 export const tupleShape = struct('tuple', {
   source: addressShape,
@@ -27,11 +25,3 @@ export const translationShape = struct('translation', {
 })
 /** `target` is what the packet has afterwards. */
 export type Translation = StructValue<typeof translationShape>
-
-export const podNamespaceShape = struct('pod_namespace', {
-  address: pairOf(addressShape),
-  flags: 'number',
-  endpoint: 'number',
-})
-/** `address` is [IPv4, IPv6], zero where the pod has none. */
-export type PodNamespace = StructValue<typeof podNamespaceShape>
