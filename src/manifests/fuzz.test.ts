@@ -11,9 +11,11 @@ import {
   isLabelValue,
   type ParsedManifests,
   parseManifests,
+  readEndpointSlice,
   readNamespace,
   readNode,
   readPod,
+  readService,
 } from './index.ts'
 
 const SEED_TEXT = `# seed
@@ -42,6 +44,24 @@ items:
 - apiVersion: v1
   kind: Namespace
   metadata: {name: shop, labels: *labels}
+- apiVersion: v1
+  kind: Service
+  metadata: {name: web, creationTimestamp: "2026-01-31T12:00:00Z"}
+  spec:
+    type: LoadBalancer
+    clusterIPs: [10.96.0.1, "fd00::1"]
+    ports: [{name: a, port: 80, targetPort: http, nodePort: 30080}, {name: b, port: 53, protocol: UDP}]
+    externalIPs: [192.0.2.1]
+    loadBalancerSourceRanges: [10.0.0.0/8]
+    sessionAffinityConfig: {clientIP: {timeoutSeconds: 5}}
+  status: {loadBalancer: {ingress: [{ip: 192.0.2.7, ipMode: VIP}]}}
+- apiVersion: discovery.k8s.io/v1
+  kind: EndpointSlice
+  metadata: {name: web-1, labels: {kubernetes.io/service-name: web}, annotations: {service.axoneme.io/weight: "3"}}
+  addressType: IPv4
+  ports: [{name: a, port: 8080}, {name: b}]
+  endpoints:
+  - {addresses: [10.0.0.1], conditions: {ready: true}, nodeName: n, hints: {forZones: [{name: z}]}, targetRef: {kind: Pod, name: web}}
 - {apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.0.0.1}]}}
 ...
 `
@@ -104,7 +124,7 @@ function checkPromises(text: string, parsed: ParsedManifests): void {
   for (const object of parsed.objects) {
     assert.ok(isDnsSubdomain(object.metadata.name))
     for (const [key, value] of Object.entries(object.metadata.labels)) assert.ok(isLabelKey(key) && isLabelValue(value))
-    for (const read of [readPod, readNamespace, readNode]) {
+    for (const read of [readPod, readNamespace, readNode, readService, readEndpointSlice]) {
       const { value, problems: found } = read(object)
       assert.equal(
         value === undefined,
@@ -143,7 +163,7 @@ test('arbitrary text gives problems, never an exception', () => {
 test('any plain value in an object gives problems, never an exception', () => {
   const value = fc.jsonValue({ maxDepth: 5, stringUnit: 'binary' })
   fc.assert(
-    fc.property(value, value, fc.constantFrom('Pod', 'Namespace', 'Node'), (spec, status, kind) => {
+    fc.property(value, value, fc.constantFrom('Pod', 'Namespace', 'Node', 'Service'), (spec, status, kind) => {
       const text = JSON.stringify({ apiVersion: 'v1', kind, metadata: { name: 'x' }, spec, status })
       checkPromises(text, parseManifests(text, 'f.json'))
     }),

@@ -29,6 +29,7 @@ test('a pod gives its defaults', () => {
     terminationGracePeriodSeconds: 30,
     containers: [{ name: 'c', image: 'nginx', command: [], args: [], env: [], ports: [] }],
     namedPorts: [],
+    hostPorts: [],
     ips: [],
   })
 })
@@ -83,6 +84,7 @@ status:
         { name: 'http', protocol: 'TCP', port: 80 },
         { name: 'dns', protocol: 'UDP', port: 53 },
       ],
+      hostPorts: [],
       phase: 'Running',
       ips: ['10.0.0.1', 'fd00::1'],
     },
@@ -92,6 +94,39 @@ status:
     { name: 'FROM', value: '' },
   ])
   assert.deepEqual(value.containers[0].args, ['--port', '80'])
+})
+
+test('ports of the node: of sidecars and containers, not of what ends, not on the network of the node', () => {
+  const spec = (hostNetwork: boolean) => `spec:
+  hostNetwork: ${hostNetwork}
+  initContainers:
+  - {name: once, ports: [{containerPort: 1, hostPort: 1}]}
+  - {name: mesh, restartPolicy: Always, ports: [{containerPort: 2, hostPort: 1002, protocol: UDP}]}
+  containers:
+  - name: c
+    ports:
+    - {containerPort: 80, hostPort: 8080, hostIP: 172.30.0.2}
+    - {containerPort: 80, hostPort: 8080, hostIP: "FD00:0::2"}
+    - {containerPort: 81, hostPort: 0}
+    - {containerPort: 82, hostPort: 8082, hostIP: ""}
+`
+  assert.deepEqual(readPod(pod(spec(false))), {
+    value: {
+      ...readPod(pod(spec(false))).value,
+      hostPorts: [
+        { hostPort: 1002, protocol: 'UDP', containerPort: 2 },
+        { hostPort: 8080, protocol: 'TCP', containerPort: 80, hostIp: '172.30.0.2' },
+        { hostPort: 8080, protocol: 'TCP', containerPort: 80, hostIp: 'fd00::2' },
+        { hostPort: 8082, protocol: 'TCP', containerPort: 82 },
+      ],
+    },
+    problems: [],
+  })
+  assert.deepEqual(readPod(pod(spec(true))).value?.hostPorts, [])
+  assert.deepEqual(
+    podProblems('spec: {containers: [{name: c, ports: [{containerPort: 80, hostPort: 80, hostIP: node1}]}]}'),
+    ['f.yaml:5:73: error: Pod default/web: spec.containers[0].ports[0].hostIP: is not an IP address: "node1"'],
+  )
 })
 
 test('one address may stand in podIP alone', () => {

@@ -4,8 +4,17 @@
 import * as z from 'zod'
 import { canonicalIp } from '../ip/index.ts'
 import { type ManifestObject, namespaceOf, type Problem } from './object.ts'
-import { apiKind, apiObject, dnsLabel, dnsSubdomain, portName, portNumber, transportProtocol } from './schema.ts'
-import { problemOf, type Validation, validate } from './validate.ts'
+import {
+  allocatedPort,
+  apiKind,
+  apiObject,
+  dnsLabel,
+  dnsSubdomain,
+  portName,
+  portNumber,
+  transportProtocol,
+} from './schema.ts'
+import { conclude, problemOf, type Validation, validate } from './validate.ts'
 
 export type TransportProtocol = z.output<typeof transportProtocol>
 
@@ -14,6 +23,16 @@ export type ContainerPort = {
   readonly containerPort: number
   readonly protocol: TransportProtocol
   readonly hostPort?: number
+  readonly hostIP?: string
+}
+
+/** A port of the node that leads to one of the pod. */
+export type HostPort = {
+  readonly hostPort: number
+  /** Canonical; absent: every address of the node. `0.0.0.0` and `::` are every address of their family. */
+  readonly hostIp?: string
+  readonly protocol: TransportProtocol
+  readonly containerPort: number
 }
 
 export type Container = {
@@ -41,6 +60,8 @@ export type PodManifest = {
   readonly containers: readonly Container[]
   /** In the order of their declaration; sidecars first. A name may be there more than once: the first counts. */
   readonly namedPorts: readonly { readonly name: string; readonly protocol: TransportProtocol; readonly port: number }[]
+  /** Of sidecars and containers; none on the node's network, where a container listens itself. */
+  readonly hostPorts: readonly HostPort[]
   readonly phase?: string
   /** Addresses from its status, canonical; at most one of each family. */
   readonly ips: readonly string[]
@@ -54,8 +75,9 @@ export function readPod(object: ManifestObject): Validation<PodManifest> {
   const found = [...problems]
   const ips = readIps(object, status, found)
   checkContainers(object, spec.containers, found)
-  if (found.some(problem => problem.severity === 'error')) return { problems: found }
+  checkHostIps(object, spec, found)
   const sidecars = spec.initContainers.filter(container => container.restartPolicy === 'Always')
+  const longRunning = [...sidecars, ...spec.containers]
   const { nodeName, terminationGracePeriodSeconds } = spec
   const pod: PodManifest = {
     namespace: namespaceOf(object),
@@ -68,11 +90,12 @@ export function readPod(object: ManifestObject): Validation<PodManifest> {
     restartPolicy: spec.restartPolicy,
     terminationGracePeriodSeconds,
     containers: spec.containers,
-    namedPorts: [...sidecars, ...spec.containers].flatMap(namedPortsOf),
+    namedPorts: longRunning.flatMap(namedPortsOf),
+    hostPorts: spec.hostNetwork ? [] : longRunning.flatMap(hostPortsOf),
     ...(status.phase && { phase: status.phase }),
     ips,
   }
-  return { value: pod, problems: found }
+  return conclude(pod, found)
 }
 
 function namedPortsOf(container: { readonly ports: readonly ContainerPort[] }): PodManifest['namedPorts'] {
@@ -81,6 +104,28 @@ function namedPortsOf(container: { readonly ports: readonly ContainerPort[] }): 
   })
 }
 
+function hostPortsOf(container: { readonly ports: readonly ContainerPort[] }): HostPort[] {
+  return container.ports.flatMap(({ hostPort, hostIP, protocol, containerPort }) => {
+    const hostIp = canonicalIp(hostIP ?? '')
+    return hostPort === undefined || hostPort === 0
+      ? []
+      : [{ hostPort, protocol, containerPort, ...(hostIp !== undefined && { hostIp }) }]
+  })
+}
+
+function checkHostIps(object: ManifestObject, spec: PodSpec, problems: Problem[]): void {
+  for (const list of ['initContainers', 'containers'] as const) {
+    spec[list].forEach(({ ports }, i) =>
+      ports.forEach(({ hostIP }, j) => {
+        if (!hostIP || canonicalIp(hostIP) !== undefined) return
+        const path = ['spec', list, i, 'ports', j, 'hostIP']
+        problems.push(problemOf(object, 'error', path, `is not an IP address: "${hostIP}"`))
+      }),
+    )
+  }
+}
+
+type PodSpec = z.output<typeof podSchema>['spec']
 type PodStatus = z.output<typeof podSchema>['status']
 
 function readIps(object: ManifestObject, { podIP, podIPs }: PodStatus, problems: Problem[]): string[] {
@@ -159,15 +204,13 @@ const containerSchema = apiObject(
     workingDir: z.string().exactOptional(),
     ports: z
       .array(
-        apiObject(
-          {
-            name: portName.exactOptional(),
-            containerPort: portNumber,
-            protocol: transportProtocol.default('TCP'),
-            hostPort: portNumber.exactOptional(),
-          },
-          ['hostIP'],
-        ),
+        apiObject({
+          name: portName.exactOptional(),
+          containerPort: portNumber,
+          protocol: transportProtocol.default('TCP'),
+          hostPort: allocatedPort.exactOptional(),
+          hostIP: z.string().exactOptional(),
+        }),
       )
       .default([]),
     restartPolicy: z.string().exactOptional(),

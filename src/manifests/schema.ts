@@ -30,4 +30,8 @@ export const dnsLabel = z.string().refine(isDnsLabel, DNS_LABEL_RULE)
 export const dnsSubdomain = z.string().refine(isDnsSubdomain, DNS_SUBDOMAIN_RULE)
 export const portName = z.string().refine(isPortName, PORT_NAME_RULE)
 export const portNumber = z.int().min(1).max(65535)
+/** A port that is given out where nobody names it: 0 is the same as absent. */
+export const allocatedPort = z.int().min(0).max(65535)
+/** A name of a port that may be empty. Service and EndpointSlice take longer ones than containers. */
+export const servicePortName = z.string().refine(text => text === '' || isDnsLabel(text), DNS_LABEL_RULE)
 export const transportProtocol = z.enum(['TCP', 'UDP', 'SCTP'])

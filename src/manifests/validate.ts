@@ -40,6 +40,14 @@ export function problemOf(object: ManifestObject, severity: Problem['severity'],
   return { severity, message, ...place, ...(field && { path: field }), object: objectName(object) }
 }
 
+/** What a reader has made of an object; nothing where it found an error. Errors come first: many warnings must not hide them. */
+export function conclude<T>(value: T, found: readonly Problem[]): Validation<T> {
+  const errors = found.filter(problem => problem.severity === 'error')
+  const warnings = found.filter(problem => problem.severity === 'warning')
+  const problems = [...errors, ...warnings].slice(0, MAX_PROBLEMS_OF_OBJECT)
+  return errors.length > 0 ? { problems } : { value, problems }
+}
+
 type Report = (severity: Problem['severity'], path: Path, message: string) => void
 
 /** The value as the schema is to see it: without empty and unknown fields, the latter reported. */
