@@ -442,8 +442,8 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 }
 
 /* The packet that an ICMP error quotes, as far as it names a flow. @return false when it does not */
-static __noinline int parse_quoted(struct __sk_buff *skb, const struct packet *error,
-				   struct tuple *quoted)
+static __noinline __attribute__((unused)) int
+parse_quoted(struct __sk_buff *skb, const struct packet *error, struct tuple *quoted)
 {
 	__u32 offset = error->l4_offset + sizeof(struct icmp_start);
 	struct icmp_start start;

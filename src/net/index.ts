@@ -4,6 +4,7 @@
 // many in one send.
 
 export * from './addresses.ts'
+export * from './cookie.ts'
 export * from './errors.ts'
 export { type LinkEvent, type Watch, watchLinks } from './link-events.ts'
 export * from './links.ts'
