@@ -79,15 +79,15 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
   }
 
   protected *chunks(): Generator<Chunk> {
-    const elements = this.#isAlwaysFull() ? this.#allSlots() : [...this.#elements.values()]
+    if (this.#isAlwaysFull()) {
+      yield this.#allSlots()
+      return
+    }
+    const elements = [...this.#elements.values()]
     if (elements.length === 0) return
     const keys = Buffer.concat(elements.map(element => element.key))
     const values = Buffer.concat(elements.map(element => element.value))
-    yield {
-      keys: new DataView(keys.buffer, keys.byteOffset, keys.length),
-      values: new DataView(values.buffer, values.byteOffset, values.length),
-      count: elements.length,
-    }
+    yield chunkOf(keys, values, elements.length)
   }
 
   protected updateElements(keys: Buffer, values: Buffer, count: number, flags: number): BatchOutcome {
@@ -135,12 +135,12 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
     return this.keyBuffer.readUInt32LE(0)
   }
 
-  #allSlots(): Element[] {
-    return Array.from({ length: this.maxEntries }, (_, index) => {
-      const key = Buffer.alloc(4)
-      key.writeUInt32LE(index)
-      return this.#elements.get(key.toString('latin1')) ?? { key, value: Buffer.alloc(this.valueBytes) }
-    })
+  #allSlots(): Chunk {
+    const keys = Buffer.alloc(4 * this.maxEntries)
+    for (let index = 0; index < this.maxEntries; index++) keys.writeUInt32LE(index, 4 * index)
+    const values = Buffer.alloc(this.valueBytes * this.maxEntries)
+    for (const { key, value } of this.#elements.values()) value.copy(values, key.readUInt32LE(0) * this.valueBytes)
+    return chunkOf(keys, values, this.maxEntries)
   }
 
   /** What tells elements apart: the key's bytes; of a prefix only the bits that count. */
@@ -173,6 +173,12 @@ export class MemoryMap<Key = unknown, Value = unknown, Input = Value> extends Ty
     return undefined
   }
 }
+
+const chunkOf = (keys: Buffer, values: Buffer, count: number): Chunk => ({
+  keys: new DataView(keys.buffer, keys.byteOffset, keys.length),
+  values: new DataView(values.buffer, values.byteOffset, values.length),
+  count,
+})
 
 /** `struct bpf_lpm_trie_key`: prefix length, then the bits in network order. */
 function prefixName(key: Buffer, length: number): string {

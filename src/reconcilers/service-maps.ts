@@ -1,0 +1,338 @@
+// Puts services in force: a service as a whole or, where a map has no room, nothing of its
+// change, and what was there before stays. A service that is unchanged costs nothing, also
+// over a restart: what the kernel has is compared once, then known. What nobody wants any
+// more is removed after what takes its place is there; slots and backends stay a while
+// longer, for packets that read of them a moment ago.
+
+import { MapFullError } from '../bpf/index.ts'
+import type { BackendRange, Schema } from '../maps/index.ts'
+import { asError, type Clock, type Failures, type Operations, rowsEqual, systemClock } from '../state/index.ts'
+import { objectKey, type ServiceEntry } from '../tables/index.ts'
+import { distinctRanges, type PortChoices, rangesOf, ServiceChoices, type SlotsOf } from './service-choices.ts'
+import { readServiceContent, type ServiceContent } from './service-content.ts'
+import { elementsOf, type ServiceElements } from './service-elements.ts'
+import { ServiceRemovals } from './service-removals.ts'
+import { difference, type ServiceWrite, ServiceWriter, type WritesTarget } from './service-writes.ts'
+import { SlotAllocator, SlotsExhaustedError } from './slot-allocator.ts'
+
+export type ServiceMapsTarget = Omit<WritesTarget, 'pageLength'> & {
+  readonly schema: Schema
+  readonly slotsOf: SlotsOf
+  /** Called when addresses begin or cease to stand for a service: packets are judged by what is behind them. */
+  readonly onChanged: () => void
+  readonly clock?: Clock
+}
+
+/** A service needs more room than a map has. What was in force of it before stays so. */
+export class ServiceRoomError extends Error {
+  override readonly name = 'ServiceRoomError'
+  readonly code = 'SERVICE_MAP_FULL'
+
+  constructor(service: string, map: string, cause: Error) {
+    super(
+      `service ${service}: map ${map} has no room for its change, so nothing of it is in force and what was before ` +
+        `stays (${cause.message}); ${REMEDIES[map] ?? 'remove services that are not needed'}`,
+      { cause },
+    )
+  }
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  frontends: 'remove services, node ports or external addresses that are not needed',
+  backends: 'remove endpoints that are not needed',
+  affinity_backends: 'let fewer services have session affinity, or fewer endpoints behind them',
+  source_ranges: 'name fewer loadBalancerSourceRanges',
+  slot_pages: 'let fewer services choose by Maglev, or give --maglev-table-size a smaller size',
+}
+
+/** How long slots and backends stay that nothing leads to any more. */
+const REST_MS = 1000
+/** Services that are written at once. */
+const BATCH = 2048
+
+/** A service that is in force. */
+type Held = { readonly row: ServiceEntry; readonly choices: readonly PortChoices[] }
+
+type Plan = ServiceWrite & {
+  readonly row: ServiceEntry
+  readonly key: string
+  readonly held: Held | undefined
+  readonly choices: readonly PortChoices[]
+  /** Its elements until now. */
+  readonly old: ServiceElements | undefined
+}
+
+export function serviceMapOperations(target: ServiceMapsTarget): Operations<ServiceEntry> {
+  const services = new ServiceMapsState(target)
+  return {
+    update: (rows, signal) => services.alone(() => services.update(rows, signal)),
+    delete: (rows, signal) => services.alone(() => services.delete(rows, signal)),
+    prune: desired => services.alone(() => services.prune(desired)),
+  }
+}
+
+class ServiceMapsState {
+  readonly #target: ServiceMapsTarget
+  readonly #pageLength: number
+  readonly #clock: Clock
+  readonly #writer: ServiceWriter
+  readonly #choices: ServiceChoices
+  readonly #removals: ServiceRemovals
+  readonly #held = new Map<string, Held>()
+  /** Service by the text of a frontend that is its own. */
+  readonly #owners = new Map<string, string>()
+  /** Changes that could not be taken back yet, by service. */
+  readonly #stuck = new Map<string, Plan>()
+  /** Services of which the kernel may hold something from before the start that is not known here. */
+  readonly #unread = new Set<string>()
+  #isRead = false
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(target: ServiceMapsTarget) {
+    const { PAGE_LENGTH: pageLength, PAGES } = target.schema.slotPages.number
+    this.#target = target
+    this.#pageLength = pageLength
+    this.#clock = target.clock ?? systemClock
+    const pages = Math.min(PAGES, target.maps.slot_pages.maxEntries)
+    const now = () => this.#clock.nowMs()
+    this.#choices = new ServiceChoices(new SlotAllocator({ pageLength, pages }, REST_MS), target.slotsOf, now)
+    this.#writer = new ServiceWriter({ ...target, pageLength })
+    this.#removals = new ServiceRemovals({
+      maps: target.maps,
+      clock: this.#clock,
+      restMs: REST_MS,
+      removeBackends: ids => this.#writer.removeBackends(ids),
+      freeRange: range => this.#choices.free(range),
+      isFrontendOwned: text => this.#owners.has(text),
+      elementsInForce: key => this.#elements(this.#held.get(key)),
+      alone: work => this.alone(work),
+      onChanged: target.onChanged,
+    })
+  }
+
+  /** One after the other: removals that were put off come at a time of their own. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  async update(rows: readonly ServiceEntry[], signal: AbortSignal): Promise<Failures<ServiceEntry>> {
+    this.#removals.follow(signal)
+    const failures = new Map<ServiceEntry, Error>()
+    await this.#unstick()
+    // A row that is in force already is handed in again by a full compare: then the kernel is asked.
+    const isCompare = rows.some(row => this.#held.get(objectKey(row))?.row === row)
+    const mustRead = !this.#isRead || isCompare || rows.some(row => this.#unread.has(objectKey(row)))
+    const content = mustRead ? this.#read() : undefined
+    for (let from = 0; from < rows.length; from += BATCH) {
+      signal.throwIfAborted()
+      await this.#updateBatch(rows.slice(from, from + BATCH), content, failures)
+    }
+    return failures
+  }
+
+  async delete(rows: readonly ServiceEntry[], signal: AbortSignal): Promise<Failures<ServiceEntry>> {
+    this.#removals.follow(signal)
+    await this.#unstick()
+    const failures = new Map<ServiceEntry, Error>()
+    const content = rows.some(row => this.#unread.has(objectKey(row))) ? this.#read() : undefined
+    for (const row of rows) {
+      if (this.#stuck.has(objectKey(row))) failures.set(row, new Error(STUCK))
+      else this.#drop(row, content)
+    }
+    for (const [row, error] of await this.#remove(rows)) failures.set(row, error)
+    return failures
+  }
+
+  async prune(desired: readonly ServiceEntry[]): Promise<void> {
+    await this.#unstick()
+    const content = this.#read()
+    // What failed from the start on is in force as it was before.
+    const kept = new Set(
+      desired.filter(row => !this.#held.has(objectKey(row))).flatMap(({ ports }) => ports.map(({ number }) => number)),
+    )
+    await this.#removals.prune(content, { services: kept, held: this.#allElements(), stuck: [...this.#stuck.values()] })
+    this.#choices.freeInherited([...kept].flatMap(number => content.rangesByService.get(number) ?? []))
+  }
+
+  #read(): ServiceContent {
+    const content = readServiceContent({ ...this.#target, pageLength: this.#pageLength })
+    if (!this.#isRead) this.#choices.inherit(content)
+    this.#isRead = true
+    this.#writer.sync(content.pages, content.backends.keys())
+    return content
+  }
+
+  async #updateBatch(
+    rows: readonly ServiceEntry[],
+    content: ServiceContent | undefined,
+    failures: Map<ServiceEntry, Error>,
+  ): Promise<void> {
+    const plans: Plan[] = []
+    for (const row of rows) {
+      try {
+        plans.push(this.#plan(row, content))
+      } catch (error) {
+        this.#fail(row, error, failures)
+      }
+    }
+    const written = await this.#writeAll(plans, failures)
+    if (written.some(({ frontends }) => frontends.remove.length > 0)) this.#target.onChanged()
+    for (const [row, error] of await this.#remove(rows)) failures.set(row, error)
+  }
+
+  #plan(row: ServiceEntry, content: ServiceContent | undefined): Plan {
+    const key = objectKey(row)
+    if (this.#stuck.has(key)) throw new Error(STUCK)
+    const held = this.#held.get(key)
+    const known = new Map(held?.row.ports.map(({ number }, i) => [number, held.choices[i] as PortChoices]))
+    const { choices, fresh } = this.#choices.choose(row, known, content)
+    const wanted = elementsOf(this.#target.schema, row, rangesOf(choices))
+    const inherited = content && !held ? content.elementsOf(row.ports.map(({ number }) => number)) : undefined
+    const old = this.#elements(held) ?? inherited
+    for (const [id, backend] of wanted.backends) {
+      const found = content?.backends.get(id)
+      if (found && !rowsEqual(found, backend)) this.#writer.forget(id)
+    }
+    const frontendBefore = (text: string) =>
+      content ? content.frontends.get(text) : (old?.frontends.get(text) ?? this.#frontendOfOther(text))
+    return {
+      row,
+      key,
+      held,
+      choices,
+      fresh,
+      wanted,
+      old,
+      frontends: difference(wanted.frontends, frontendBefore),
+      affinity: difference(wanted.affinity, text => (content ?? old)?.affinity.get(text)),
+      sourceRanges: difference(wanted.sourceRanges, text => (content ?? old)?.sourceRanges.get(text)),
+    }
+  }
+
+  /** In one go; where that fails, one by one, so that those can be written that there is room for. */
+  async #writeAll(plans: readonly Plan[], failures: Map<ServiceEntry, Error>): Promise<readonly Plan[]> {
+    try {
+      await this.#writer.write(plans)
+      for (const plan of plans) this.#putInForce(plan)
+      return plans
+    } catch (error) {
+      if (plans.length === 1) {
+        await this.#takeBack(plans, error, failures)
+        return []
+      }
+    }
+    const written: Plan[] = []
+    for (const [index, plan] of plans.entries()) {
+      try {
+        await this.#writer.write([plan])
+        this.#putInForce(plan)
+        written.push(plan)
+      } catch (error) {
+        await this.#takeBack(plans.slice(index, index + 1), error, failures)
+      }
+    }
+    return written
+  }
+
+  #putInForce(plan: Plan): void {
+    const { key, row, choices, wanted, old, held } = plan
+    this.#held.set(key, { row, choices })
+    this.#unread.delete(key)
+    for (const text of wanted.frontends.keys()) this.#owners.set(text, key)
+    this.#writer.settle(wanted.backends.keys())
+    this.#removals.hold(wanted.backends.keys())
+    const ranges = new Set<BackendRange>(distinctRanges(choices))
+    const left = held ? distinctRanges(held.choices).filter(range => !ranges.has(range)) : []
+    this.#leave(key, { old, wanted, ranges: left, releases: held && old })
+  }
+
+  #drop(row: ServiceEntry, content: ServiceContent | undefined): void {
+    const key = objectKey(row)
+    const held = this.#held.get(key)
+    const old = this.#elements(held) ?? content?.elementsOf(row.ports.map(({ number }) => number))
+    const ranges = held ? distinctRanges(held.choices) : []
+    this.#held.delete(key)
+    this.#unread.delete(key)
+    this.#leave(key, { old, wanted: undefined, ranges, releases: held && old })
+  }
+
+  /** What a service no longer needs is to be removed. */
+  #leave(
+    key: string,
+    left: {
+      readonly old: ServiceElements | undefined
+      readonly wanted: ServiceElements | undefined
+      readonly ranges: readonly BackendRange[]
+      /** Whose backends it lets go of. */
+      readonly releases: ServiceElements | undefined
+    },
+  ): void {
+    const { old, wanted, ranges, releases } = left
+    const frontends = [...(old?.frontends ?? [])].filter(([text]) => !wanted?.frontends.has(text))
+    for (const [text] of frontends) if (this.#owners.get(text) === key) this.#owners.delete(text)
+    this.#removals.add({
+      service: key,
+      frontends: frontends.map(([text, [one]]) => [text, one]),
+      affinity: [...(old?.affinity ?? [])].flatMap(([text, [one]]) =>
+        wanted?.affinity.has(text) ? [] : [[text, one]],
+      ),
+      sourceRanges: [...(old?.sourceRanges ?? [])].flatMap(([text, [one]]) =>
+        wanted?.sourceRanges.has(text) ? [] : [[text, one]],
+      ),
+      backends: [...(releases?.backends.keys() ?? [])],
+      ranges,
+    })
+  }
+
+  /** @returns the rows of those services for which it failed */
+  async #remove(rows: readonly ServiceEntry[]): Promise<Map<ServiceEntry, Error>> {
+    const failed = await this.#removals.carryOut()
+    if (!failed) return new Map()
+    return new Map(rows.filter(row => failed.services.has(objectKey(row))).map(row => [row, failed.error]))
+  }
+
+  async #takeBack(plans: readonly Plan[], error: unknown, failures: Map<ServiceEntry, Error>): Promise<void> {
+    for (const plan of plans) {
+      this.#fail(plan.row, error, failures)
+      this.#stuck.set(plan.key, plan)
+    }
+    await this.#unstick()
+  }
+
+  async #unstick(): Promise<void> {
+    for (const [key, plan] of this.#stuck) {
+      try {
+        await this.#writer.takeBack(plan)
+      } catch {
+        continue // told when the service is tried again
+      }
+      this.#stuck.delete(key)
+      for (const { range } of plan.fresh) this.#choices.free(range)
+    }
+  }
+
+  #fail(row: ServiceEntry, error: unknown, failures: Map<ServiceEntry, Error>): void {
+    const key = objectKey(row)
+    if (!this.#held.has(key)) this.#unread.add(key)
+    if (error instanceof MapFullError) failures.set(row, new ServiceRoomError(key, error.map, error))
+    else if (error instanceof SlotsExhaustedError) failures.set(row, new ServiceRoomError(key, 'slot_pages', error))
+    else failures.set(row, asError(error))
+  }
+
+  #elements(held: Held | undefined): ServiceElements | undefined {
+    return held && elementsOf(this.#target.schema, held.row, rangesOf(held.choices))
+  }
+
+  *#allElements(): Generator<ServiceElements> {
+    for (const held of this.#held.values()) yield elementsOf(this.#target.schema, held.row, rangesOf(held.choices))
+  }
+
+  #frontendOfOther(text: string) {
+    const owner = this.#owners.get(text)
+    return owner === undefined ? undefined : this.#elements(this.#held.get(owner))?.frontends.get(text)
+  }
+}
+
+const STUCK = 'an earlier change of this service could not be taken back yet; it is tried again'
