@@ -12,6 +12,8 @@
 #include "lib/packet.h"
 #include "lib/endpoint.h"
 #include "lib/neighbour.h"
+#include "lib/reject.h"
+#include "lib/rewrite.h"
 #include "lib/schema.h"
 #include "lib/track.h"
 #include "lib/translation.h"

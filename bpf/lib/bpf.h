@@ -21,6 +21,12 @@ enum tc_action {
 	TC_REDIRECT = 7, /* TC_ACT_REDIRECT, TCX_REDIRECT */
 };
 
+/* Of the C library, which a BPF program has not. */
+enum address_family {
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
 #define NANOSECONDS 1000000000ULL
 
 #endif

@@ -119,20 +119,25 @@ static __always_inline enum flow_direction flow_direction(const struct flow *flo
 									  : FLOW_REPLY;
 }
 
-static __always_inline bool flow_is_closed(const struct flow *flow)
+/* Flags are all that were seen: of [FLOW_ORIGINAL] the opener, [FLOW_REPLY] the other side. */
+static __always_inline bool tcp_is_closed(const __u8 *tcp_flags)
 {
-	return ((flow->tcp_flags[0] | flow->tcp_flags[1]) & TCP_RST) ||
-	       (flow->tcp_flags[0] & flow->tcp_flags[1] & TCP_FIN);
+	return ((tcp_flags[0] | tcp_flags[1]) & TCP_RST) || (tcp_flags[0] & tcp_flags[1] & TCP_FIN);
 }
 
-static __always_inline __u64 flow_lifetime(const struct flow *flow, __u8 protocol)
+static __always_inline bool flow_is_closed(const struct flow *flow)
+{
+	return tcp_is_closed(flow->tcp_flags);
+}
+
+static __always_inline __u64 connection_lifetime(const __u8 *tcp_flags, __u8 protocol)
 {
 	if (protocol != PROTOCOL_TCP)
 		return other_seconds * NANOSECONDS;
-	if (flow_is_closed(flow))
+	if (tcp_is_closed(tcp_flags))
 		return tcp_closing_seconds * NANOSECONDS;
 	/* Answered, or picked up in mid-stream. */
-	if (flow->tcp_flags[FLOW_REPLY] || !(flow->tcp_flags[FLOW_ORIGINAL] & TCP_SYN))
+	if (tcp_flags[FLOW_REPLY] || !(tcp_flags[FLOW_ORIGINAL] & TCP_SYN))
 		return tcp_established_seconds * NANOSECONDS;
 	return tcp_open_seconds * NANOSECONDS;
 }
@@ -154,7 +159,7 @@ static __always_inline void flow_touch(struct flow *flow, const struct packet *p
 		if (packet->tcp_flags & ~flow->tcp_flags[0])
 			flow->tcp_flags[0] |= packet->tcp_flags;
 	}
-	expires = now + flow_lifetime(flow, packet->tuple.protocol);
+	expires = now + connection_lifetime(flow->tcp_flags, packet->tuple.protocol);
 	/* Fewer writes to a line that two CPUs share: a second more or less of life does not matter. */
 	if (expires > flow->expires_ns + NANOSECONDS || expires < flow->expires_ns)
 		flow->expires_ns = expires;

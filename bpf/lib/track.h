@@ -9,6 +9,7 @@
 
 #include "fragment.h"
 #include "judge.h"
+#include "translate.h"
 
 struct tracked {
 	struct flow_key key;
@@ -21,11 +22,6 @@ struct tracked {
 	bool from_host;
 	__u8 pad;
 };
-
-static __always_inline bool opens_connection(const struct packet *packet)
-{
-	return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
-}
 
 /* ICMP messages other than echoes are judged one by one: they open nothing that an answer could belong to. */
 static __always_inline bool is_stateless(const struct packet *packet)
@@ -103,7 +99,8 @@ static __noinline int flow_open(const struct packet *packet, const struct tracke
 		.service = outcome->service,
 	};
 
-	flow.expires_ns = tracked->now + flow_lifetime(&flow, packet->tuple.protocol);
+	flow.expires_ns =
+		tracked->now + connection_lifetime(flow.tcp_flags, packet->tuple.protocol);
 	flow_stamp(&flow, outcome, tracked->revision);
 	outcome->report = EVENT_NEW;
 	if (bpf_map_update_elem(&flows, &tracked->key, &flow, BPF_ANY)) {

@@ -30,6 +30,7 @@ enum drop_reason {
 	DROP_UNKNOWN_L4 = 137,
 	DROP_UNSUPPORTED_L3 = 139,
 	DROP_STALE_IP = 151, /* routed to a device that does not own the address (any more) */
+	DROP_CSUM_L4 = 154, /* its checksum can not follow a translation: SCTP in fragments */
 	DROP_CT_INSERT_FAILED = 155,
 	DROP_NO_SERVICE =
 		158, /* no backend: of the service at all, or of this node where the traffic policy wants one */

@@ -69,6 +69,7 @@ export type KernelDatapathMaps = {
 } & { readonly [Name in OuterMapName]: KernelMap<number, number, MapReference> } & {
   readonly events: KernelMap
   readonly socket_services: KernelMap
+  readonly rewrites: KernelMap
 }
 
 export type PolicyMap = BpfMap<PolicyKey, PolicyEntry>
@@ -96,7 +97,7 @@ const ELEMENT_MAPS = [
   'policy_maps',
   'slot_pages',
 ] as const
-const MAPS = [...ELEMENT_MAPS, 'events', 'socket_services'] as const
+const MAPS = [...ELEMENT_MAPS, 'events', 'socket_services', 'rewrites'] as const
 type OuterMapName = 'policy_maps' | 'slot_pages'
 export type MapName = (typeof MAPS)[number]
 const PROGRAMS = ['from_pod', 'to_pod'] as const

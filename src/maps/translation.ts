@@ -20,8 +20,8 @@ export const translationShape = struct('translation', {
   expires_ns: 'bigint',
   backend: 'number',
   service: 'number',
-  tcp_flags: 'number',
+  tcp_flags: 'bytes',
   flags: 'number',
 })
-/** `target` is what the packet has afterwards. */
+/** `target` is what the packet has afterwards; `tcp_flags` are [client's, backend's]. */
 export type Translation = StructValue<typeof translationShape>

@@ -24,6 +24,7 @@ export const dropReasonShape = enumeration('drop_reason', 'DROP_', [
   'UNKNOWN_L4',
   'UNSUPPORTED_L3',
   'STALE_IP',
+  'CSUM_L4',
   'CT_INSERT_FAILED',
   'NO_SERVICE',
   'NAT_NO_MAPPING',

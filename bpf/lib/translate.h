@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What a packet is to be translated to: by the entry of its connection, or to a
+ * backend that is chosen for a new one. Changes no packet.
+ */
+#ifndef AXONEME_TRANSLATE_H
+#define AXONEME_TRANSLATE_H
+
+#include "translation.h"
+
+enum translate_result {
+	TRANSLATE_NOTHING = 0, /* it goes on as it is */
+	TRANSLATE_KNOWN = 1,
+	TRANSLATE_OPENED = 2,
+	TRANSLATE_REJECT = 3, /* there is no backend: say so */
+	TRANSLATE_DROP = 4, /* there is no backend: say nothing */
+};
+
+static __always_inline bool opens_connection(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+static __always_inline bool has_ports(__u8 protocol)
+{
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP;
+}
+
+/*
+ * An established TCP connection keeps its backend whatever becomes of that one. Who
+ * opens one, and every other packet of a client, goes to a backend that is there.
+ */
+static __always_inline bool is_in_force(const struct translation *entry,
+					const struct packet *packet, __u8 protocol)
+{
+	if ((entry->flags & TRANSLATION_REPLY) || packet->icmp_kind == KIND_ERROR)
+		return true;
+	if (protocol == PROTOCOL_TCP && !opens_connection(packet))
+		return true;
+	if (tcp_is_closed(entry->tcp_flags))
+		return false;
+	return backend_lookup(entry->backend) != 0;
+}
+
+/*
+ * A TCP connection opens anew, to another backend perhaps: what the one before still
+ * sends must not pass for an answer of the new one.
+ */
+static __always_inline void forget_answers(struct rewrite *rewrite, const struct translation *entry)
+{
+	struct translation *back;
+
+	rewrite->entry = *entry;
+	rewrite_turn(rewrite);
+	back = bpf_map_lookup_elem(&translations, &rewrite->back_from);
+	if (back && tuple_equal(&back->target, &rewrite->back.target))
+		bpf_map_delete_elem(&translations, &rewrite->back_from);
+}
+
+/* @return enum translate_result, or a negated drop reason */
+static __always_inline int translate_new(const struct packet *packet, struct rewrite *rewrite,
+					 __u64 now)
+{
+	const struct tuple *from = &rewrite->from;
+	struct tuple *target = &rewrite->entry.target;
+	struct service_client client = {};
+	struct frontend *frontend;
+	struct backend *backend;
+	int reason;
+
+	frontend = frontend_lookup(&from->destination, from->destination_port, from->protocol);
+	if (!frontend || (frontend->flags & FRONTEND_NODE_ONLY))
+		return TRANSLATE_NOTHING;
+	/* In mid-stream: of somebody who translated it before. Only a hash can tell what to go on with. */
+	if (from->protocol == PROTOCOL_TCP && !opens_connection(packet) &&
+	    !(frontend->flags & FRONTEND_HASHED))
+		return TRANSLATE_NOTHING;
+	client.address = from->source;
+	client.kind = CLIENT_CLUSTER;
+	client.hash = flow_hash(from);
+	rewrite->entry.service = frontend->service;
+	rewrite->entry.backend = service_choose(frontend, &client);
+	backend = backend_lookup(rewrite->entry.backend);
+	if (!backend ||
+	    address_is_mapped(&backend->address) != address_is_mapped(&from->destination))
+		return frontend->without[CLIENT_CLUSTER] == WITHOUT_DROP ? TRANSLATE_DROP
+									 : TRANSLATE_REJECT;
+	*target = *from;
+	target->destination = backend->address;
+	target->destination_port = backend->port;
+	if (address_equal(&from->source, &backend->address))
+		set_loopback(&target->source, address_is_mapped(&from->source));
+	rewrite->entry.flags = 0;
+	rewrite->entry.tcp_flags[0] = packet->tcp_flags;
+	rewrite->entry.tcp_flags[1] = 0;
+	reason = translation_open(rewrite, now);
+	return reason == DROP_NONE ? TRANSLATE_OPENED : -reason;
+}
+
+/*
+ * For a packet of a client in the cluster that has `rewrite->from`, or an answer to one.
+ * `may_open`: whether a new connection may begin with it. Not static, see parse_packet.
+ * @return enum translate_result, and the translation in `rewrite->entry` when there is
+ * one; or a negated drop reason. `rewrite->entry.service` is set wherever there is a service.
+ */
+__noinline int translate(const struct packet *packet, struct rewrite *rewrite, __u64 now,
+			 bool may_open)
+{
+	struct translation *entry;
+
+	if (!packet || !rewrite)
+		return TRANSLATE_NOTHING;
+	entry = translation_lookup(&rewrite->from, now);
+	if (entry && is_in_force(entry, packet, rewrite->from.protocol)) {
+		translation_use(rewrite, entry, packet->tcp_flags, now);
+		return TRANSLATE_KNOWN;
+	}
+	if (!may_open)
+		return TRANSLATE_NOTHING;
+	if (entry && rewrite->from.protocol == PROTOCOL_TCP)
+		forget_answers(rewrite, entry);
+	return translate_new(packet, rewrite, now);
+}
+
+#endif
