@@ -54,11 +54,14 @@ test('what the source reports of an object stays until the source takes it back'
 
 const manifest = (text: string): ManifestObject => parseManifests(text, 'some.yaml').objects[0] ?? assert.fail(text)
 
+const SLICE =
+  'apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}'
+
 const KINDS: readonly {
   readonly kind: string
   readonly good: string
   readonly bad: string
-  readonly table: 'pods' | 'nodes' | 'policies'
+  readonly table: 'pods' | 'nodes' | 'policies' | 'services' | 'endpointSlices'
   readonly key: string
   readonly fault: RegExp
 }[] = [
@@ -85,6 +88,22 @@ const KINDS: readonly {
     table: 'policies',
     key: 'NetworkPolicy/default/deny',
     fault: /^spec\.podSelector: /,
+  },
+  {
+    kind: 'Service',
+    good: '{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}}',
+    bad: '{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 10.96.0.1, ports: [{port: 80000}]}}',
+    table: 'services',
+    key: 'default/web',
+    fault: /^spec\.ports\[0\]\.port: /,
+  },
+  {
+    kind: 'EndpointSlice',
+    good: `{${SLICE}, addressType: IPv4, ports: [{port: 80}], endpoints: [{addresses: [10.0.0.1]}]}`,
+    bad: `{${SLICE}, addressType: IPv4, ports: [{port: 80}], endpoints: [{addresses: 7}]}`,
+    table: 'endpointSlices',
+    key: 'default/web-1',
+    fault: /^endpoints\[0\]\.addresses: /,
   },
 ]
 
@@ -178,8 +197,8 @@ test('all that comes in one call is one write', () => {
   intent.apply({ put: KINDS.map(({ good }) => manifest(good)), deleted: [] })
   assert.equal(tables.database.revision, before + 1)
   assert.deepEqual(
-    [tables.pods, tables.nodes, tables.policies].map(({ size }) => size),
-    [1, 1, 1],
+    [tables.pods, tables.nodes, tables.policies, tables.services, tables.endpointSlices].map(({ size }) => size),
+    [1, 1, 1, 1, 1],
   )
 })
 
@@ -188,10 +207,10 @@ test('tables count as complete when the source says so, and not before', () => {
   put(manifest(KINDS[0]?.good ?? ''))
   assert.equal(tables.pods.initialized, false)
   intent.initialized()
+  const { pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, problems } = tables
+  const filled = [pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, problems]
   assert.deepEqual(
-    [tables.pods, tables.namespaces, tables.nodes, tables.policies, tables.cidrGroups, tables.problems].map(
-      table => table.initialized,
-    ),
-    [true, true, true, true, true, true],
+    filled.filter(table => !table.initialized),
+    [],
   )
 })

@@ -32,10 +32,9 @@ export class IntentController {
     this.#tables = tables
     this.#source = source
     this.#lastGood = new LastGoodObjects(memory)
-    const { pods, namespaces, nodes, policies, cidrGroups, problems } = tables
-    this.#markInitialized = [pods, namespaces, nodes, policies, cidrGroups, problems].map(table =>
-      table.registerInitializer(source),
-    )
+    const { pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, problems } = tables
+    const filled = [pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, problems]
+    this.#markInitialized = filled.map(table => table.registerInitializer(source))
   }
 
   /** Objects that are new or changed, and what is gone. */
@@ -130,7 +129,7 @@ export class IntentController {
   }
 
   #putRow(tx: Transaction, object: ManifestObject, value: IntentRow): void {
-    const { pods, namespaces, nodes } = this.#tables
+    const { pods, namespaces, nodes, services, endpointSlices } = this.#tables
     const put = <R extends Row>(table: Table<R>, row: R): void => {
       const key = table.spec.key(row)
       tx.put(table, row)
@@ -154,6 +153,12 @@ export class IntentController {
         break
       case 'nodes':
         put(nodes, value.row)
+        break
+      case 'services':
+        put(services, value.row)
+        break
+      case 'endpointSlices':
+        put(endpointSlices, value.row)
         break
       case 'policies':
         putKept(this.#tables.policies, value.row)

@@ -6,13 +6,15 @@ import {
   apiGroup,
   type ManifestObject,
   problemOf,
+  readEndpointSlice,
   readNamespace,
   readNode,
   readPod,
+  readService,
   type Validation,
 } from '../manifests/index.ts'
 import { CILIUM_CIDR_GROUP_KIND, readAuditAnnotation, readCiliumCidrGroup, readPolicy } from '../policy/index.ts'
-import type { CidrGroup, Namespace, Node, Pod, Policy } from '../tables/index.ts'
+import type { CidrGroup, EndpointSlice, Namespace, Node, Pod, Policy, Service } from '../tables/index.ts'
 
 /** A row for one of the intent tables. */
 export type IntentRow =
@@ -21,6 +23,10 @@ export type IntentRow =
   | { readonly table: 'nodes'; readonly row: Node }
   | { readonly table: 'policies'; readonly row: Policy }
   | { readonly table: 'cidrGroups'; readonly row: CidrGroup }
+  | { readonly table: 'services'; readonly row: Service }
+  | { readonly table: 'endpointSlices'; readonly row: EndpointSlice }
+
+const ZONE_LABEL = 'topology.kubernetes.io/zone'
 
 /** What the object says for the tables: a row, or why not. An object of a kind that is not used gives a warning alone. */
 export function readIntent(object: ManifestObject): Validation<IntentRow> {
@@ -32,10 +38,15 @@ export function readIntent(object: ManifestObject): Validation<IntentRow> {
     case '/Namespace':
       return namespaceIntent(object)
     case '/Node':
-      return mapValue(readNode(object), ({ name, addresses }) => ({
-        table: 'nodes',
-        row: { name, addresses: addresses.map(({ address }) => address), origin },
-      }))
+      return mapValue(readNode(object), ({ name, addresses, labels }) => {
+        const zone = labels[ZONE_LABEL]
+        const row = { name, addresses: addresses.map(({ address }) => address), ...(zone && { zone }), origin }
+        return { table: 'nodes', row }
+      })
+    case '/Service':
+      return mapValue(readService(object), service => ({ table: 'services', row: { ...service, origin } }))
+    case 'discovery.k8s.io/EndpointSlice':
+      return mapValue(readEndpointSlice(object), slice => ({ table: 'endpointSlices', row: { ...slice, origin } }))
     case `cilium.io/${CILIUM_CIDR_GROUP_KIND}`:
       return cidrGroupIntent(object)
     default:
@@ -64,6 +75,7 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
     ...(pod.nodeName && { node: pod.nodeName }),
     // What has ended has no address any more: another pod may have it.
     addresses: pod.phase === 'Succeeded' || pod.phase === 'Failed' ? [] : pod.ips,
+    ...(pod.hostPorts.length > 0 && { hostPorts: pod.hostPorts }),
     ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
     origin: object.origin,
   }

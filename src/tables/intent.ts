@@ -4,6 +4,7 @@
 // `problems`.
 
 import type { NamedPort } from '../labels/index.ts'
+import type { HostPort } from '../manifests/index.ts'
 import type { CidrGroup as CidrGroupRules, Policy as PolicyRules } from '../policy/index.ts'
 import { defineTable } from '../state/index.ts'
 
@@ -21,6 +22,8 @@ export type Pod = {
   /** From its status, canonical; empty until it has any. */
   readonly addresses: readonly string[]
   readonly ports: readonly NamedPort[]
+  /** Ports of its node that lead to it. */
+  readonly hostPorts?: readonly HostPort[]
   readonly origin: Origin
 }
 
@@ -35,6 +38,7 @@ export type Namespace = {
 export type Node = {
   readonly name: string
   readonly addresses: readonly string[]
+  readonly zone?: string
   readonly origin: Origin
 }
 
