@@ -9,6 +9,8 @@ import {
   PolicyController,
   PolicyStatusController,
   policyStatusView,
+  type ServicesInKernel,
+  serviceStatusView,
 } from '../controllers/index.ts'
 import {
   type DatapathMaps,
@@ -27,7 +29,14 @@ import {
   systemClock,
   type View,
 } from '../state/index.ts'
-import { createTables, type Endpoint, type NumberedEntry, type PolicyStatus, type Tables } from '../tables/index.ts'
+import {
+  createTables,
+  type Endpoint,
+  type NumberedEntry,
+  type PolicyStatus,
+  type ServiceStatus,
+  type Tables,
+} from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
 
@@ -67,6 +76,8 @@ export type Engine = {
   readonly intent: IntentController
   readonly endpoints: Endpoints
   readonly policyStatus: View<PolicyStatus>
+  readonly serviceStatus: View<ServiceStatus>
+  readonly servicesInKernel: ServicesInKernel
   readonly reconcilers: Readonly<Record<ReconcilerName, Pick<Reconciler<object>, 'status' | 'refresh' | 'metrics'>>>
   /** Until the signal is aborted. The maps stay as they are. */
   run(signal: AbortSignal): Promise<void>
@@ -149,12 +160,17 @@ export function createEngine(options: EngineOptions): Engine {
     ...(options.newMac && { newMac: options.newMac }),
   })
 
+  // Nothing writes services into the kernel's maps yet.
+  const servicesInKernel: ServicesInKernel = { status: { get: () => undefined }, sinceMs: () => undefined }
+
   const reconcilers = { 'policy-maps': policyMaps, addresses, 'endpoint-entries': entries, 'endpoint-devices': devices }
   return {
     tables,
     intent: new IntentController(tables, 'files', memory),
     endpoints,
     policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
+    serviceStatus: tables.database.addView(serviceStatusView(tables, servicesInKernel)),
+    servicesInKernel,
     reconcilers,
     async run(signal) {
       const controllers = [policies.run(signal), policyStatus.run(signal)]

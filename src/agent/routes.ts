@@ -18,9 +18,10 @@ import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
 import type { FlowObserver } from '../observe/observer.ts'
 import type { EnforcementMode } from '../policy/index.ts'
 import type { Reconciler, View } from '../state/index.ts'
-import type { PolicyStatus, Tables } from '../tables/index.ts'
+import type { PolicyStatus, ServiceStatus, Tables } from '../tables/index.ts'
 import { clusterAnswer } from './cluster-answer.ts'
 import type { Endpoints } from './endpoints.ts'
+import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer } from './service-answers.ts'
 
 /** Any reconciler, whatever its rows are. */
 type AnyReconciler = Pick<Reconciler<object>, 'status'>
@@ -35,6 +36,9 @@ export type RoutesOptions = {
   readonly datapath: Pick<Datapath, 'schema' | 'maps' | 'programs'>
   readonly endpoints: Endpoints
   readonly policyStatus: View<PolicyStatus>
+  readonly serviceStatus: View<ServiceStatus>
+  /** What is asked about services. */
+  readonly services: ServiceAnswersOptions
   readonly observer: FlowObserver
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
   /** Resolves when everything that is declared at the call has been tried in the kernel. */
@@ -79,6 +83,17 @@ export function agentRoutes(options: RoutesOptions): Route[] {
       },
     },
     { method: 'GET', path: /\/v1\/policies/, answer: () => options.policyStatus.rows() },
+    { method: 'GET', path: /\/v1\/services/, answer: () => options.serviceStatus.rows() },
+    {
+      method: 'GET',
+      path: /\/v1\/services\/why/,
+      answer: ({ query }) => explanationAnswer(options.services, query),
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/services\/([^/]+)\/([^/]+)/,
+      answer: ({ parameters: [namespace, name] }) => serviceAnswer(options.services, `${namespace}/${name}`),
+    },
     { method: 'GET', path: /\/v1\/bpf\/maps/, answer: () => mapInfos(options.datapath) },
     { method: 'GET', path: /\/v1\/bpf\/programs/, answer: () => programInfos(options) },
     { method: 'GET', path: /\/v1\/bpf\/counters/, answer: () => dropCounts(options.datapath) },

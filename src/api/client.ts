@@ -2,7 +2,8 @@
 // code; an agent that is not there as AgentUnreachableError, which says what to do.
 
 import http from 'node:http'
-import type { PolicyStatus } from '../tables/index.ts'
+import type { ServiceExplanation } from '../services/index.ts'
+import type { PolicyStatus, ServiceDetail, ServiceStatus } from '../tables/index.ts'
 import type {
   AgentStatus,
   ApiErrorBody,
@@ -79,6 +80,20 @@ export class AgentClient {
   /** The status of every policy object, sorted by namespace, name and kind. */
   policies(): Promise<PolicyStatus[]> {
     return this.#ask('GET', '/v1/policies')
+  }
+
+  /** How every service stands, sorted by namespace and name. */
+  services(): Promise<ServiceStatus[]> {
+    return this.#ask('GET', '/v1/services')
+  }
+
+  service(namespace: string, name: string): Promise<ServiceDetail> {
+    return this.#ask('GET', `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`)
+  }
+
+  /** Why an address and port leads where it leads. @param query as in `explanationAnswer` of the agent */
+  explainService(query: Readonly<Record<string, string>>): Promise<ServiceExplanation> {
+    return this.#ask('GET', `/v1/services/why?${new URLSearchParams(query).toString()}`)
   }
 
   maps(): Promise<MapInfo[]> {

@@ -13,6 +13,7 @@ import { applyCommand, deleteCommand, getCommand } from './object-commands.ts'
 import { observeCommand } from './observe-command.ts'
 import { policyCommand } from './policy-command.ts'
 import { sandboxCommand } from './sandbox-command.ts'
+import { servicesCommand } from './services-command.ts'
 import { VERSION } from './version.ts'
 
 const program = new Command('axoneme')
@@ -26,6 +27,7 @@ const program = new Command('axoneme')
   .addCommand(tableCommand('endpoints', 'endpoints', 'the pods of a node'))
   .addCommand(tableCommand('identities', 'identities', 'security identities in use on a node'))
   .addCommand(policyCommand())
+  .addCommand(servicesCommand())
   .addCommand(applyCommand())
   .addCommand(deleteCommand())
   .addCommand(getCommand())

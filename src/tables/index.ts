@@ -15,6 +15,7 @@ export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
 export * from './policy-status.ts'
+export * from './service-status.ts'
 export * from './services.ts'
 
 export type Tables = ReturnType<typeof createTables>

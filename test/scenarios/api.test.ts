@@ -40,7 +40,7 @@ async function started(t: TestContext) {
   const socket = path.join(folder, 'agent.sock')
   const info = { id: 7, tag: 'abc', translatedSize: 100, jitedSize: 50 }
   const programs = { from_pod: { name: 'from_pod', info: () => info } } as unknown as Datapath['programs']
-  const { tables, endpoints, reconcilers, policyStatus } = node.engine
+  const { tables, endpoints, reconcilers, policyStatus, serviceStatus, servicesInKernel } = node.engine
   const serviceNames = new ServiceNames(tables.serviceEntries)
   const describe = (event: FlowEvent): Flow =>
     describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0, serviceNames })
@@ -57,6 +57,8 @@ async function started(t: TestContext) {
       observer,
       reconcilers,
       policyStatus,
+      serviceStatus,
+      services: { node: NODE, tables, kernel: servicesInKernel, datapath: node.datapath, sockets: true },
       attempted: signal => node.engine.attempted(signal),
       readyAfterMs: () => state.readyAfterMs,
       policyEnforcement: 'default',

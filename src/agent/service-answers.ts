@@ -1,0 +1,96 @@
+// What the agent's API answers about services: how they stand, and why an address leads
+// where it leads, by what is declared, what is wanted and what the kernel has.
+
+import { ApiError } from '../api/index.ts'
+import { type ServicesInKernel, serviceDetail } from '../controllers/index.ts'
+import { type AskedFrontend, kernelView, type ServiceMaps } from '../observe/index.ts'
+import {
+  explainService,
+  findFrontend,
+  type KnownPod,
+  readEndpoint,
+  readServiceQuestion,
+  type ServiceExplanation,
+  ServiceQuestionError,
+  type ServiceWorld,
+} from '../services/index.ts'
+import { type NumberedPort, objectKey, type ServiceDetail, type Tables } from '../tables/index.ts'
+
+export type ServiceAnswersOptions = {
+  readonly node: ServiceWorld['node']
+  readonly tables: Tables
+  readonly kernel: ServicesInKernel
+  readonly datapath: ServiceMaps
+  /** Whether sockets are translated on this node. */
+  readonly sockets: boolean
+}
+
+/** @throws ApiError when there is none */
+export function serviceAnswer({ tables, kernel }: ServiceAnswersOptions, key: string): ServiceDetail {
+  const detail = serviceDetail(tables, kernel, key)
+  if (!detail) throw new ApiError(404, 'NO_SERVICE', `there is no service ${key}`)
+  return detail
+}
+
+/** @param query `target`, and at most one of `from`, `host`, `outside`; `source`. @throws ApiError */
+export function explanationAnswer(options: ServiceAnswersOptions, query: URLSearchParams): ServiceExplanation {
+  try {
+    return explained(options, query)
+  } catch (error) {
+    if (error instanceof ServiceQuestionError) throw new ApiError(400, error.code, error.message, error)
+    throw error
+  }
+}
+
+function explained(options: ServiceAnswersOptions, query: URLSearchParams): ServiceExplanation {
+  const world = worldOf(options)
+  const [from, outside, source] = [query.get('from'), query.get('outside'), query.get('source')]
+  const question = readServiceQuestion(world, {
+    target: query.get('target') ?? '',
+    ...(from !== null && { from }),
+    ...(query.has('host') && { fromHost: true }),
+    ...(outside !== null && { fromOutside: outside }),
+  })
+  const explanation = explainService(world, question)
+  if ('service' in question.target) return explanation
+  const found = findFrontend(world, question.target)
+  const number = found && (found.port as NumberedPort).number
+  const asked: AskedFrontend = {
+    asked: question.target,
+    nowNs: process.hrtime.bigint(),
+    nodeAddresses: options.node.addresses,
+    ...(found && { found }),
+    ...(number !== undefined && { number }),
+    ...(question.client && { client: question.client }),
+    ...(source !== null && { source: readEndpoint(source) }),
+  }
+  const kernel = kernelView(options.datapath, asked)
+  return kernel ? { ...explanation, kernel } : explanation
+}
+
+function worldOf({ node, tables, sockets }: ServiceAnswersOptions): ServiceWorld {
+  const { services, serviceEntries, endpointSlices } = tables
+  return {
+    node,
+    services: services
+      .all()
+      .map(manifest => ({ manifest, ports: serviceEntries.get(objectKey(manifest))?.ports ?? [] })),
+    slices: endpointSlices.all(),
+    pods: knownPods(tables),
+    sockets,
+  }
+}
+
+/** An endpoint's addresses are those that it really uses. */
+function knownPods({ pods, endpoints }: Tables): KnownPod[] {
+  return pods.all().map(pod => {
+    const [endpoint] = endpoints.by('pod', objectKey(pod))
+    return {
+      namespace: pod.namespace,
+      name: pod.name,
+      addresses: endpoint?.addresses ?? pod.addresses,
+      hostNetwork: pod.hostNetwork,
+      byPacket: false,
+    }
+  })
+}
