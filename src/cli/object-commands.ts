@@ -14,7 +14,8 @@ import {
   type Problem,
   parseManifests,
 } from '../manifests/index.ts'
-import { ObjectStore, type StoredObject } from '../sources/index.ts'
+import { admissionCheck, whenServicesTaken, withClusterObjects } from '../sandbox/index.ts'
+import { type ObjectCheck, ObjectStore, type StoredObject } from '../sources/index.ts'
 import { colours as pc } from './colours.ts'
 import { objectsFolder } from './connection.ts'
 import { ManifestError, manifestFiles, readManifestText } from './manifest-files.ts'
@@ -32,25 +33,51 @@ const storing = (name: string, description: string): Command =>
 export function applyCommand(): Command {
   return storing('apply', 'create or change the objects of manifests')
     .requiredOption('-f, --filename <path...>', 'files and folders; - is standard input')
-    .action((options: FileOptions) =>
+    .action(async (options: FileOptions) => {
+      const admit = options.objects === undefined ? admissionCheck(options.sandbox) : () => []
+      const applied: ManifestObject[] = []
       forEachFile(options, (store, text, file) => {
-        const { outcomes, problems } = store.apply(text, file, object => readIntent(object).problems)
+        const { outcomes, problems } = store.apply(text, file, object => checked(object, admit))
+        applied.push(...outcomes.filter(({ outcome }) => outcome !== 'refused').map(({ object }) => object))
         return { lines: outcomes.map(({ object, outcome }) => `${objectName(object)} ${outcome}`), problems }
-      }),
-    )
+      })
+      await settle(options, { applied: applied.filter(isService) })
+    })
 }
 
 export function deleteCommand(): Command {
   return storing('delete', 'delete the objects of manifests')
     .requiredOption('-f, --filename <path...>', 'files and folders; - is standard input')
-    .action((options: FileOptions) =>
+    .action(async (options: FileOptions) => {
+      const deleted: string[] = []
       forEachFile(options, (store, text, file) => {
         const parsed = parseManifests(text, file)
+        const services = new Set(parsed.objects.filter(isService).map(objectKey))
         const names = new Map(parsed.objects.map(object => [objectKey(object), objectName(object)]))
         const { outcomes, problems } = store.delete(names.keys())
+        const gone = outcomes.filter(({ key, outcome }) => outcome === 'deleted' && services.has(key))
+        deleted.push(...gone.map(({ key }) => key))
         const lines = outcomes.map(({ key, outcome }) => `${names.get(key)} ${outcome}`)
         return { lines, problems: [...parsed.problems, ...problems] }
-      }),
+      })
+      await settle(options, { deleted })
+    })
+}
+
+/** What an object's own rules say, and, if they allow it, what the control plane says. */
+function checked(object: ManifestObject, admit: ObjectCheck): readonly Problem[] {
+  const { problems } = readIntent(object)
+  return problems.some(({ severity }) => severity === 'error') ? problems : [...problems, ...admit(object)]
+}
+
+const isService = ({ apiVersion, kind }: ManifestObject): boolean => apiVersion === 'v1' && kind === 'Service'
+
+/** So that who asks for a Service after this command finds what it was given. */
+async function settle(options: StoreOptions, services: Parameters<typeof whenServicesTaken>[1]): Promise<void> {
+  if (options.objects !== undefined) return
+  if (!(await whenServicesTaken(options.sandbox, services)))
+    console.error(
+      pc.yellow(`sandbox ${options.sandbox} has not taken the services in yet; see \`axoneme sandbox status\``),
     )
 }
 
@@ -63,8 +90,8 @@ export function getCommand(): Command {
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
     .action((kind: string | undefined, name: string | undefined, options: GetOptions) => {
       const named = options.filename && new Set(options.filename.flatMap(manifestFiles).flatMap(keysOf))
-      const found = storeOf(options)
-        .get()
+      const stored = storeOf(options).get()
+      const found = (options.objects === undefined ? withClusterObjects(options.sandbox, stored) : stored)
         .filter(({ object }) => isAsked(object, kind, name, options.namespace))
         .filter(({ object }) => !named || named.has(objectKey(object)))
       if (found.length === 0 && name)

@@ -9,6 +9,7 @@ import { podKey } from './pods/manifest.ts'
 import type { PodStatus, RunningPod } from './pods/pod.ts'
 import { parsePorts } from './probe/ports.ts'
 import { PROBE_DEFAULTS, type ProbeResult, probeAll } from './probe/prober.ts'
+import type { ServiceStatus } from './services/controller.ts'
 
 const SETTLE_TIMEOUT_MS = 30_000
 const SETTLE_POLL_MS = 20
@@ -27,6 +28,7 @@ export type SandboxStatus = {
   readonly objects: string
   readonly nodes: readonly NodeStatus[]
   readonly pods: readonly PodStatus[]
+  readonly services: readonly ServiceStatus[]
 }
 
 /** How to run a command inside a pod. */

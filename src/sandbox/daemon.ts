@@ -8,13 +8,12 @@ import { serveApi } from '../api/server.ts'
 import * as cgroup from './cgroup.ts'
 import { parseConfiguration, type SandboxConfiguration } from './configuration.ts'
 import { controlRoutes } from './control.ts'
+import { ControlPlane } from './control-plane.ts'
 import { messageOf } from './errors.ts'
 import { createSwitch } from './network.ts'
 import { SandboxNode } from './node.ts'
 import { type SandboxPaths, sandboxPaths } from './paths.ts'
-import type { PodManifest } from './pods/manifest.ts'
 import { writePodPrograms } from './pods/programs.ts'
-import { watchPods } from './pods/source.ts'
 import { recordOf } from './process-record.ts'
 import { StartReport } from './start-report.ts'
 
@@ -43,8 +42,10 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
   report.step('network: a switch and a namespace for each node')
   createSwitch()
   writePodPrograms(paths.podFiles)
+  const controlPlane = new ControlPlane(configuration, paths)
+  const onPods = (): void => controlPlane.onPods()
   const nodes = configuration.nodes.map(
-    (node, position) => new SandboxNode({ configuration, node, position, paths, sandboxCgroup: group, signal }),
+    (node, position) => new SandboxNode({ configuration, node, position, paths, sandboxCgroup: group, signal, onPods }),
   )
   for (const node of nodes) {
     report.step(`agent of ${node.name}`)
@@ -60,12 +61,13 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
         objects: paths.objects,
         nodes: nodes.map(node => node.status),
         pods: nodes.flatMap(node => node.runner.status()),
+        services: controlPlane.services(),
       }),
       runningPods: () => nodes.flatMap(node => node.runner.running()),
       settling: () => nodes.some(node => node.runner.settling()),
     }),
   )
-  void watchPods([paths.objects, ...configuration.folders], pods => assign(pods, nodes), signal).catch(endWith)
+  void controlPlane.run(nodes, signal).catch(endWith)
   fs.writeFileSync(paths.daemonRecord, JSON.stringify(recordOf(process.pid)))
 }
 
@@ -73,10 +75,4 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
 function endWith(error: unknown): void {
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   endAll()
-}
-
-/** A pod without a node goes to the first. One that names a node that is not here runs nowhere. */
-function assign(pods: readonly PodManifest[], nodes: readonly SandboxNode[]): void {
-  for (const [position, node] of nodes.entries())
-    node.runner.setWanted(pods.filter(({ spec }) => (spec.nodeName ? spec.nodeName === node.name : position === 0)))
 }

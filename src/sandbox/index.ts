@@ -9,3 +9,5 @@ export { type DownResult, down, type LifeOptions, type UpResult, up } from './li
 export { type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './paths.ts'
 export type { PodPhase, PodStatus } from './pods/pod.ts'
 export type { ProbeResult, Verdict } from './probe/prober.ts'
+export type { ServiceStatus } from './services/controller.ts'
+export { admissionCheck, whenServicesTaken, withClusterObjects } from './services/from-outside.ts'

@@ -101,7 +101,8 @@ function readRecord(paths: SandboxPaths): ProcessRecord | undefined {
 async function start(configuration: SandboxConfiguration, paths: SandboxPaths, options: LifeOptions): Promise<void> {
   const { signal, onStep } = options
   signal?.throwIfAborted()
-  for (const folder of [paths.folder, paths.objects, paths.logs]) fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [paths.folder, paths.objects, paths.cluster, paths.logs])
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
   fs.writeFileSync(paths.configuration, JSON.stringify(configuration))
   const group = cgroup.create(path.join(cgroup.cgroupRoot(), paths.cgroupName, 'daemon'))
   const daemon = spawnDaemon(configuration.name, group, paths)

@@ -13,6 +13,7 @@ import { SandboxError } from './errors.ts'
 import { mountBpf } from './file-systems.ts'
 import { createNodeNamespace } from './network.ts'
 import { containerLog, nodePaths, type SandboxPaths } from './paths.ts'
+import { Health } from './pods/health.ts'
 import { PodRunner } from './pods/runner.ts'
 
 const FIRST_START_TIMEOUT_MS = 60_000
@@ -28,6 +29,8 @@ export type NodeOptions = {
   /** Folder of the whole sandbox in the hierarchy of control groups. */
   readonly sandboxCgroup: string
   readonly signal: AbortSignal
+  /** Called when a pod's status may differ. */
+  readonly onPods: () => void
 }
 
 export class SandboxNode {
@@ -39,7 +42,7 @@ export class SandboxNode {
 
   /** Makes the namespace and the mounts. @throws SystemError */
   constructor(options: NodeOptions) {
-    const { configuration, node, position, paths, sandboxCgroup, signal } = options
+    const { configuration, node, position, paths, sandboxCgroup, signal, onPods } = options
     const own = nodePaths(paths, node.name)
     const group = path.join(sandboxCgroup, node.name)
     fs.mkdirSync(own.bpf, { recursive: true })
@@ -49,22 +52,31 @@ export class SandboxNode {
     this.#options = options
     // Its descriptor stays open: the namespace is there also while no agent runs in it.
     const namespace = createNodeNamespace(node, position)
+    const networkNamespace = `/proc/${process.pid}/fd/${namespace.fd}`
     this.#agent = new AgentProcess({
-      command: [...configuration.agentCommand, ...agentArguments(node, own, [paths.objects, ...configuration.folders])],
+      command: [
+        ...configuration.agentCommand,
+        ...agentArguments(node, own, [paths.objects, paths.cluster, ...configuration.folders]),
+      ],
       cgroup: cgroup.create(path.join(group, 'agent')),
-      networkNamespace: `/proc/${process.pid}/fd/${namespace.fd}`,
+      networkNamespace,
       log: own.agentLog,
       client,
       signal,
       onChange: state => this.#onAgent(state),
     })
+    const nodeAddresses = node.addresses.map(address => address.replace(/\/.*$/, ''))
     this.runner = new PodRunner({
       node: node.name,
-      hostAddress: (node.addresses[0] ?? '').replace(/\/.*$/, ''),
+      hostAddress: nodeAddresses[0] ?? '',
+      nodeAddresses,
+      nodeNetworkNamespace: networkNamespace,
+      health: new Health({ cgroup: cgroup.create(path.join(group, 'health')), networkNamespace }),
       podsCgroup: cgroup.create(path.join(group, 'pods')),
       podFiles: paths.podFiles,
       agent: client,
       signal,
+      onChange: onPods,
       logOf: (pod, container) => containerLog(paths, pod, container),
     })
   }

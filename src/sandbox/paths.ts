@@ -18,6 +18,8 @@ export const PROGRAMS = {
   podInit: path.join(PACKAGE_FOLDER, 'build/pod-init'),
   /** The application of pods, a TypeScript or JavaScript module. */
   app: path.join(OWN_FOLDER, `app${OWN_EXTENSION}`),
+  /** Asks for the probes of pods from a node's network. */
+  health: path.join(OWN_FOLDER, `health-program${OWN_EXTENSION}`),
   daemon: path.join(OWN_FOLDER, `daemon${OWN_EXTENSION}`),
   /** Starts the command line, whose `agent` command is a node's agent, as it is to be started: compiled, if it is. */
   axoneme: path.join(PACKAGE_FOLDER, 'bin/axoneme'),
@@ -42,6 +44,8 @@ export type SandboxPaths = {
   readonly daemonSocket: string
   /** The object store that `axoneme apply` writes and agents read. */
   readonly objects: string
+  /** What the sandbox's own control plane says, such as admitted Services; agents read it too. */
+  readonly cluster: string
   readonly logs: string
   readonly daemonLog: string
   /** Files shown in pods: programs, and a folder for each pod. */
@@ -67,6 +71,7 @@ export function sandboxPaths(name: string): SandboxPaths {
     daemonRecord: path.join(folder, 'daemon.json'),
     daemonSocket: path.join(folder, 'daemon.sock'),
     objects: path.join(folder, 'objects'),
+    cluster: path.join(folder, 'cluster'),
     logs: path.join(folder, 'logs'),
     daemonLog: path.join(folder, 'logs/daemon.log'),
     podFiles: path.join(folder, 'pods'),

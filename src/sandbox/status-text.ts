@@ -3,6 +3,7 @@
 import type { NodeStatus, SandboxStatus } from './control.ts'
 import type { ContainerStatus } from './pods/container.ts'
 import type { PodStatus } from './pods/pod.ts'
+import type { ServiceStatus } from './services/controller.ts'
 import { age, columns } from './text.ts'
 
 export function formatStatus(status: SandboxStatus): string {
@@ -11,10 +12,22 @@ export function formatStatus(status: SandboxStatus): string {
     ['NODE', 'ADDRESSES', 'AGENT', 'RESTARTS'],
     status.nodes.map(node => [node.name, node.addresses.join(' '), agentText(node.agent), String(node.agent.restarts)]),
   )
-  if (status.pods.length === 0) return `${summary}\n${nodes}\nno pods; give it some: axoneme apply -f FILE\n`
+  const services = status.services.length > 0 ? `\n${columns(SERVICE_COLUMNS, status.services.map(serviceRow))}` : ''
+  if (status.pods.length === 0) return `${summary}\n${nodes}\nno pods; give it some: axoneme apply -f FILE\n${services}`
   const pods = columns(['POD', 'READY', 'STATUS', 'RESTARTS', 'ADDRESSES', 'NODE', 'MESSAGE'], status.pods.map(podRow))
-  return `${summary}\n${nodes}\n${pods}`
+  return `${summary}\n${nodes}\n${pods}${services}`
 }
+
+const SERVICE_COLUMNS = ['SERVICE', 'TYPE', 'CLUSTER IP', 'LOAD BALANCER', 'PORTS', 'MESSAGE']
+
+const serviceRow = (service: ServiceStatus): string[] => [
+  `${service.namespace}/${service.name}`,
+  service.type,
+  service.clusterIps.join(' '),
+  service.loadBalancerAddresses.join(' '),
+  service.ports.join(' '),
+  service.message ?? '',
+]
 
 function agentText(agent: NodeStatus['agent']): string {
   switch (agent.state) {
@@ -30,7 +43,7 @@ function agentText(agent: NodeStatus['agent']): string {
 }
 
 function podRow(pod: PodStatus): string[] {
-  const running = pod.containers.filter(({ state }) => state === 'running').length
+  const running = pod.containers.filter(({ ready }) => ready).length
   const troubled = pod.containers.find(({ state }) => state === 'waiting')
   const reason = pod.reason ?? (pod.phase === 'Running' ? troubleOf(troubled)?.reason : undefined) ?? pod.phase
   return [

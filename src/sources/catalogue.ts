@@ -1,7 +1,8 @@
 // Which object is in force, out of all files that declare objects. Pure. Promises: a
 // file that becomes malformed keeps its objects; of two files that declare the same
 // object the one that did so first has it, and the other is a problem; whoever takes
-// the changes sees only what differs.
+// the changes sees only what differs. The admitted form of an object, which whoever
+// plays the API server writes, stands for what its author declares elsewhere.
 
 import {
   type ManifestObject,
@@ -14,6 +15,11 @@ import {
 } from '../manifests/index.ts'
 import { rowsEqual } from '../state/index.ts'
 import type { ObjectChanges } from './source.ts'
+
+/** Annotation of an object that is the admitted form of one that another file declares. Its value tells of which version. */
+export const ADMITTED_ANNOTATION = 'axoneme.io/admitted'
+
+const isAdmitted = ({ metadata }: ManifestObject): boolean => metadata.annotations[ADMITTED_ANNOTATION] !== undefined
 
 type File = {
   /** What the file declares, with objects kept from before where its text does not tell. */
@@ -76,7 +82,8 @@ export class Catalogue {
     const deleted: ManifestObject[] = []
     for (const key of this.#changed) {
       const before = this.#inForce.get(key)
-      const now = this.#declared.get(key)?.values().next().value
+      const declarations = [...(this.#declared.get(key)?.values() ?? [])]
+      const now = declarations.find(isAdmitted) ?? declarations[0]
       if (now === before) continue
       if (now) {
         put.push(now)
@@ -117,7 +124,7 @@ export class Catalogue {
   #problems(): Problem[] {
     const ofFiles = [...this.#files].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, file]) => file.problems)
     const conflicts = [...this.#declared.values()].flatMap(declarations => {
-      const [first, ...others] = declarations.values()
+      const [first, ...others] = [...declarations.values()].filter(object => !isAdmitted(object))
       return first ? others.map(other => duplicateOf(other, first)) : []
     })
     return [...ofFiles, ...conflicts]

@@ -218,7 +218,6 @@ suite('pods', { skip: NEEDS_ROOT }, () => {
     sandbox.apply(
       'odd',
       podManifest('x/image', { image: 'example.com/shop:v1' }),
-      podManifest('x/host', { spec: { hostNetwork: true } }),
       podManifest('x/elsewhere', { spec: { nodeName: 'node9' } }),
       podManifest('x/fine'),
     )
@@ -226,7 +225,6 @@ suite('pods', { skip: NEEDS_ROOT }, () => {
     const image = await sandbox.pod('x/image')
     assert.deepEqual([image?.phase, image?.reason], ['Pending', 'ImageNotAvailable'])
     assert.match(image?.message ?? '', /no stand-in for 'example\.com\/shop:v1'/)
-    assert.equal((await sandbox.pod('x/host'))?.reason, 'HostNetworkUnsupported')
     assert.equal(await sandbox.pod('x/elsewhere'), undefined)
     await assert.rejects(sandbox.client.pod('x', 'image'), { code: 'not-running', message: /ImageNotAvailable/ })
     await assert.rejects(sandbox.client.pod('x', 'nobody'), { code: 'not-found' })

@@ -17,15 +17,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static void join_network(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		fail("join network namespace %s: %s", path, strerror(errno));
-	close(fd);
-}
-
 /*
  * Ours do not show outside. What the host unmounts disappears here too (hence
  * slave, not private): the sandbox must not keep a disk or a namespace in use.

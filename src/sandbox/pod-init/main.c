@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +109,15 @@ void join_cgroup(const char *directory)
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
 	write_text(path, "0");
+}
+
+void join_network(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		fail("join network namespace %s: %s", path, strerror(errno));
+	close(fd);
 }
 
 void execute(char **argv)

@@ -85,7 +85,8 @@ static void be_first_process(const struct pod_root *root, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "pause");
 	setsid();
-	set_network();
+	if (root->own_network)
+		set_network();
 	prepare_root(root);
 	hide_arguments(argv);
 	sigemptyset(&children);
@@ -105,8 +106,8 @@ static void be_first_process(const struct pod_root *root, char **argv)
 static pid_t start_first_process(const struct pod_root *root, char **argv)
 {
 	struct clone_args arguments = {
-		.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			 CLONE_NEWCGROUP,
+		.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+			 CLONE_NEWCGROUP | (root->own_network ? CLONE_NEWNET : 0),
 		.exit_signal = SIGCHLD,
 	};
 	pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
@@ -152,16 +153,17 @@ static void add_bind(struct pod_root *root, const char *argument)
 	root->binds[root->bind_count++] = (struct bind){ .source = text, .target = separator + 1 };
 }
 
-/* pause --cgroup DIR --hostname NAME [--bind SOURCE:TARGET]…; says "pid N" and then "ready" on descriptor 3 */
+/* pause --cgroup DIR --hostname NAME [--netns PATH] [--bind SOURCE:TARGET]…; says "pid N" and then "ready" on descriptor 3 */
 int pause_pod(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "cgroup", required_argument, NULL, 'c' },
 		{ "hostname", required_argument, NULL, 'h' },
 		{ "bind", required_argument, NULL, 'b' },
+		{ "netns", required_argument, NULL, 'N' },
 		{ 0 },
 	};
-	struct pod_root root = { .hostname = "pod" };
+	struct pod_root root = { .hostname = "pod", .own_network = true };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -174,6 +176,10 @@ int pause_pod(int argc, char **argv)
 			break;
 		case 'b':
 			add_bind(&root, optarg);
+			break;
+		case 'N':
+			join_network(optarg);
+			root.own_network = false;
 			break;
 		default:
 			return EXIT_OWN_FAILURE;

@@ -33,6 +33,8 @@ struct pod_root {
 	const char *hostname;
 	struct bind binds[BINDS_MAX];
 	size_t bind_count;
+	/* False: it shares the network of whoever makes it. */
+	bool own_network;
 };
 
 /* One sub-command each. argv[0] is the sub-command's name. @return exit code */
@@ -54,6 +56,7 @@ int relay_terminal(pid_t child, int signals, int controller);
 __attribute__((format(printf, 1, 2), noreturn)) void fail(const char *format, ...);
 int wait_code(int status);
 void join_cgroup(const char *directory);
+void join_network(const char *path);
 void write_text(const char *path, const char *text);
 void execute(char **argv) __attribute__((noreturn));
 int open_pidfd(pid_t pid);

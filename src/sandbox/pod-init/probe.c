@@ -248,15 +248,6 @@ static void probe_all(struct target *targets, size_t count, size_t limit)
 	free(watched);
 }
 
-static void join_network(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		fail("join network namespace %s: %s", path, strerror(errno));
-	close(fd);
-}
-
 static void raise_open_files(size_t limit)
 {
 	struct rlimit files;

@@ -3,6 +3,8 @@
 
 import { z } from 'zod'
 import { type ManifestObject, type Problem, problemOf, readPod } from '../../manifests/index.ts'
+import { sortedKeys, withoutNulls } from '../nulls.ts'
+import { handlerSchema, probeSchema } from './actions.ts'
 
 const environmentSchema = z.object({
   name: z.string(),
@@ -26,6 +28,10 @@ const containerSchema = z.object({
     .optional(),
   workingDir: z.string().optional(),
   securityContext: securitySchema.optional(),
+  readinessProbe: probeSchema.optional(),
+  livenessProbe: probeSchema.optional(),
+  startupProbe: probeSchema.optional(),
+  lifecycle: z.object({ preStop: handlerSchema.optional() }).optional(),
   /** Of init containers only: `Always` keeps it running beside the containers. */
   restartPolicy: z.string().optional(),
 })
@@ -35,6 +41,7 @@ const specSchema = z.object({
   initContainers: z.array(containerSchema).optional(),
   restartPolicy: z.string().optional(),
   hostname: z.string().optional(),
+  subdomain: z.string().optional(),
   terminationGracePeriodSeconds: z.number().optional(),
   nodeName: z.string().optional(),
   serviceAccountName: z.string().optional(),
@@ -85,17 +92,4 @@ export function podKey(pod: { readonly namespace: string; readonly name: string 
 /** Two manifests with the same text here are the same running pod: labels and annotations change in place. */
 export function restartKey(pod: PodManifest): string {
   return JSON.stringify([pod.uid ?? '', pod.spec, pod.requestedAddresses], sortedKeys)
-}
-
-const sortedKeys = (_: string, value: unknown): unknown =>
-  value !== null && typeof value === 'object' && !Array.isArray(value)
-    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-    : value
-
-/** An empty field of YAML is one that is not there. */
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls)
-  if (value === null || typeof value !== 'object') return value
-  const fields = Object.entries(value).filter(([, field]) => field !== null)
-  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)]))
 }

@@ -80,7 +80,6 @@ test("a container's user wins over its pod's, and its group follows", () => {
 })
 
 test('what cannot run as written is refused with its reason', () => {
-  assert.equal(reasonOf({ hostNetwork: true }), 'HostNetworkUnsupported')
   assert.equal(reasonOf({ containers: [{ name: 'c', image: 'shop:v1' }] }), 'ImageNotAvailable')
   type Source = NonNullable<EnvironmentVariable['valueFrom']>
   const env = (valueFrom: Source) => ({

@@ -2,6 +2,7 @@
 // sandbox cannot run as it is written is refused with the reason a user of Kubernetes would look for.
 
 import { POD_PROGRAMS } from '../paths.ts'
+import { type Action, actionOf, type ProbePlan, probeOf } from './actions.ts'
 import { programOf } from './images.ts'
 import type { ContainerSpec, EnvironmentVariable, PodManifest } from './manifest.ts'
 
@@ -15,6 +16,10 @@ export type ContainerPlan = {
   readonly gid: number
   /** An init container that keeps running. */
   readonly sidecar: boolean
+  readonly startup?: ProbePlan
+  readonly readiness?: ProbePlan
+  readonly liveness?: ProbePlan
+  readonly preStop?: Action
 }
 
 export type PodPlan = {
@@ -55,8 +60,6 @@ export function planPod(
 
 function plan(pod: PodManifest, context: PodContext): PodPlan {
   const { spec } = pod
-  if (spec.hostNetwork)
-    throw new RefusedError('HostNetworkUnsupported', 'the sandbox does not run pods in the network of their node')
   const policy = spec.restartPolicy ?? 'Always'
   return {
     hostname: (spec.hostname ?? pod.name).slice(0, MAX_HOSTNAME),
@@ -83,6 +86,21 @@ function planContainer(pod: PodManifest, container: ContainerSpec, context: PodC
     uid,
     gid: security.runAsGroup ?? uid,
     sidecar: container.restartPolicy === 'Always',
+    ...healthOf(container),
+  }
+}
+
+function healthOf(container: ContainerSpec): Pick<ContainerPlan, 'startup' | 'readiness' | 'liveness' | 'preStop'> {
+  const { ports = [], startupProbe, readinessProbe, livenessProbe, lifecycle } = container
+  const known = <T extends object>(field: string, plan: T | { readonly unknown: string }): T => {
+    if (!('unknown' in plan)) return plan
+    throw new RefusedError('CreateContainerConfigError', `container ${container.name}: ${field} ${plan.unknown}`)
+  }
+  return {
+    ...(startupProbe && { startup: known('startupProbe', probeOf(startupProbe, ports)) }),
+    ...(readinessProbe && { readiness: known('readinessProbe', probeOf(readinessProbe, ports)) }),
+    ...(livenessProbe && { liveness: known('livenessProbe', probeOf(livenessProbe, ports)) }),
+    ...(lifecycle?.preStop && { preStop: known('lifecycle.preStop', actionOf(lifecycle.preStop, ports)) }),
   }
 }
 

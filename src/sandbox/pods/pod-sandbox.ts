@@ -10,18 +10,18 @@ import type { Readable } from 'node:stream'
 import * as cgroup from '../cgroup.ts'
 import { SandboxError } from '../errors.ts'
 import { POD_PROGRAMS, PROGRAMS } from '../paths.ts'
-import type { PodManifest } from './manifest.ts'
 
 const DAEMON_FD = 3
 
 export type PodSandboxOptions = {
-  readonly pod: PodManifest
   readonly hostname: string
   readonly containerId: string
   /** Folder of the node's pods in the hierarchy of control groups. */
   readonly podsCgroup: string
   /** Folder that holds the shared programs (see `writePodPrograms`) and gets one folder a pod. */
   readonly podFiles: string
+  /** File of the network namespace to use in place of one of the pod's own. */
+  readonly networkNamespace?: string | undefined
 }
 
 export class PodSandbox {
@@ -58,7 +58,8 @@ export class PodSandbox {
       `${folder}/hosts:/etc/hosts`,
       `${folder}/resolv.conf:/etc/resolv.conf`,
     ]
-    const flags = ['--cgroup', cgroupOf(options), '--hostname', options.hostname]
+    const network = options.networkNamespace ? ['--netns', options.networkNamespace] : []
+    const flags = ['--cgroup', cgroupOf(options), '--hostname', options.hostname, ...network]
     const child = spawn(PROGRAMS.podInit, ['pause', ...flags, ...binds.flatMap(bind => ['--bind', bind])], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     })

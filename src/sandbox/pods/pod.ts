@@ -5,7 +5,9 @@ import { randomUUID } from 'node:crypto'
 import type { AgentClient } from '../../api/client.ts'
 import { Backoff, pause } from '../backoff.ts'
 import { messageOf } from '../errors.ts'
+import type { BackendPod } from '../services/slices.ts'
 import { Container, type ContainerStatus } from './container.ts'
+import type { Health } from './health.ts'
 import { type PodManifest, restartKey } from './manifest.ts'
 import { type PodPlan, planPod, type Refusal } from './plan.ts'
 import { PodSandbox } from './pod-sandbox.ts'
@@ -22,8 +24,10 @@ export type PodStatus = {
   readonly name: string
   readonly node: string
   readonly phase: PodPhase
-  /** Every container runs. */
+  /** Every container runs and is ready, and the pod is not being deleted. */
   readonly ready: boolean
+  /** Since when it is being deleted. */
+  readonly deletionTimestamp?: string
   readonly reason?: string
   readonly message?: string
   readonly addresses: readonly string[]
@@ -43,6 +47,10 @@ export type RunningPod = {
 export type PodHost = {
   readonly node: string
   readonly hostAddress: string
+  /** For pods in the node's own network: its addresses, and the file of its namespace. */
+  readonly nodeAddresses: readonly string[]
+  readonly nodeNetworkNamespace: string
+  readonly health: Health
   readonly podsCgroup: string
   readonly podFiles: string
   readonly agent: AgentClient
@@ -51,6 +59,8 @@ export type PodHost = {
   readonly admit: (signal: AbortSignal) => Promise<() => void>
   /** An endpoint that the agent could not be told to delete. */
   readonly onEndpointLeft: (containerId: string) => void
+  /** The status may differ. */
+  readonly onChange: () => void
 }
 
 type Network = { readonly addresses: readonly string[] }
@@ -65,6 +75,7 @@ export class Pod {
   #refused = false
   #containers: Container[] = []
   #running: RunningPod | undefined
+  #deletionTimestamp: string | undefined
 
   /** Starts at once. */
   constructor(manifest: PodManifest, host: PodHost) {
@@ -94,17 +105,43 @@ export class Pod {
   get status(): PodStatus {
     const { namespace, name } = this.#manifest
     const containers = this.#containers.map(container => container.status)
-    const ready = this.#phase === 'Running' && containers.every(isFine)
+    const ready = this.#isServing && !this.stopping
     return {
       namespace,
       name,
       node: this.#host.node,
       phase: this.stopping && this.#phase !== 'Failed' && this.#phase !== 'Succeeded' ? 'Terminating' : this.#phase,
       ready,
+      ...(this.#deletionTimestamp && { deletionTimestamp: this.#deletionTimestamp }),
       ...this.#waiting,
       addresses: this.#running?.addresses ?? [],
       containers,
     }
+  }
+
+  /** The pod as an endpoint of services; undefined while it has no address. */
+  get backend(): BackendPod | undefined {
+    if (!this.#running) return undefined
+    const { addresses } = this.#running
+    const { namespace, name, uid, labels, namedPorts, spec } = this.#manifest
+    return {
+      namespace,
+      name,
+      uid,
+      labels,
+      node: this.#host.node,
+      hostname: spec.hostname,
+      subdomain: spec.subdomain,
+      addresses,
+      namedPorts,
+      ready: this.#isServing,
+      terminating: this.stopping,
+      over: this.#phase === 'Succeeded' || this.#phase === 'Failed',
+    }
+  }
+
+  get #isServing(): boolean {
+    return this.#phase === 'Running' && this.#containers.every(container => isFine(container.status))
   }
 
   /** @returns false when the change needs another pod in place of this one */
@@ -112,12 +149,15 @@ export class Pod {
     if (restartKey(manifest) !== restartKey(this.#manifest)) return false
     this.#manifest = manifest
     if (this.#running) this.#running = { ...this.#running, manifest }
+    this.#host.onChange()
     return true
   }
 
   /** Asks the containers to end, and kills them after their grace period. */
   stop(): void {
+    this.#deletionTimestamp = new Date().toISOString()
     this.#stop.abort()
+    this.#host.onChange()
   }
 
   async #live(signal: AbortSignal): Promise<void> {
@@ -152,20 +192,23 @@ export class Pod {
     const admitted = await this.#host.admit(signal)
     let sandbox: PodSandbox | undefined
     try {
-      sandbox = await PodSandbox.start({ pod, hostname, containerId, podsCgroup, podFiles })
+      const networkNamespace = pod.spec.hostNetwork ? this.#host.nodeNetworkNamespace : undefined
+      sandbox = await PodSandbox.start({ hostname, containerId, podsCgroup, podFiles, networkNamespace })
       const network = await this.#connect(sandbox, signal, admitted)
       admitted()
       return network === undefined ? signal.aborted : await this.#runContainers(sandbox, network, signal)
     } finally {
       admitted()
       this.#running = undefined
+      this.#host.onChange()
       if (sandbox) await this.#takeDown(sandbox)
     }
   }
 
   /** Asks the agent for the pod's network until it is there. @returns undefined when it is no longer wanted */
   async #connect(sandbox: PodSandbox, signal: AbortSignal, onWait: () => void): Promise<Network | undefined> {
-    const { namespace, name } = this.#manifest
+    const { namespace, name, spec } = this.#manifest
+    if (spec.hostNetwork) return { addresses: this.#host.nodeAddresses }
     const backoff = new Backoff(AGENT_BACKOFF)
     const gone = new AbortController()
     void sandbox.ended.then(() => gone.abort())
@@ -201,23 +244,26 @@ export class Pod {
     const either = AbortSignal.any([signal, lost.signal])
 
     const make = (planned: PodPlan['containers'][number]) =>
-      new Container(planned, this.#host.logOf(this.#manifest, planned.name))
+      new Container(planned, this.#host.logOf(this.#manifest, planned.name), this.#host.onChange)
     const initContainers = plan.initContainers.map(make)
     const containers = plan.containers.map(make)
     this.#containers = [...initContainers, ...containers]
     this.#running = { manifest: this.#manifest, pid, cgroup, networkNamespace, addresses, plan }
     this.#waiting = undefined
+    this.#host.onChange()
 
+    const { health } = this.#host
+    const setting = { sandbox, addresses, gracePeriodMs: plan.gracePeriodMs, health }
     const sidecars = new AbortController()
     const background: Promise<number>[] = []
     const initPolicy = plan.restartPolicy === 'Never' ? 'Never' : 'OnFailure'
     for (const [index, container] of initContainers.entries()) {
       if (plan.initContainers[index]?.sidecar) {
         const until = AbortSignal.any([either, sidecars.signal])
-        background.push(container.run(sandbox, 'Always', plan.gracePeriodMs, until))
+        background.push(container.run(setting, 'Always', until))
         continue
       }
-      const exitCode = await container.run(sandbox, initPolicy, plan.gracePeriodMs, either)
+      const exitCode = await container.run(setting, initPolicy, either)
       if (exitCode !== 0 && !either.aborted) {
         sidecars.abort()
         await Promise.all(background)
@@ -225,7 +271,7 @@ export class Pod {
       }
     }
     this.#phase = 'Running'
-    const runs = containers.map(container => container.run(sandbox, plan.restartPolicy, plan.gracePeriodMs, either))
+    const runs = containers.map(container => container.run(setting, plan.restartPolicy, either))
     const exitCodes = await Promise.all(runs)
     sidecars.abort()
     await Promise.all(background)
@@ -244,7 +290,8 @@ export class Pod {
   /** The agent first: it takes its device out of the namespace before that is gone. */
   async #takeDown(sandbox: PodSandbox): Promise<void> {
     try {
-      await this.#host.agent.deleteEndpoint(sandbox.containerId, AbortSignal.timeout(AGENT_DELETE_TIMEOUT_MS))
+      const patience = AbortSignal.timeout(AGENT_DELETE_TIMEOUT_MS)
+      if (!this.#manifest.spec.hostNetwork) await this.#host.agent.deleteEndpoint(sandbox.containerId, patience)
     } catch {
       this.#host.onEndpointLeft(sandbox.containerId)
     }
@@ -253,5 +300,5 @@ export class Pod {
 }
 
 function isFine(container: ContainerStatus): boolean {
-  return container.state === 'running' || (container.state === 'terminated' && container.exitCode === 0)
+  return container.ready || (container.state === 'terminated' && container.exitCode === 0)
 }

@@ -4,6 +4,7 @@
 import type { AgentClient } from '../../api/client.ts'
 import { Backoff, pause } from '../backoff.ts'
 import { Semaphore } from '../semaphore.ts'
+import type { BackendPod } from '../services/slices.ts'
 import { type PodManifest, podKey } from './manifest.ts'
 import { Pod, type PodHost, type PodStatus, type RunningPod } from './pod.ts'
 
@@ -47,6 +48,11 @@ export class PodRunner {
     return [...here, ...away].sort((a, b) => (podKey(a) < podKey(b) ? -1 : 1))
   }
 
+  /** As endpoints of services: all that have addresses. */
+  backends(): BackendPod[] {
+    return [...this.#pods.values()].map(pod => pod.backend).filter(pod => pod !== undefined)
+  }
+
   /** Those that can be entered now. */
   running(): RunningPod[] {
     return [...this.#pods.values()].map(pod => pod.running).filter(pod => pod !== undefined)
@@ -76,6 +82,7 @@ export class PodRunner {
       process.stderr.write(`pod ${key}: ${String(error)}\n`)
     }
     this.#pods.delete(key)
+    this.#host.onChange()
     this.#settle(key)
   }
 
