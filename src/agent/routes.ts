@@ -21,7 +21,7 @@ import type { Reconciler, View } from '../state/index.ts'
 import type { PolicyStatus, ServiceStatus, Tables } from '../tables/index.ts'
 import { clusterAnswer } from './cluster-answer.ts'
 import type { Endpoints } from './endpoints.ts'
-import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer } from './service-answers.ts'
+import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCounts } from './service-answers.ts'
 
 /** Any reconciler, whatever its rows are. */
 type AnyReconciler = Pick<Reconciler<object>, 'status'>
@@ -177,6 +177,7 @@ function agentStatus(options: RoutesOptions): AgentStatus {
         table => [table.name, table.size],
       ),
     ),
+    services: serviceCounts(options.services),
     reconcilers: Object.entries(options.reconcilers).map(([name, reconciler]) => reconcilerState(name, reconciler)),
     problems: tables.problems.all().map(({ severity, object, message, file, line, column }) => ({
       severity,

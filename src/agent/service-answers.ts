@@ -1,7 +1,7 @@
 // What the agent's API answers about services: how they stand, and why an address leads
 // where it leads, by what is declared, what is wanted and what the kernel has.
 
-import { ApiError } from '../api/index.ts'
+import { ApiError, type ServiceCounts } from '../api/index.ts'
 import { type ServicesInKernel, serviceDetail } from '../controllers/index.ts'
 import { type AskedFrontend, kernelView, type ServiceMaps } from '../observe/index.ts'
 import {
@@ -30,6 +30,24 @@ export function serviceAnswer({ tables, kernel }: ServiceAnswersOptions, key: st
   const detail = serviceDetail(tables, kernel, key)
   if (!detail) throw new ApiError(404, 'NO_SERVICE', `there is no service ${key}`)
   return detail
+}
+
+/** The maps that services fill; affinity, source ranges and translations follow from clients. */
+const FILLED = ['frontends', 'backends', 'slot_pages'] as const
+
+export function serviceCounts({ tables, kernel, datapath }: ServiceAnswersOptions): ServiceCounts {
+  const entries = tables.serviceEntries.all()
+  const ports = entries.flatMap(entry => entry.ports)
+  return {
+    services: tables.services.size,
+    frontends: ports.reduce((total, { frontends }) => total + frontends.length, 0),
+    backends: new Set(ports.flatMap(({ backends }) => backends.map(({ id }) => id))).size,
+    failed: entries.filter(entry => kernel.status.get(objectKey(entry))?.kind === 'failed').length,
+    maps: FILLED.map(name => {
+      const map = datapath.maps[name]
+      return { name, entries: map.count(), maxEntries: map.maxEntries }
+    }),
+  }
 }
 
 /** @param query `target`, and at most one of `from`, `host`, `outside`; `source`. @throws ApiError */

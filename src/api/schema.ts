@@ -32,6 +32,17 @@ export type ReconcilerState = {
   readonly failed: readonly { readonly key: string; readonly error: string; readonly attempts: number }[]
 }
 
+/** Services of a node, and how full the maps are that hold them. */
+export type ServiceCounts = {
+  readonly services: number
+  readonly frontends: number
+  /** Addresses and ports, each once. */
+  readonly backends: number
+  /** Services that the kernel did not take. */
+  readonly failed: number
+  readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
+}
+
 export type AgentStatus = {
   readonly node: string
   readonly version: string
@@ -45,6 +56,7 @@ export type AgentStatus = {
   readonly policyEnforcement: string
   readonly revision: number
   readonly counts: Readonly<Record<string, number>>
+  readonly services: ServiceCounts
   readonly reconcilers: readonly ReconcilerState[]
   readonly problems: readonly { readonly severity: string; readonly text: string }[]
   readonly events: { readonly received: string; readonly lost: string }

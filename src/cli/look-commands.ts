@@ -2,7 +2,7 @@
 // maps and programs. They ask its API and print.
 
 import { Command } from 'commander'
-import type { AgentStatus, DropCount, PrintedTable, ReconcilerState } from '../api/index.ts'
+import type { AgentStatus, DropCount, PrintedTable, ReconcilerState, ServiceCounts } from '../api/index.ts'
 import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { bytesText, type OutputFormat, outputOption, print, tableText } from './output.ts'
@@ -31,6 +31,7 @@ function statusText(status: AgentStatus): string {
     `${pc.bold('kernel')}       ${status.kernel}`,
     `${pc.bold('policies')}     enforcement ${status.policyEnforcement}`,
     `${pc.bold('holds')}        ${counts.join(', ')}`,
+    `${pc.bold('services')}     ${servicesText(status.services)}`,
     `${pc.bold('revision')}     ${status.revision}`,
     `${pc.bold('memory')}       ${bytesText(status.memoryBytes)}`,
     `${pc.bold('flow events')}  ${status.events.received} read, ${status.events.lost} lost`,
@@ -39,6 +40,13 @@ function statusText(status: AgentStatus): string {
       problem.severity === 'error' ? pc.red(`error        ${problem.text}`) : pc.yellow(`warning      ${problem.text}`),
     ),
   ].join('\n')
+}
+
+function servicesText({ services, frontends, backends, failed, maps }: ServiceCounts): string {
+  const parts = [`${services} services, ${frontends} frontends, ${backends} backends`]
+  if (failed > 0) parts.push(pc.red(`${failed} failed`))
+  const fills = maps.map(({ name, entries, maxEntries }) => `${name} ${entries} of ${maxEntries}`)
+  return `${parts.join(', ')} (maps: ${fills.join(', ')})`
 }
 
 function reconcilerText({ name, done, pending, failed }: ReconcilerState): string {

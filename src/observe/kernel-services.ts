@@ -29,7 +29,7 @@ export type ServiceMaps = {
   readonly schema: Schema
   readonly maps: Pick<
     DatapathMaps,
-    'frontends' | 'backends' | 'affinities' | 'affinity_backends' | 'source_ranges' | 'translations' | 'flows'
+    'frontends' | 'backends' | 'slot_pages' | 'affinities' | 'affinity_backends' | 'translations' | 'flows'
   >
   /** The page of slots under a number, which the caller closes where it can be. */
   openSlotPage(key: number): (SlotPage & { close?(): void }) | undefined

@@ -116,6 +116,55 @@ test('status: what the agent holds, what is wrong, and whether it is ready', asy
   assert.match(problems[0]?.text ?? '', /^bad\.yaml:1:\d+: /)
 })
 
+const service = (name: string, spec: object) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name },
+  spec: { ports: [{ port: 80 }], ...spec },
+})
+
+test('services: how they stand, one in full, and the words for one that is not there', async t => {
+  const { node, client, socket } = await started(t)
+  node.declare({
+    'web.yaml': fileOf(service('web', { clusterIP: '10.96.0.10' }), service('db', { clusterIP: 'None' })),
+    'bad.yaml': fileOf(service('bad', { ports: [{ port: 0 }] })),
+  })
+  await client.settled()
+  const rows = await client.services()
+  assert.deepEqual(
+    rows.map(({ namespace, name, state, origin }) => [namespace, name, state === 'refused', origin.file]),
+    [
+      ['default', 'bad', true, 'bad.yaml'],
+      ['default', 'db', false, 'web.yaml'],
+      ['default', 'web', false, 'web.yaml'],
+    ],
+  )
+  const detail = await client.service('default', 'web')
+  assert.deepEqual([detail.clusterIps, detail.declared?.internalTrafficPolicy], [['10.96.0.10'], 'Cluster'])
+  const missing = await ask(socket, 'GET', '/v1/services/default/other')
+  assert.deepEqual(missing, { status: 404, code: 'NO_SERVICE', message: 'there is no service default/other' })
+  assert.equal((await client.status()).services.services, 2)
+})
+
+test('why: what an address is, and what cannot be asked', async t => {
+  const { node, client, socket } = await started(t)
+  node.declare({ 'db.yaml': fileOf(service('db', { clusterIP: 'None' }), pod('client')) })
+  await client.settled()
+  const { near } = await client.explainService({ target: 'default/db', from: 'client' })
+  assert.deepEqual(near, [{ kind: 'headless', service: 'default/db' }])
+  const { match, kernel } = await client.explainService({ target: '10.96.0.99:80', source: '10.244.0.2:1' })
+  assert.deepEqual([match, kernel], [undefined, undefined])
+  for (const [query, message] of [
+    ['', /no IP:PORT/],
+    ['target=10.96.0.10:80&from=nobody', /^there is no pod default\/nobody/],
+    ['target=10.96.0.10:80&source=x', /^"x" is no IP:PORT/],
+  ] as const) {
+    const answer = await ask(socket, 'GET', `/v1/services/why?${query}`)
+    assert.deepEqual([answer.status, answer.code], [400, 'BAD_QUESTION'])
+    assert.match(answer.message ?? '', message)
+  }
+})
+
 test('settled: answered when what was declared before is in the maps', async t => {
   const { node, client } = await started(t)
   node.declare({ 'web.yaml': fileOf(pod('web')) })
