@@ -90,9 +90,14 @@ function worldOf({ node, tables, sockets }: ServiceAnswersOptions): ServiceWorld
   const { services, serviceEntries, endpointSlices } = tables
   return {
     node,
-    services: services
-      .all()
-      .map(manifest => ({ manifest, ports: serviceEntries.get(objectKey(manifest))?.ports ?? [] })),
+    services: [
+      ...services.all().map(manifest => {
+        const { namespace, name } = manifest
+        return { namespace, name, manifest, ports: serviceEntries.get(objectKey(manifest))?.ports ?? [] }
+      }),
+      // Host ports of pods have entries and no Service.
+      ...serviceEntries.all().filter(entry => !services.get(objectKey(entry))),
+    ],
     slices: endpointSlices.all(),
     pods: knownPods(tables),
     sockets,

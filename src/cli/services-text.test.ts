@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { explainService, readServiceQuestion, type ServiceExplanation } from '../services/index.ts'
-import { backend, clusterIp, declaredService, resolvedPort, worldOf } from '../services/testing/worlds.ts'
+import { backend, clusterIp, declaredService, knownService, resolvedPort, worldOf } from '../services/testing/worlds.ts'
 import type { ServiceDetail } from '../tables/index.ts'
 import { serviceDetailText } from './services-text.ts'
 import { serviceExplanationText } from './services-why-text.ts'
@@ -24,7 +24,7 @@ const port = resolvedPort({
     }),
   ],
 })
-const world = worldOf([{ manifest: declaredService('web', { clusterIps: ['10.96.0.10'] }), ports: [port] }])
+const world = worldOf([knownService(declaredService('web', { clusterIps: ['10.96.0.10'] }), [port])])
 
 const why = (target: string, more: Partial<ServiceExplanation> = {}): string => {
   const question = readServiceQuestion(world, { target })

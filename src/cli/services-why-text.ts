@@ -47,7 +47,7 @@ function matchLines(asked: string, match: MatchedFrontend): string[] {
 function nearText(near: Near): string {
   switch (near.kind) {
     case 'lost':
-      return pc.yellow(`${near.service} claims it too, and does not have it: the older one does, ${near.to}`)
+      return pc.yellow(`${near.service} claims it too, and does not have it: it belongs to ${near.to}`)
     case 'other-proxy':
       return `${near.service} is left to another proxy, ${near.proxy}, by its label service.kubernetes.io/service-proxy-name`
     case 'not-in-force':
@@ -56,6 +56,8 @@ function nearText(near: Near): string {
       return `${near.service} is headless: clients get the addresses of its backends from DNS, and nothing is translated`
     case 'external-name':
       return `${near.service} is an ExternalName: a name in DNS alone, without an address`
+    case 'load-balancer':
+      return `the load balancer of ${near.service} answers there itself (ipMode Proxy), not this node`
     case 'backend':
       return `it is itself a backend of ${near.service}: whoever asks for it gets it without translation`
     case 'other-protocol':

@@ -123,6 +123,8 @@ function stateOf(tables: Tables, kernel: ServicesInKernel, service: Service, isO
       state: 'failed',
       message: `the kernel did not take it, what it had before stays: ${status.error.message} (${status.attempts} attempts)`,
     }
+  if (!entry && serviceEntries.initialized && service.clusterIps.length === 0)
+    return { state: 'not-translated', message: 'it has no cluster IP yet, so nothing stands for it' }
   if (!entry || status?.kind !== 'done' || status.revision !== serviceEntries.revisionOf(key))
     return { state: 'waiting', message: 'on its way to the kernel' }
   if (isOutdated) {

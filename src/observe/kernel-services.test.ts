@@ -7,7 +7,14 @@ import { test } from 'node:test'
 import { ip } from '../ip/index.ts'
 import { type Frontend, MemoryDatapath, orderedFlowKey, type Tuple, toAddress } from '../maps/index.ts'
 import type { FoundFrontend, KernelView, ServiceClient } from '../services/index.ts'
-import { backend, clusterIp, declaredService, knownPod, resolvedPort } from '../services/testing/worlds.ts'
+import {
+  backend,
+  clusterIp,
+  declaredService,
+  knownPod,
+  knownService,
+  resolvedPort,
+} from '../services/testing/worlds.ts'
 import { type AskedFrontend, kernelView } from './kernel-services.ts'
 
 const object = readFileSync(new URL('../../build/pod.o', import.meta.url))
@@ -26,7 +33,7 @@ const port = resolvedPort({
   ],
 })
 const found: FoundFrontend = {
-  service: { manifest: declaredService('web'), ports: [port] },
+  service: knownService(declaredService('web'), [port]),
   port,
   frontend: clusterIp('10.96.0.10'),
 }

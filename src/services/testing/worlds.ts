@@ -27,6 +27,16 @@ export function declaredService(name: string, more: Partial<ServiceManifest> = {
   }
 }
 
+export const knownService = (
+  manifest: ServiceManifest,
+  ports: readonly ServicePortEntry[] = [],
+): KnownService & { readonly manifest: ServiceManifest } => ({
+  namespace: manifest.namespace,
+  name: manifest.name,
+  manifest,
+  ports,
+})
+
 export function resolvedPort(more: Partial<ServicePortEntry> = {}): ServicePortEntry {
   const { port = 80, protocol = 6, family = 4 } = more
   return {

@@ -17,7 +17,13 @@ export type ServiceWorld = {
 }
 
 /** A service as it is declared, and what it comes to on this node: no ports where nothing is translated. */
-export type KnownService = { readonly manifest: ServiceManifest; readonly ports: readonly ServicePortEntry[] }
+export type KnownService = {
+  readonly namespace: string
+  readonly name: string
+  /** Absent for the host ports of a pod. */
+  readonly manifest?: ServiceManifest
+  readonly ports: readonly ServicePortEntry[]
+}
 
 export type KnownPod = {
   readonly namespace: string
@@ -110,6 +116,8 @@ export type Near =
   /** Names the address as a backend: clients get it from DNS. */
   | (ServiceName & { readonly kind: 'headless' })
   | (ServiceName & { readonly kind: 'external-name' })
+  /** The address is that of a load balancer that answers there itself (ipMode Proxy). */
+  | (ServiceName & { readonly kind: 'load-balancer' })
   /** The address and port are themselves a backend. */
   | (ServiceName & { readonly kind: 'backend' })
   | (ServiceName & { readonly kind: 'other-protocol'; readonly protocol: string })

@@ -22,4 +22,4 @@ export function findFrontend({ services }: ServiceWorld, asked: AskedAddress): F
 }
 
 /** `namespace/name`. */
-export const serviceName = ({ manifest }: KnownService): string => `${manifest.namespace}/${manifest.name}`
+export const serviceName = ({ namespace, name }: KnownService): string => `${namespace}/${name}`

@@ -13,9 +13,9 @@ const NAMED = 5
 export function nothingToTranslate(known: KnownService): Near[] {
   const { manifest } = known
   const service = serviceName(known)
-  if (manifest.proxyName !== undefined) return [{ kind: 'other-proxy', service, proxy: manifest.proxyName }]
-  if (manifest.type === 'ExternalName') return [{ kind: 'external-name', service }]
-  return manifest.headless ? [{ kind: 'headless', service }] : [{ kind: 'not-in-force', service }]
+  if (manifest?.proxyName !== undefined) return [{ kind: 'other-proxy', service, proxy: manifest.proxyName }]
+  if (manifest?.type === 'ExternalName') return [{ kind: 'external-name', service }]
+  return manifest?.headless ? [{ kind: 'headless', service }] : [{ kind: 'not-in-force', service }]
 }
 
 /** The nearest first. */
@@ -33,21 +33,26 @@ export function nearServices(world: ServiceWorld, asked: AskedAddress): Near[] {
 /** Those that declare the address and port, and do not have it. */
 function claimants(world: ServiceWorld, asked: AskedAddress): Near[] {
   return world.services
-    .filter(({ manifest }) => claims(manifest, asked, world.node.addresses))
+    .filter(({ manifest }) => manifest && claims(manifest, asked, world.node.addresses))
     .map((known): Near => {
+      if (isProxied(known, asked.address)) return { kind: 'load-balancer', service: serviceName(known) }
       const [reason] = nothingToTranslate(known)
       if (reason && reason.kind !== 'not-in-force') return reason
       return { kind: 'not-in-force', service: serviceName(known) }
     })
 }
 
+const isProxied = ({ manifest }: KnownService, address: string): boolean =>
+  manifest?.loadBalancerAddresses.some(({ ip, mode }) => ip === address && mode === 'Proxy') ?? false
+
 /** Services that declare an address and port that another one has. */
 export function losers(world: ServiceWorld, asked: AskedAddress): Near[] {
   const owner = findFrontend(world, asked)?.service
   if (!owner) return []
   return world.services
-    .filter(known => known !== owner && nothingToTranslate(known)[0]?.kind === 'not-in-force')
-    .filter(({ manifest }) => claims(manifest, asked, world.node.addresses))
+    .filter(known => known !== owner && !isProxied(known, asked.address))
+    .filter(known => nothingToTranslate(known)[0]?.kind === 'not-in-force')
+    .filter(({ manifest }) => manifest && claims(manifest, asked, world.node.addresses))
     .map(known => ({ kind: 'lost', service: serviceName(known), to: serviceName(owner) }))
 }
 
@@ -99,7 +104,7 @@ function asBackends({ services, slices }: ServiceWorld, { address, port, protoco
   )
   return services
     .filter(known => named.has(serviceName(known)))
-    .map(known => ({ kind: known.manifest.headless ? 'headless' : 'backend', service: serviceName(known) }))
+    .map(known => ({ kind: known.manifest?.headless ? 'headless' : 'backend', service: serviceName(known) }))
 }
 
 function whoseAddress({ node, pods }: ServiceWorld, { address }: AskedAddress): Near[] {

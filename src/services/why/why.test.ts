@@ -3,50 +3,49 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { backend, clusterIp, declaredService, knownPod, resolvedPort, worldOf } from '../testing/worlds.ts'
+import {
+  backend,
+  clusterIp,
+  declaredService,
+  knownPod,
+  knownService,
+  resolvedPort,
+  worldOf,
+} from '../testing/worlds.ts'
 import type { KnownService, ServiceExplanation, ServiceWorld } from './explanation.ts'
 import { type AskedService, readServiceQuestion } from './question.ts'
 import { explainService } from './why.ts'
 
-const web: KnownService = {
-  manifest: declaredService('web', { type: 'LoadBalancer', clusterIps: ['10.96.0.10'] }),
-  ports: [
-    resolvedPort({
-      affinitySeconds: 60,
-      sourceRanges: ['192.0.2.0/24', '2001:db8::/32'],
-      frontends: [
-        clusterIp('10.96.0.10'),
-        { address: '172.30.0.2', port: 30080, kind: 'NodePort', reach: 'everybody' },
-        { address: '127.0.0.1', port: 30080, kind: 'NodePort', reach: 'node' },
-        { address: '198.51.100.1', port: 80, kind: 'LoadBalancer', reach: 'everybody' },
-      ],
-      backends: [
-        backend('10.0.0.2', 'client'),
-        backend('10.0.0.3', 'web-1', { notForOutside: 'not on this node' }),
-        backend('10.0.0.4', 'web-2', {
-          ready: false,
-          terminating: true,
-          notForCluster: 'terminating',
-          notForOutside: 'terminating',
-        }),
-      ],
-    }),
-    resolvedPort({ port: 53, protocol: 17, portName: 'dns', frontends: [clusterIp('10.96.0.10', 53)] }),
-  ],
-}
+const web: KnownService = knownService(declaredService('web', { type: 'LoadBalancer', clusterIps: ['10.96.0.10'] }), [
+  resolvedPort({
+    affinitySeconds: 60,
+    sourceRanges: ['192.0.2.0/24', '2001:db8::/32'],
+    frontends: [
+      clusterIp('10.96.0.10'),
+      { address: '172.30.0.2', port: 30080, kind: 'NodePort', reach: 'everybody' },
+      { address: '127.0.0.1', port: 30080, kind: 'NodePort', reach: 'node' },
+      { address: '198.51.100.1', port: 80, kind: 'LoadBalancer', reach: 'everybody' },
+    ],
+    backends: [
+      backend('10.0.0.2', 'client'),
+      backend('10.0.0.3', 'web-1', { notForOutside: 'not on this node' }),
+      backend('10.0.0.4', 'web-2', {
+        ready: false,
+        terminating: true,
+        notForCluster: 'terminating',
+        notForOutside: 'terminating',
+      }),
+    ],
+  }),
+  resolvedPort({ port: 53, protocol: 17, portName: 'dns', frontends: [clusterIp('10.96.0.10', 53)] }),
+])
 
-const empty: KnownService = {
-  manifest: declaredService('empty', { clusterIps: ['10.96.0.20'] }),
-  ports: [
-    resolvedPort({
-      without: { cluster: 'reject', outside: 'drop' },
-      frontends: [
-        clusterIp('10.96.0.20'),
-        { address: '198.51.100.2', port: 80, kind: 'ExternalIP', reach: 'everybody' },
-      ],
-    }),
-  ],
-}
+const empty: KnownService = knownService(declaredService('empty', { clusterIps: ['10.96.0.20'] }), [
+  resolvedPort({
+    without: { cluster: 'reject', outside: 'drop' },
+    frontends: [clusterIp('10.96.0.20'), { address: '198.51.100.2', port: 80, kind: 'ExternalIP', reach: 'everybody' }],
+  }),
+])
 
 const world = worldOf([web, empty])
 
@@ -199,17 +198,16 @@ test('a service can be asked for by its name', () => {
 test('what comes near where there is no frontend', async t => {
   const others: readonly KnownService[] = [
     web,
-    { manifest: declaredService('late', { clusterIps: ['10.96.0.30'] }), ports: [] },
-    { manifest: declaredService('theirs', { clusterIps: ['10.96.0.31'], proxyName: 'mesh' }), ports: [] },
-    { manifest: declaredService('db', { headless: true }), ports: [] },
-    { manifest: declaredService('away', { type: 'ExternalName' }), ports: [] },
-    {
-      manifest: declaredService('ported', {
+    knownService(declaredService('late', { clusterIps: ['10.96.0.30'] })),
+    knownService(declaredService('theirs', { clusterIps: ['10.96.0.31'], proxyName: 'mesh' })),
+    knownService(declaredService('db', { headless: true })),
+    knownService(declaredService('away', { type: 'ExternalName' })),
+    knownService(
+      declaredService('ported', {
         type: 'NodePort',
         ports: [{ name: 'http', protocol: 'TCP', port: 80, targetPort: 80, nodePort: 31000 }],
       }),
-      ports: [],
-    },
+    ),
   ]
   const slice = {
     namespace: 'shop',
@@ -294,7 +292,7 @@ test('what comes near where there is no frontend', async t => {
 })
 
 test('a service that claims what another one has is told', () => {
-  const late: KnownService = { manifest: declaredService('late', { externalIps: ['198.51.100.1'] }), ports: [] }
+  const late: KnownService = knownService(declaredService('late', { externalIps: ['198.51.100.1'] }))
   assert.deepEqual(ask('198.51.100.1:80', {}, worldOf([web, late])).near, [
     { kind: 'lost', service: 'shop/late', to: 'shop/web' },
   ])
@@ -328,4 +326,26 @@ test('what cannot be asked is told with what is right', () => {
     ],
   ] as const)
     assert.throws(() => ask(target, asked), { code: 'BAD_QUESTION', message: want })
+})
+
+test('host ports of a pod, and an address that a load balancer keeps for itself', () => {
+  const ports = [
+    resolvedPort({
+      port: 9000,
+      portName: '',
+      frontends: [{ address: '172.30.0.2', port: 9000, kind: 'HostPort', reach: 'everybody' }],
+      backends: [backend('10.0.0.3', 'web-1')],
+    }),
+  ]
+  const proxied = knownService(
+    declaredService('web', {
+      type: 'LoadBalancer',
+      clusterIps: ['10.96.0.10'],
+      loadBalancerAddresses: [{ ip: '198.51.100.9', mode: 'Proxy' }],
+    }),
+  )
+  const where = worldOf([{ namespace: 'shop', name: 'web-1:host-ports', ports }, proxied])
+  const { match, near } = ask('172.30.0.2:9000', {}, where)
+  assert.deepEqual([match?.service, match?.kind, near], ['shop/web-1:host-ports', 'HostPort', []])
+  assert.deepEqual(ask('198.51.100.9:80', {}, where).near, [{ kind: 'load-balancer', service: 'shop/web' }])
 })
