@@ -25,6 +25,7 @@ import type { AgentConfiguration } from './configuration.ts'
 import { createEngine } from './engine.ts'
 import { Journal } from './journal.ts'
 import { agentRoutes } from './routes.ts'
+import { openSockets } from './sockets.ts'
 
 /** MAC of the node's side of every pod's veth pair. Locally administered; nobody else can have it on such a link. */
 export const HOST_MAC = '02:61:78:6f:6e:65'
@@ -64,6 +65,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     mtu: configuration.mtu,
     nodeAddresses: configuration.nodeAddresses,
   })
+  using sockets = openSockets(datapath, node, configuration.serviceCgroup)
   const attacher = attacherFor(datapath, node, log)
 
   // From what is declared to what the kernel has.
@@ -71,6 +73,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     node: { name: configuration.node, addresses: configuration.nodeAddresses },
     podCidrs: configuration.podCidrs,
     policyEnforcement: configuration.policyEnforcement,
+    translatesInSockets: sockets !== undefined,
     memory: journal,
     datapath,
     devices: endpointDeviceOperations(network, attacher, node),

@@ -25,6 +25,8 @@ export type AgentConfiguration = {
   readonly policyEnforcement: EnforcementMode
   /** Report flows. Off, only counters remain. */
   readonly flowEvents: boolean
+  /** Folder of the control group whose processes have services translated in their sockets; absent: no socket programs. */
+  readonly serviceCgroup?: string
 }
 
 export class ConfigurationError extends Error {
@@ -43,6 +45,7 @@ export type AgentOptions = {
   readonly mtu?: number
   readonly policyEnforcement?: string
   readonly flowEvents?: boolean
+  readonly serviceCgroup?: string
 }
 
 /** The first two addresses and the last one are never given out. */
@@ -87,5 +90,6 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     mtu,
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
+    ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
   }
 }

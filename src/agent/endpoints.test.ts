@@ -17,6 +17,8 @@ const REQUEST = {
   pod: { namespace: 'shop', name: 'web' },
 }
 const POD = podRow('web')
+/** The kernel tells cookies to root alone. */
+const NAMESPACES = { whenTranslated: async () => undefined, namespaceCookie: () => 7n }
 
 type Kernel<Row extends object> = Operations<Row> & { fault: Error | undefined }
 
@@ -74,7 +76,14 @@ async function withEndpoints(
   const tasks = [reconcilers.devices.run(signal), reconcilers.entries.run(signal), resolvePolicies()]
   try {
     const policyMaps = { waitFor: async () => undefined }
-    const endpoints = new Endpoints({ tables, memory, pools: [pool, ...morePools], policyMaps, ...reconcilers })
+    const endpoints = new Endpoints({
+      tables,
+      memory,
+      pools: [pool, ...morePools],
+      policyMaps,
+      ...NAMESPACES,
+      ...reconcilers,
+    })
     await body({ endpoints, tables, pool, devices, memory, policyMaps, signal })
   } finally {
     stop.abort()
@@ -285,6 +294,7 @@ test('the next agent takes over endpoints whose pods are there, and lets go of t
       policyMaps: waits,
       devices: waits,
       entries: waits,
+      ...NAMESPACES,
     })
     assert.equal(nextTables.endpoints.initialized, false)
     assert.equal(next.restore(), 3)

@@ -6,15 +6,18 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { ApiError, type EndpointAnswer, type EndpointRequest } from '../api/index.ts'
 import { type AddressPool, type Memory, PoolExhaustedError } from '../controllers/index.ts'
-import { Namespace } from '../net/index.ts'
+import { Namespace, namespaceCookie } from '../net/index.ts'
 import { hostInterfaceOf } from '../reconcilers/index.ts'
-import type { Reconciler, Row, Table } from '../state/index.ts'
+import type { Reconciler, Row } from '../state/index.ts'
 import { type Endpoint, objectKey, type Pod, type Tables } from '../tables/index.ts'
+import { whenRow } from './when-row.ts'
 
 const JOURNAL_KIND = 'endpoint'
 const POD_TIMEOUT_MS = 5_000
 const READY_TIMEOUT_MS = 15_000
 const LAST_ID = 0xffff
+
+type FoundNamespace = { readonly inode: number; readonly cookie: string }
 
 type Waits = Pick<Reconciler<Row>, 'waitFor'>
 
@@ -25,6 +28,10 @@ export type EndpointsOptions = {
   readonly policyMaps: Waits
   readonly devices: Waits
   readonly entries: Waits
+  /** Resolves when it is in force where the pod's services are translated. */
+  readonly whenTranslated: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>
+  /** Default: the kernel's. */
+  readonly namespaceCookie?: (namespace: Namespace) => bigint
   /** The MAC address of a new pod. Default: a random one. */
   readonly newMac?: () => string
   /** How long an addition waits for its pod to be declared. Default 5,000. */
@@ -51,12 +58,14 @@ export class Endpoints {
     const gone: string[] = []
     tables.database.write(tx => {
       for (const [containerId, value] of memory.entries(JOURNAL_KIND)) {
-        const endpoint = endpointRecord.safeParse(value).data
-        this.#lastId = Math.max(this.#lastId, endpoint?.id ?? 0)
-        if (!endpoint || inodeOf(endpoint.networkNamespace) !== endpoint.networkNamespaceInode) {
+        const record = endpointRecord.safeParse(value).data
+        this.#lastId = Math.max(this.#lastId, record?.id ?? 0)
+        const found = record && this.#namespaceAt(record.networkNamespace)
+        if (!record || record.networkNamespaceInode !== found?.inode) {
           gone.push(containerId)
           continue
         }
+        const endpoint: Endpoint = { ...record, networkNamespaceCookie: found.cookie }
         tx.put(tables.endpoints, endpoint)
         for (const address of endpoint.addresses) this.#poolOf(address)?.claim(address)
       }
@@ -70,16 +79,16 @@ export class Endpoints {
   async add(request: EndpointRequest, signal: AbortSignal): Promise<EndpointAnswer> {
     const { containerId } = request
     const { tables, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options
-    const inode = inodeOf(request.netns)
-    if (inode === undefined)
+    const namespace = this.#namespaceAt(request.netns)
+    if (!namespace)
       throw new ApiError(400, 'NO_NAMESPACE', `${request.netns} is not a network namespace that can be opened`)
     const pod = await this.#whenPod(request, signal)
     await this.#whenLeft(containerId, signal)
     // From here to the row no other request comes between.
     const existing = tables.endpoints.get(containerId)
-    if (existing && existing.networkNamespaceInode !== inode)
+    if (existing && existing.networkNamespaceInode !== namespace.inode)
       throw new ApiError(409, 'CONTAINER_EXISTS', `container ${containerId} has an endpoint in another namespace`)
-    const endpoint = existing ?? this.#create(request, pod, inode)
+    const endpoint = existing ?? this.#create(request, pod, namespace)
     try {
       await this.#whenReady(endpoint, AbortSignal.any([signal, AbortSignal.timeout(readyTimeoutMs)]))
       if (tables.endpoints.get(containerId)?.id !== endpoint.id) throw new Error('it was deleted meanwhile')
@@ -153,7 +162,7 @@ export class Endpoints {
     throw new ApiError(404, 'NO_POD', `no source has told of pod ${key} within ${podTimeoutMs / 1000} s`)
   }
 
-  #create(request: EndpointRequest, pod: Pod, inode: number): Endpoint {
+  #create(request: EndpointRequest, pod: Pod, namespace: FoundNamespace): Endpoint {
     const { tables, memory, newMac = randomMac } = this.#options
     const addresses = this.#takeAddresses(pod)
     const id = this.#takeId()
@@ -164,7 +173,8 @@ export class Endpoints {
       podNamespace: pod.namespace,
       podName: pod.name,
       networkNamespace: request.netns,
-      networkNamespaceInode: inode,
+      networkNamespaceInode: namespace.inode,
+      networkNamespaceCookie: namespace.cookie,
       interface: request.interface,
       hostInterface: host.name,
       ifindex: host.ifindex,
@@ -210,7 +220,7 @@ export class Endpoints {
   }
 
   async #whenReady(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
-    const { tables, policyMaps, devices, entries } = this.#options
+    const { tables, policyMaps, devices, entries, whenTranslated } = this.#options
     const revision = tables.endpoints.revisionOf(endpoint.containerId) ?? 0
     const ready = endpoint.addresses.map(async address => {
       const isOurs = (row: { readonly containerId: string } | undefined) => row?.containerId === endpoint.containerId
@@ -220,27 +230,22 @@ export class Endpoints {
       await policyMaps.waitFor(policy, tables.policyMaps.revisionOf(policy) ?? 0, signal)
       await entries.waitFor(address, tables.endpointEntries.revisionOf(address) ?? 0, signal)
     })
-    await Promise.all([devices.waitFor(endpoint.containerId, revision, signal), ...ready])
+    const device = devices.waitFor(endpoint.containerId, revision, signal)
+    await Promise.all([device, whenTranslated(endpoint, signal), ...ready])
+  }
+
+  #namespaceAt(path: string): FoundNamespace | undefined {
+    const { namespaceCookie: cookieOf = namespaceCookie } = this.#options
+    try {
+      using namespace = Namespace.open(path)
+      return { inode: namespace.inode, cookie: String(cookieOf(namespace)) }
+    } catch {
+      return undefined
+    }
   }
 
   #poolOf(address: string): AddressPool | undefined {
     return this.#options.pools.find(pool => pool.contains(address))
-  }
-}
-
-/** The row of a key as soon as it is as wanted; undefined when the signal is aborted first. */
-async function whenRow<R extends Row>(
-  table: Table<R>,
-  key: string,
-  isWanted: (row: R | undefined) => boolean,
-  signal?: AbortSignal,
-): Promise<R | undefined> {
-  using watcher = table.watch()
-  for (;;) {
-    const row = table.get(key)
-    if (isWanted(row)) return row
-    watcher.take()
-    if (!(await watcher.wait(signal))) return undefined
   }
 }
 
@@ -255,15 +260,6 @@ function takeUndeclared(pool: AddressPool, tables: Tables): string {
     }
   } finally {
     for (const address of skipped) pool.release(address)
-  }
-}
-
-function inodeOf(path: string): number | undefined {
-  try {
-    using namespace = Namespace.open(path)
-    return namespace.inode
-  } catch {
-    return undefined
   }
 }
 
@@ -286,4 +282,4 @@ const endpointRecord = z.object({
   ifindex: z.int(),
   mac: z.string(),
   addresses: z.array(z.string()),
-}) satisfies z.ZodType<Endpoint>
+}) satisfies z.ZodType<Omit<Endpoint, 'networkNamespaceCookie'>>

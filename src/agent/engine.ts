@@ -6,6 +6,7 @@ import {
   AddressPool,
   IntentController,
   type Memory,
+  PodNamespaceController,
   PolicyController,
   PolicyStatusController,
   policyStatusView,
@@ -19,8 +20,15 @@ import {
   policyElement,
   type Schema,
 } from '../maps/index.ts'
+import type { Namespace } from '../net/index.ts'
 import { DEFAULT_DENY, type EnforcementMode, PolicyRepository } from '../policy/index.ts'
-import { endpointEntryOperations, ipcacheOperations, type OpenMap, policyMapOperations } from '../reconcilers/index.ts'
+import {
+  endpointEntryOperations,
+  ipcacheOperations,
+  type OpenMap,
+  podNamespaceOperations,
+  policyMapOperations,
+} from '../reconcilers/index.ts'
 import {
   type Clock,
   type Operations,
@@ -39,13 +47,14 @@ import {
 } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
+import { whenRow } from './when-row.ts'
 
 type Element = readonly [PolicyKey, ElementValue]
 
 /** The maps that packets are judged by. */
 export type JudgingMaps = {
   readonly schema: Schema
-  readonly maps: Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'runtime'>
+  readonly maps: Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'pod_namespaces' | 'runtime'>
   /** A policy map that is not in force yet. @throws MapFullError */
   createPolicyMap(elements: readonly Element[]): OpenMap
   /** Elements of the policy map under a key of `policy_maps`; undefined when there is none. */
@@ -57,6 +66,8 @@ export type EngineOptions = {
   readonly node: { readonly name: string; readonly addresses: readonly string[] }
   readonly podCidrs: readonly string[]
   readonly policyEnforcement?: EnforcementMode
+  /** Whether connections to services are translated in sockets on this node. */
+  readonly translatesInSockets: boolean
   /** What outlives the process. */
   readonly memory: Memory
   readonly datapath: JudgingMaps
@@ -64,11 +75,13 @@ export type EngineOptions = {
   readonly devices: Operations<Endpoint>
   readonly clock?: Clock
   readonly onFailure?: (failure: ReconcileFailure) => void
+  /** The number by which BPF programs know a network namespace. Default: the kernel's. */
+  readonly namespaceCookie?: (namespace: Namespace) => bigint
   /** The MAC address of a new pod. Default: a random one. */
   readonly newMac?: () => string
 }
 
-type ReconcilerName = 'policy-maps' | 'addresses' | 'endpoint-entries' | 'endpoint-devices'
+type ReconcilerName = 'policy-maps' | 'addresses' | 'endpoint-entries' | 'pod-namespaces' | 'endpoint-devices'
 
 export type Engine = {
   readonly tables: Tables
@@ -117,6 +130,12 @@ export function createEngine(options: EngineOptions): Engine {
     table: tables.endpointEntries,
     operations: endpointEntryOperations(maps.endpoints, onChanged),
   })
+  const podNamespaces = new Reconciler({
+    ...common,
+    name: 'pod-namespaces',
+    table: tables.podNamespaces,
+    operations: podNamespaceOperations(maps.pod_namespaces, schema.podNamespaceFlags.number.BY_PACKET),
+  })
   const devices = new Reconciler({
     ...common,
     name: 'endpoint-devices',
@@ -150,6 +169,7 @@ export function createEngine(options: EngineOptions): Engine {
       await Promise.all([policyMaps, addresses, entries].map(reconciler => reconciler.attempted(signal)))
     },
   })
+  const podTranslation = new PodNamespaceController({ tables, translatesInSockets: options.translatesInSockets })
   const endpoints = new Endpoints({
     tables,
     memory,
@@ -157,13 +177,25 @@ export function createEngine(options: EngineOptions): Engine {
     policyMaps,
     devices,
     entries,
+    whenTranslated: async ({ networkNamespaceCookie: cookie, id }, signal) => {
+      const row = await whenRow(tables.podNamespaces, cookie, found => found?.endpoint === id, signal)
+      if (row) await podNamespaces.waitFor(cookie, tables.podNamespaces.revisionOf(cookie) ?? 0, signal)
+      else throw new Error('it was not said where its services are translated')
+    },
+    ...(options.namespaceCookie && { namespaceCookie: options.namespaceCookie }),
     ...(options.newMac && { newMac: options.newMac }),
   })
 
   // Nothing writes services into the kernel's maps yet.
   const servicesInKernel: ServicesInKernel = { status: { get: () => undefined }, sinceMs: () => undefined }
 
-  const reconcilers = { 'policy-maps': policyMaps, addresses, 'endpoint-entries': entries, 'endpoint-devices': devices }
+  const reconcilers = {
+    'policy-maps': policyMaps,
+    addresses,
+    'endpoint-entries': entries,
+    'pod-namespaces': podNamespaces,
+    'endpoint-devices': devices,
+  }
   return {
     tables,
     intent: new IntentController(tables, 'files', memory),
@@ -173,7 +205,7 @@ export function createEngine(options: EngineOptions): Engine {
     servicesInKernel,
     reconcilers,
     async run(signal) {
-      const controllers = [policies.run(signal), policyStatus.run(signal)]
+      const controllers = [policies.run(signal), policyStatus.run(signal), podTranslation.run(signal)]
       await Promise.all([...controllers, ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
     },
     async attempted(signal) {

@@ -198,13 +198,16 @@ function reconcilerState(name: string, { status }: AnyReconciler): ReconcilerSta
   return { name, done: status.by('kind', 'done').length, pending: status.by('kind', 'pending').length, failed }
 }
 
+/** Elements of arrays are always all there; those that belong to sockets cannot be listed. */
+const UNCOUNTED = /array|storage/
+
 function mapInfos({ maps }: RoutesOptions['datapath']): MapInfo[] {
   return Object.values(maps).map(map => ({
     name: map.name,
     type: map.type,
     keyBytes: map.keySize,
     valueBytes: map.valueSize,
-    entries: map.keySize === 0 || map.type.includes('array') ? null : map.count(),
+    entries: map.keySize === 0 || UNCOUNTED.test(map.type) ? null : map.count(),
     maxEntries: map.maxEntries,
   }))
 }

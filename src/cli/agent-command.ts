@@ -26,6 +26,10 @@ export function agentCommand(): Command {
       'whom policies isolate: "default": the pods they select; "always": every pod; "never": nobody, and no rule is enforced',
       'default',
     )
+    .option(
+      '--service-cgroup <folder>',
+      'control group whose processes have services translated in their sockets (default: none, all is done by the packet)',
+    )
     .option('--no-flow-events', 'count packets only, report no flows')
     .action(async (options: AgentOptions) => {
       const stop = new AbortController()

@@ -14,6 +14,7 @@ import {
   type Validation,
 } from '../manifests/index.ts'
 import { CILIUM_CIDR_GROUP_KIND, readAuditAnnotation, readCiliumCidrGroup, readPolicy } from '../policy/index.ts'
+import { readTranslation } from '../services/index.ts'
 import type { CidrGroup, EndpointSlice, Namespace, Node, Pod, Policy, Service } from '../tables/index.ts'
 
 /** A row for one of the intent tables. */
@@ -57,15 +58,18 @@ export function readIntent(object: ManifestObject): Validation<IntentRow> {
 /** One whose audit annotation is wrong has its labels nonetheless, and all is enforced there: policies may ask for them. */
 function namespaceIntent(object: ManifestObject): Validation<IntentRow> {
   const audit = readAuditAnnotation(object)
+  const translation = readTranslation(object)
   const { value, problems } = mapValue(readNamespace(object), ({ name, labels }): IntentRow => {
-    return { table: 'namespaces', row: { name, labels, audit: audit.value ?? false, origin: object.origin } }
+    const row = { name, labels, audit: audit.value ?? false, ...translation.value, origin: object.origin }
+    return { table: 'namespaces', row }
   })
-  return value ? { value, problems: [...problems, ...audit.problems] } : { problems }
+  return value ? { value, problems: [...problems, ...audit.problems, ...translation.problems] } : { problems }
 }
 
 function podIntent(object: ManifestObject): Validation<IntentRow> {
   const { value: pod, problems } = readPod(object)
   if (!pod) return { problems }
+  const translation = readTranslation(object)
   const row: Pod = {
     namespace: pod.namespace,
     name: pod.name,
@@ -77,12 +81,13 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
     addresses: pod.phase === 'Succeeded' || pod.phase === 'Failed' ? [] : pod.ips,
     ...(pod.hostPorts.length > 0 && { hostPorts: pod.hostPorts }),
     ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
+    ...translation.value,
     origin: object.origin,
   }
   const shadowed = shadowedKeys(pod.labels).map(key =>
     problemOf(object, 'warning', ['metadata', 'labels', key], SHADOWED),
   )
-  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed] }
+  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed, ...translation.problems] }
 }
 
 function cidrGroupIntent(object: ManifestObject): Validation<IntentRow> {

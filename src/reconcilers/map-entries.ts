@@ -6,9 +6,10 @@
 import type { BpfMap } from '../bpf/index.ts'
 import { cidr, formatIp, ip, mac } from '../ip/index.ts'
 import type { EndpointKey, Endpoint as EndpointValue } from '../maps/endpoint.ts'
+import type { PodNamespace as PodNamespaceValue } from '../maps/index.ts'
 import { type IpcacheEntry, type IpcacheKey, ipcacheKey } from '../maps/ipcache.ts'
 import { asError, type Operations, rowsEqual } from '../state/index.ts'
-import type { Address, EndpointEntry } from '../tables/index.ts'
+import type { Address, EndpointEntry, PodNamespace } from '../tables/index.ts'
 
 export type ElementTarget<Row extends object, Key, Value extends object> = {
   readonly map: BpfMap<Key, Value>
@@ -122,4 +123,29 @@ export function endpointEntryOperations(
     textOf: key => formatIp(key.bytes),
     onChanged,
   })
+}
+
+/** @param byPacket the flag of namespaces in which nothing is translated in sockets */
+export function podNamespaceOperations(
+  map: BpfMap<bigint, PodNamespaceValue>,
+  byPacket: number,
+): Operations<PodNamespace> {
+  return elementOperations<PodNamespace, bigint, PodNamespaceValue>({
+    map,
+    keyOf: row => BigInt(row.cookie),
+    valueOf: row => ({
+      address: [addressOf(row, 4), addressOf(row, 6)],
+      flags: row.translation === 'packet' ? byPacket : 0,
+      endpoint: row.endpoint,
+    }),
+    textOf: String,
+    // Says nothing of who may speak to whom.
+    onChanged: () => undefined,
+  })
+}
+
+/** All zero where the pod has none of that family. */
+function addressOf(row: PodNamespace, family: 4 | 6): EndpointKey {
+  const address = row.addresses.map(ip).find(found => found.family === family)
+  return { bytes: address?.bytes ?? new Uint8Array(16) }
 }

@@ -60,11 +60,16 @@ export function parseConfiguration(text: string): SandboxConfiguration {
 }
 
 /** Flags that every agent gets, so that each node has its own of everything. */
-export function agentArguments(node: NodeConfiguration, paths: NodePaths, objects: readonly string[]): string[] {
+export function agentArguments(
+  node: NodeConfiguration,
+  paths: NodePaths & { /** Control group of the node's agent and pods. */ readonly cgroup: string },
+  objects: readonly string[],
+): string[] {
   return [
     ['--node', node.name],
     ['--socket', paths.agentSocket],
     ['--bpf', paths.bpf],
+    ['--service-cgroup', paths.cgroup],
     ...objects.map(folder => ['--objects', folder]),
     ...node.podCidrs.map(cidr => ['--pod-cidr', cidr]),
     ...node.addresses.map(address => ['--node-address', address.replace(/\/.*$/, '')]),

@@ -56,7 +56,7 @@ export class SandboxNode {
     this.#agent = new AgentProcess({
       command: [
         ...configuration.agentCommand,
-        ...agentArguments(node, own, [paths.objects, paths.cluster, ...configuration.folders]),
+        ...agentArguments(node, { ...own, cgroup: group }, [paths.objects, paths.cluster, ...configuration.folders]),
       ],
       cgroup: cgroup.create(path.join(group, 'agent')),
       networkNamespace,

@@ -9,4 +9,5 @@ export {
   type LiveFrontend,
 } from './frontend-content.ts'
 export * from './resolved.ts'
+export * from './translation.ts'
 export * from './why/index.ts'

@@ -15,6 +15,8 @@ export type Endpoint = {
   readonly networkNamespace: string
   /** Inode of that namespace: another one at the same path is another pod. */
   readonly networkNamespaceInode: number
+  /** The number by which BPF programs know it; the kernel gives none twice. */
+  readonly networkNamespaceCookie: string
   /** Name of the interface inside the pod. */
   readonly interface: string
   /** Name and index of its other end, in the node's namespace. */

@@ -7,6 +7,7 @@ import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+import { podNamespaceTable } from './pod-namespaces.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
 import { endpointSliceTable, serviceEntryTable, serviceTable } from './services.ts'
 
@@ -14,6 +15,7 @@ export * from './desired.ts'
 export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
+export * from './pod-namespaces.ts'
 export * from './policy-status.ts'
 export * from './service-status.ts'
 export * from './services.ts'
@@ -33,6 +35,7 @@ export function createTables() {
     endpointSlices: database.add(endpointSliceTable),
     problems: database.add(problemTable),
     endpoints: database.add(endpointTable),
+    podNamespaces: database.add(podNamespaceTable),
     identities: database.add(identityTable),
     addresses: database.add(addressTable),
     policyMaps: database.add(policyMapTable),

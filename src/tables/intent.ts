@@ -6,6 +6,7 @@
 import type { NamedPort } from '../labels/index.ts'
 import type { HostPort } from '../manifests/index.ts'
 import type { CidrGroup as CidrGroupRules, Policy as PolicyRules } from '../policy/index.ts'
+import type { Translation } from '../services/index.ts'
 import { defineTable } from '../state/index.ts'
 
 /** Where an object was written down. */
@@ -24,6 +25,8 @@ export type Pod = {
   readonly ports: readonly NamedPort[]
   /** Ports of its node that lead to it. */
   readonly hostPorts?: readonly HostPort[]
+  /** Where it wants its connections to services translated. */
+  readonly translation?: Translation
   readonly origin: Origin
 }
 
@@ -32,6 +35,8 @@ export type Namespace = {
   readonly labels: Readonly<Record<string, string>>
   /** What any policy denies at its pods is recorded and passes. */
   readonly audit: boolean
+  /** For pods that do not say themselves. */
+  readonly translation?: Translation
   readonly origin: Origin
 }
 

@@ -14,7 +14,14 @@ import {
   readPacketCounters,
   worldEntries,
 } from '../../src/maps/index.ts'
-import { addAddress, allFilters, type Namespace, type NetlinkSocket, writeSysctls } from '../../src/net/index.ts'
+import {
+  addAddress,
+  allFilters,
+  type Namespace,
+  type NetlinkSocket,
+  namespaceCookie,
+  writeSysctls,
+} from '../../src/net/index.ts'
 import { clsactAttacher, endpointDeviceOperations, hostInterfaceOf, PodNetwork } from '../../src/reconcilers/index.ts'
 import type { Endpoint } from '../../src/tables/index.ts'
 import { freshNamespace } from '../net/fixture.ts'
@@ -35,6 +42,7 @@ function endpoint(id: number, pod: Namespace): Endpoint {
     podName: `pod-${id}`,
     networkNamespace: `/proc/${process.pid}/fd/${pod.fd}`,
     networkNamespaceInode: pod.inode,
+    networkNamespaceCookie: String(namespaceCookie(pod)),
     interface: 'eth0',
     hostInterface: host.name,
     ifindex: host.ifindex,

@@ -50,6 +50,7 @@ export class SimulatedNode {
   readonly #files: Record<string, string> = {}
   readonly #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-scenario-'))
   #macs = 0
+  #cookies = 0
   #run: Run | undefined
 
   private constructor(options: SimulatedNodeOptions) {
@@ -168,6 +169,8 @@ export class SimulatedNode {
       memory: this.memory,
       clock: this.clock,
       devices: this.#devices(),
+      translatesInSockets: true,
+      namespaceCookie: () => BigInt(++this.#cookies),
       newMac: () => `0a:00:00:00:00:${(++this.#macs).toString(16).padStart(2, '0')}`,
       onFailure: failure => this.failures.push(failure),
       datapath: {
@@ -193,7 +196,7 @@ export class SimulatedNode {
     }
   }
 
-  #maps(): Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'runtime'> {
+  #maps(): Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'pod_namespaces' | 'runtime'> {
     const { fault, onWrite, pause } = this.#options
     const hooks: Hooks = {
       before: write => fault?.(write),
@@ -203,11 +206,12 @@ export class SimulatedNode {
       },
       pause: async () => pause?.(),
     }
-    const { policy_maps, ipcache, endpoints, runtime } = this.datapath.maps
+    const { policy_maps, ipcache, endpoints, pod_namespaces, runtime } = this.datapath.maps
     return {
       policy_maps: watchedMap(policy_maps, hooks),
       ipcache: watchedMap(ipcache, hooks),
       endpoints: watchedMap(endpoints, hooks),
+      pod_namespaces,
       runtime,
     }
   }

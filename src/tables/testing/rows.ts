@@ -26,6 +26,7 @@ export function endpointRow(id: number, podName: string, more: Partial<Endpoint>
     podName,
     networkNamespace: '/run/netns/x',
     networkNamespaceInode: 1,
+    networkNamespaceCookie: String(id),
     interface: 'eth0',
     hostInterface: `axo${id}`,
     ifindex: id,
