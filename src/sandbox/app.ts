@@ -1,21 +1,18 @@
 // The program that stands in for the usual test images inside a pod: serves HTTP and echo on TCP, echo on UDP, and
 // connects as a client. It understands the command lines of agnhost (netexec, serve-hostname, porter, test-webserver,
-// pause, connect) and of http-echo. It is copied into each pod as one file, so it imports nothing but Node itself.
+// pause, connect) and of http-echo. It is copied into each pod with app-clients.ts, so it imports nothing else but Node.
 
 import dgram from 'node:dgram'
-import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import net from 'node:net'
 import { hostname } from 'node:os'
-import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-
-/** How `connect` and `get` end; agnhost itself ends every failure with 1. */
-const EXIT = { answered: 0, failed: 1, usage: 2, refused: 3, timedOut: 4, unreachable: 5 } as const
+import { connect, durationMs, EXIT, flags, getUrl, load, quit } from './app-clients.ts'
 
 const MAX_CONNECTIONS = 1024
 const REQUEST_LINE = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE) \S+ HTTP\/1\./
 const podName = process.env['AXONEME_POD'] ?? hostname()
 
-const COMMANDS: Readonly<Record<string, (args: string[]) => void>> = {
+const COMMANDS: Readonly<Record<string, (args: string[]) => void | Promise<void>>> = {
   serve,
   netexec,
   'serve-hostname': serveHostname,
@@ -25,35 +22,18 @@ const COMMANDS: Readonly<Record<string, (args: string[]) => void>> = {
   pause,
   connect,
   get: getUrl,
+  load,
 }
 
-process.on('SIGTERM', () => process.exit(0))
-process.on('SIGINT', () => process.exit(0))
+/** Until then a process that was asked to end serves on. */
+let shutdownDelayMs = 0
+process.once('SIGTERM', () => setTimeout(() => process.exit(0), shutdownDelayMs))
+process.once('SIGINT', () => process.exit(0))
 
 const [command = 'pause', ...commandArgs] = process.argv.slice(2)
 const run = COMMANDS[command]
 if (!run) quit(EXIT.usage, `unknown command '${command}'; known: ${Object.keys(COMMANDS).join(', ')}`)
-run(commandArgs)
-
-function quit(code: number, message: string): never {
-  process.stderr.write(`${message}\n`)
-  process.exit(code)
-}
-
-/** Go programs take `-name=value` for `--name=value`, and a bare boolean flag or `--name=false`. */
-function flags(args: string[], options: ParseArgsOptionsConfig): Record<string, string> {
-  const normal = args.map(arg => (/^-[a-z]{2,}/.test(arg) ? `-${arg}` : arg).replace(/=true$/, ''))
-  const kept = normal.filter(arg => !/^--[a-z-]+=false$/.test(arg))
-  const denied = normal.filter(arg => /^--[a-z-]+=false$/.test(arg)).map(arg => arg.slice(2, -6))
-  const { values, positionals } = parseArgs({ args: kept, options, strict: false, allowPositionals: true })
-  const result: Record<string, string> = { positional: positionals[0] ?? '' }
-  for (const [name, value] of Object.entries(values)) {
-    if (!(name in options)) process.stderr.write(`flag --${name} is ignored\n`)
-    result[name] = String(value)
-  }
-  for (const name of denied) result[name] = 'false'
-  return result
-}
+await run(commandArgs)
 
 function ports(text: string | undefined): number[] {
   const numbers = (text ?? '').split(',').filter(Boolean).map(Number)
@@ -149,7 +129,12 @@ function serve(args: string[]): void {
 }
 
 function netexec(args: string[]): void {
-  const options = flags(args, { 'http-port': { type: 'string' }, 'udp-port': { type: 'string' } })
+  const options = flags(args, {
+    'http-port': { type: 'string' },
+    'udp-port': { type: 'string' },
+    'delay-shutdown': { type: 'string' },
+  })
+  shutdownDelayMs = durationMs(options['delay-shutdown'] ?? '0')
   for (const port of ports(options['http-port'] ?? '8080')) serveTcp(port, answerEcho)
   for (const port of ports(options['udp-port'] ?? '8081')) {
     serveUdp(port, (message, client) => {
@@ -197,70 +182,4 @@ function httpEcho(args: string[]): void {
 
 function pause(): void {
   setInterval(() => {}, 2 ** 30)
-}
-
-// ---- clients
-
-function exitCodeOf(error: NodeJS.ErrnoException): number {
-  switch (error.code) {
-    case 'ECONNREFUSED':
-      return EXIT.refused
-    case 'ETIMEDOUT':
-      return EXIT.timedOut
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return EXIT.unreachable
-    default:
-      return EXIT.failed
-  }
-}
-
-/** agnhost prints one of these words; its users look for them. */
-function quitAs(error: NodeJS.ErrnoException): never {
-  const code = exitCodeOf(error)
-  if (code === EXIT.refused) quit(code, 'REFUSED')
-  if (code === EXIT.timedOut) quit(code, 'TIMEOUT')
-  if (code === EXIT.unreachable) quit(code, 'UNREACHABLE')
-  quit(code, error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN' ? 'DNS' : `OTHER: ${error.message}`)
-}
-
-/** Go durations of one unit: `500ms`, `3s`, `1m`; a bare number is seconds. */
-function durationMs(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text)
-  if (!match) quit(EXIT.usage, `not a duration: '${text}'`)
-  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm']
-}
-
-const timeoutError = (): NodeJS.ErrnoException => Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' })
-
-/** connect HOST:PORT [--protocol tcp|udp] [--timeout 3s] */
-function connect(args: string[]): void {
-  const options = flags(args, { protocol: { type: 'string' }, timeout: { type: 'string' } })
-  const target = /^\[?(.*?)\]?:(\d+)$/.exec(options['positional'] ?? '')
-  const [, host, port] = target ?? quit(EXIT.usage, 'connect HOST:PORT [--protocol tcp|udp] [--timeout 3s]')
-  const protocol = options['protocol'] ?? 'tcp'
-  setTimeout(() => quitAs(timeoutError()), durationMs(options['timeout'] ?? '3s'))
-  if (protocol === 'tcp') {
-    const socket = net.connect({ host: host ?? '', port: Number(port), autoSelectFamily: true })
-    socket.on('connect', () => process.exit(EXIT.answered)).on('error', quitAs)
-  } else if (protocol === 'udp') {
-    const socket = dgram.createSocket(net.isIPv6(host ?? '') ? 'udp6' : 'udp4')
-    socket.on('message', () => process.exit(EXIT.answered)).on('error', quitAs)
-    socket.connect(Number(port), host, () => socket.send('axoneme connect\n', () => {}))
-  } else {
-    quit(EXIT.usage, `protocol ${protocol} is not one of tcp, udp`)
-  }
-}
-
-/** get URL [--timeout 3s]: prints the body */
-function getUrl(args: string[]): void {
-  const options = flags(args, { timeout: { type: 'string' } })
-  const url = options['positional'] ?? ''
-  if (!URL.canParse(url)) quit(EXIT.usage, 'get http://HOST[:PORT]/PATH [--timeout 3s]')
-  setTimeout(() => quitAs(timeoutError()), durationMs(options['timeout'] ?? '3s'))
-  get(url, response => {
-    const failed = (response.statusCode ?? 0) >= 400
-    if (failed) process.stderr.write(`HTTP ${response.statusCode}\n`)
-    response.on('end', () => process.exit(failed ? EXIT.failed : EXIT.answered)).pipe(process.stdout)
-  }).on('error', quitAs)
 }

@@ -18,6 +18,7 @@ export const PROGRAMS = {
   podInit: path.join(PACKAGE_FOLDER, 'build/pod-init'),
   /** The application of pods, a TypeScript or JavaScript module. */
   app: path.join(OWN_FOLDER, `app${OWN_EXTENSION}`),
+  appClients: path.join(OWN_FOLDER, `app-clients${OWN_EXTENSION}`),
   /** Asks for the probes of pods from a node's network. */
   health: path.join(OWN_FOLDER, `health-program${OWN_EXTENSION}`),
   daemon: path.join(OWN_FOLDER, `daemon${OWN_EXTENSION}`),
@@ -29,6 +30,7 @@ export const PROGRAMS = {
 export const POD_PROGRAMS = {
   node: '/run/sandbox/node',
   app: '/run/sandbox/app.mjs',
+  appClients: '/run/sandbox/app-clients.mjs',
   searchFolder: '/run/sandbox/bin',
   agnhost: '/run/sandbox/bin/agnhost',
 } as const

@@ -38,6 +38,7 @@ const SHELLS: ReadonlySet<string> = new Set([
 
 const AGNHOST_COMMANDS: ReadonlySet<string> = new Set([
   'connect',
+  'load',
   'netexec',
   'pause',
   'porter',

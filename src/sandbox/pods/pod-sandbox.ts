@@ -138,6 +138,7 @@ function programFiles(podFiles: string): Record<string, string> {
   return {
     [POD_PROGRAMS.node]: process.execPath,
     [POD_PROGRAMS.app]: path.join(podFiles, 'app.mjs'),
+    [POD_PROGRAMS.appClients]: path.join(podFiles, 'app-clients.mjs'),
     [POD_PROGRAMS.agnhost]: path.join(podFiles, 'agnhost'),
   }
 }

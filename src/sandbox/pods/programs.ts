@@ -10,8 +10,10 @@ const AGNHOST = `#!/bin/sh\nexec ${POD_PROGRAMS.node} ${POD_PROGRAMS.app} "$@"\n
 
 export function writePodPrograms(podFiles: string): void {
   fs.mkdirSync(podFiles, { recursive: true })
-  const source = fs.readFileSync(PROGRAMS.app, 'utf8')
-  const isTypeScript = PROGRAMS.app.endsWith('.ts')
-  fs.writeFileSync(path.join(podFiles, 'app.mjs'), isTypeScript ? stripTypeScriptTypes(source) : source)
+  for (const program of [PROGRAMS.app, PROGRAMS.appClients]) {
+    const source = fs.readFileSync(program, 'utf8').replace(/'\.\/(app-[a-z]+)\.[jt]s'/g, "'./$1.mjs'")
+    const { name, ext } = path.parse(program)
+    fs.writeFileSync(path.join(podFiles, `${name}.mjs`), ext === '.ts' ? stripTypeScriptTypes(source) : source)
+  }
   fs.writeFileSync(path.join(podFiles, 'agnhost'), AGNHOST, { mode: 0o755 })
 }
