@@ -6,6 +6,7 @@ import {
   sandboxDown,
   sandboxExec,
   sandboxLogs,
+  sandboxOutside,
   sandboxProbe,
   sandboxStatus,
   sandboxUp,
@@ -53,6 +54,13 @@ export function sandboxCommand(): Command {
         .option('-c, --container <name>', 'container of the pod')
         .action(async (pod: string, command: string[], { name, container }: Named & { container?: string }) => {
           process.exitCode = await sandboxExec({ name, pod, container, command }, streams)
+        }),
+    )
+    .addCommand(
+      on('outside', 'run a command on a machine outside of the cluster, which reaches it through its node')
+        .argument('<command...>', 'after --')
+        .action(async (command: string[], { name }: Named) => {
+          process.exitCode = await sandboxOutside({ name, command }, streams)
         }),
     )
     .addCommand(

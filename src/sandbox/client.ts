@@ -4,7 +4,7 @@ import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiErrorBody } from '../api/schema.ts'
 import { validName } from './configuration.ts'
-import type { PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'
+import type { OutsideEntry, PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'
 import { SandboxError, type SandboxErrorCode } from './errors.ts'
 import { DEFAULT_SANDBOX, sandboxPaths } from './paths.ts'
 import type { PodStatus } from './pods/pod.ts'
@@ -30,6 +30,11 @@ export class SandboxClient {
   async pod(namespace: string, name: string): Promise<PodEntry> {
     const path = `/v1/pods/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`
     return await this.#ask('GET', path, undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS))
+  }
+
+  /** A machine outside of the cluster, made when it is first asked for. */
+  async outside(): Promise<OutsideEntry> {
+    return await this.#ask('POST', '/v1/outside', undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS))
   }
 
   /** Takes as long as the slowest cell: its tries times its time-out. @throws SandboxError `invalid`, `not-measured` */

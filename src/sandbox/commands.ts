@@ -7,7 +7,7 @@ import type { Writable } from 'node:stream'
 import { SandboxClient } from './client.ts'
 import { defaultConfiguration } from './configuration.ts'
 import { SandboxError } from './errors.ts'
-import { exec } from './exec.ts'
+import { exec, execOutside } from './exec.ts'
 import { down, up } from './life.ts'
 import { printLog } from './logs.ts'
 import { containerLog, DEFAULT_SANDBOX, sandboxPaths } from './paths.ts'
@@ -86,6 +86,13 @@ export async function sandboxExec(options: ExecCommandOptions, streams: Streams)
     const terminal = process.stdin.isTTY && process.stdout.isTTY
     return await exec(new SandboxClient(options.name), { ...podOf(options.pod), container, command, terminal })
   })
+}
+
+export type OutsideOptions = Named & { readonly command: readonly string[] }
+
+/** Runs a command on a machine outside of the cluster, with the standard streams of this process. */
+export async function sandboxOutside({ name, command }: OutsideOptions, streams: Streams): Promise<number> {
+  return await reporting(streams, async () => await execOutside(new SandboxClient(name), command))
 }
 
 export type LogsOptions = WithPod & { readonly follow?: boolean | undefined; readonly lines?: number | undefined }

@@ -61,12 +61,20 @@ export type ProbeAnswer = {
   readonly skipped: readonly string[]
 }
 
+/** Where a command outside of the cluster runs. */
+export type OutsideEntry = {
+  readonly cgroup: string
+  /** File of the network namespace, as long as the daemon lives. */
+  readonly networkNamespace: string
+}
+
 /** What the routes need of the daemon. */
 export type Daemon = {
   readonly status: () => SandboxStatus
   readonly runningPods: () => readonly RunningPod[]
   /** Whether pods are on their way up or down. */
   readonly settling: () => boolean
+  readonly outside: () => Promise<OutsideEntry>
 }
 
 export function controlRoutes(daemon: Daemon): Route[] {
@@ -77,6 +85,7 @@ export function controlRoutes(daemon: Daemon): Route[] {
       path: /\/v1\/pods\/([^/]+)\/([^/]+)/,
       answer: ({ parameters: [namespace = '', name = ''] }) => answering(() => entryOf(daemon, namespace, name)),
     },
+    { method: 'POST', path: /\/v1\/outside/, answer: () => daemon.outside() },
     { method: 'POST', path: /\/v1\/probe/, answer: ({ body, signal }) => answering(() => probe(daemon, body, signal)) },
   ]
 }

@@ -7,10 +7,10 @@ import path from 'node:path'
 import { serveApi } from '../api/server.ts'
 import * as cgroup from './cgroup.ts'
 import { parseConfiguration, type SandboxConfiguration } from './configuration.ts'
-import { controlRoutes } from './control.ts'
+import { controlRoutes, type OutsideEntry } from './control.ts'
 import { ControlPlane } from './control-plane.ts'
 import { messageOf } from './errors.ts'
-import { createSwitch } from './network.ts'
+import { createOutsideNamespace, createSwitch } from './network.ts'
 import { SandboxNode } from './node.ts'
 import { type SandboxPaths, sandboxPaths } from './paths.ts'
 import { writePodPrograms } from './pods/programs.ts'
@@ -51,6 +51,7 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
     report.step(`agent of ${node.name}`)
     await node.start()
   }
+  let outside: Promise<OutsideEntry> | undefined
   await serveApi(
     paths.daemonSocket,
     controlRoutes({
@@ -64,11 +65,18 @@ async function start(configuration: SandboxConfiguration, paths: SandboxPaths): 
         services: controlPlane.services(),
       }),
       runningPods: () => nodes.flatMap(node => node.runner.running()),
+      outside: () => (outside ??= makeOutside(configuration)),
       settling: () => nodes.some(node => node.runner.settling()),
     }),
   )
   void controlPlane.run(nodes, signal).catch(endWith)
   fs.writeFileSync(paths.daemonRecord, JSON.stringify(recordOf(process.pid)))
+}
+
+async function makeOutside({ nodes: [router] }: SandboxConfiguration): Promise<OutsideEntry> {
+  if (!router) throw new Error('a sandbox without a node')
+  const { fd } = await createOutsideNamespace(router)
+  return { cgroup: cgroup.create(path.join(group, 'outside')), networkNamespace: `/proc/${process.pid}/fd/${fd}` }
 }
 
 /** A defect: better no sandbox than one that no longer follows its objects. */

@@ -1,10 +1,12 @@
-// Runs a command inside a running pod, confined like the pod's own processes, with the caller's terminal or streams.
+// Runs a command inside a running pod, confined like the pod's own processes, or on the machine outside of the cluster,
+// with the caller's terminal or streams.
 
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import path from 'node:path'
 import type { SandboxClient } from './client.ts'
 import { SandboxError } from './errors.ts'
-import { PROGRAMS } from './paths.ts'
+import { PROGRAMS, sandboxPaths } from './paths.ts'
 import { replaceAgnhost } from './pods/images.ts'
 
 const PASSED_ON = ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
@@ -46,9 +48,30 @@ export async function spawnInPod(
   })
 }
 
+/** Starts a command on the machine outside; it sees this machine's files, and can do there what its user can. */
+export async function spawnOutside(
+  client: SandboxClient,
+  [program = '', ...args]: readonly string[],
+  stdio: StdioOptions,
+): Promise<ChildProcess> {
+  const { cgroup, networkNamespace } = await client.outside()
+  const app = path.join(sandboxPaths(client.name).podFiles, 'app.mjs')
+  const command = program === 'agnhost' ? [process.execPath, app, ...args] : [program, ...args]
+  const place = ['--die-with-parent', '--cgroup', cgroup, '--netns', networkNamespace]
+  return spawn(PROGRAMS.podInit, ['enter', ...place, '--', ...command], { stdio })
+}
+
+/** Runs a command outside. @returns its exit code */
+export async function execOutside(client: SandboxClient, command: readonly string[]): Promise<number> {
+  return await endOf(await spawnOutside(client, command, 'inherit'))
+}
+
 /** @returns the command's exit code: 128 + N when signal N ended it, 127 when it was not found */
 export async function exec(client: SandboxClient, options: ExecOptions): Promise<number> {
-  const child = await spawnInPod(client, options, 'inherit')
+  return await endOf(await spawnInPod(client, options, 'inherit'))
+}
+
+async function endOf(child: ChildProcess): Promise<number> {
   const passOn = (signal: NodeJS.Signals): void => void child.kill(signal)
   // The keyboard's SIGINT reaches the child by itself; this process only has to outlive it.
   const ignore = (): void => {}

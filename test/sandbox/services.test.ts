@@ -9,6 +9,7 @@ import path from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { sandboxStatus } from '../../src/sandbox/commands.ts'
+import { spawnOutside } from '../../src/sandbox/exec.ts'
 import { down, up } from '../../src/sandbox/index.ts'
 import { waitUntil } from './clock.ts'
 import { capture, describeSandbox, finish, NEEDS_ROOT, podManifest, runInPod } from './support.ts'
@@ -191,6 +192,38 @@ suite('services', { skip: NEEDS_ROOT }, () => {
     fs.rmSync(path.join(watched, 'all.json'))
     await sandbox.untilGone('x/w')
     sandbox.remove('node')
+  })
+
+  test('a client that counts, in a pod and outside of the cluster', async () => {
+    const args = ['netexec', '--http-port', '80', '--udp-port', '81']
+    const containers = [{ name: 'c', image: 'agnhost', args, readinessProbe: { tcpSocket: { port: 80 } } }]
+    sandbox.apply('counted', podManifest('x/counted', { spec: { containers } }))
+    await sandbox.untilReady('x/counted')
+    const { addresses = [] } = (await sandbox.pod('x/counted')) ?? {}
+    for (const address of addresses) {
+      const host = address.includes(':') ? `[${address}]` : address
+      const inside = await runInPod(sandbox, 'x/counted', [
+        'agnhost',
+        'load',
+        `http://${host}/hostname`,
+        '--requests',
+        '5',
+      ])
+      const { longestMs, ...report } = JSON.parse(inside.stdout) as { longestMs: number }
+      assert.ok(longestMs > 0)
+      assert.deepEqual(report, { requests: 5, failed: 0, errors: {}, answers: { counted: 5 } })
+      for (const more of [[], ['--source-port', '4000']]) {
+        const udp = ['agnhost', 'load', `${host}:81`, '--protocol', 'udp', '--requests', '3', ...more]
+        const outside = await finish(await spawnOutside(sandbox.client, udp, 'pipe'))
+        assert.deepEqual((JSON.parse(outside.stdout) as { answers: unknown }).answers, { counted: 3 }, outside.stderr)
+      }
+      const refused = await finish(
+        await spawnOutside(sandbox.client, ['agnhost', 'load', `${host}:99`, '--requests', '2'], 'pipe'),
+      )
+      assert.deepEqual((JSON.parse(refused.stdout) as { errors: unknown }).errors, { ECONNREFUSED: 2 })
+    }
+    sandbox.remove('counted')
+    await sandbox.untilGone('x/counted')
   })
 
   test('apply waits for what is allocated; get shows it in the text of the author', async () => {
