@@ -1,6 +1,8 @@
 // axoneme's services: from Services and EndpointSlices to frontends and backends. Pure:
 // no input or output, no clock.
 
+export { type Claim, claimProblem, compareClaims } from './claims.ts'
+export { type FlowTuple, flowHash, slotOfHash } from './flow-hash.ts'
 export {
   endpointText,
   type FrontendDifference,
@@ -8,6 +10,10 @@ export {
   type LiveBackend,
   type LiveFrontend,
 } from './frontend-content.ts'
+export { type HostPortPod, resolveHostPorts } from './host-ports.ts'
+export { DEFAULT_MAGLEV_TABLE_SIZE, MAGLEV_TABLE_SIZES } from './maglev.ts'
+export { resolveService, type ServiceContext } from './resolve.ts'
 export * from './resolved.ts'
+export { type ClientKind, slotsOf } from './slots.ts'
 export * from './translation.ts'
 export * from './why/index.ts'
