@@ -16,7 +16,6 @@
 #include "lib/rewrite.h"
 #include "lib/schema.h"
 #include "lib/track.h"
-#include "lib/translation.h"
 
 /* The one way out: counts the packet, reports it where there is something to tell. */
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet,
@@ -39,25 +38,21 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *pa
 	return action;
 }
 
-/*
- * Straight into another pod of this node: one hop, as a router would. A packet
- * whose last hop this is goes to the stack, which answers it with an ICMP error.
- */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet,
-				   const struct endpoint *endpoint)
+/* One hop further, as a router would. @return the frame's header; 0 when it is not there */
+static __always_inline struct ethhdr *hop(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct ethhdr *eth;
 
 	if (bpf_skb_pull_data(skb, ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr)
 								   : sizeof(struct ipv6hdr))))
-		return TC_DROP;
+		return 0;
 	eth = (void *)(long)skb->data;
 	if (packet->family == 4) {
 		struct iphdr *ip = (void *)(eth + 1);
 		__u32 sum;
 
 		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-			return TC_DROP;
+			return 0;
 		/* RFC 1624, for a decrement of the TTL */
 		sum = (__u32)ip->check + bpf_htons(0x0100);
 		ip->check = (__u16)(sum + (sum >= 0xffff));
@@ -66,12 +61,101 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 		struct ipv6hdr *ip = (void *)(eth + 1);
 
 		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-			return TC_DROP;
+			return 0;
 		ip->hop_limit--;
 	}
+	return eth;
+}
+
+/*
+ * Straight into another pod of this node. A packet whose last hop this is goes to the
+ * stack, which answers it with an ICMP error.
+ */
+static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet,
+				   const struct endpoint *endpoint)
+{
+	struct ethhdr *eth = hop(skb, packet);
+
+	if (!eth)
+		return TC_DROP;
 	copy_host_mac(eth->h_source);
 	__builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
 	return bpf_redirect_peer(endpoint->ifindex, 0);
+}
+
+/* Not static, see parse_packet. @return a drop reason */
+__noinline int translate_answer(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct rewrite *rewrite = rewrite_room();
+
+	if (!packet || !rewrite)
+		return DROP_INVALID_PACKET;
+	return packet->icmp_kind == KIND_ERROR
+		       ? rewrite_error(skb, packet, &rewrite->from, &rewrite->entry.target)
+		       : rewrite_packet(skb, packet, &rewrite->from, &rewrite->entry.target);
+}
+
+/*
+ * An answer that is translated goes to a client elsewhere by the node's routes, but not
+ * through its stack: that would not forward what comes from an address of its own. What
+ * the stack is to answer with an error, because it is too large or this its last hop, it
+ * gets as the pod sent it.
+ */
+static __noinline int answer_outside(struct __sk_buff *skb, const struct packet *packet,
+				     const struct rewrite *rewrite, enum drop_reason *reason)
+{
+	const struct tuple *to = &rewrite->entry.target;
+	struct bpf_fib_lookup fib = {
+		.family = packet->family == 4 ? AF_INET : AF_INET6,
+		.l4_protocol = to->protocol,
+		.ifindex = skb->ifindex,
+	};
+	struct bpf_redir_neigh hop_to = {};
+	int found;
+
+	if (packet->ttl <= 1)
+		return TC_PASS;
+	if (packet->family == 4) {
+		fib.ipv4_src = address_word(&to->source, 3);
+		fib.ipv4_dst = address_word(&to->destination, 3);
+	} else {
+		__builtin_memcpy(fib.ipv6_src, &to->source, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, &to->destination, sizeof(fib.ipv6_dst));
+	}
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return TC_PASS;
+	*reason = DROP_NO_FIB;
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return TC_DROP;
+	*reason = translate_answer(skb, packet);
+	if (*reason == DROP_NONE && !hop(skb, packet))
+		*reason = DROP_INVALID_PACKET;
+	if (*reason != DROP_NONE)
+		return TC_DROP;
+	hop_to.nh_family = fib.family;
+	__builtin_memcpy(hop_to.ipv6_nh, fib.ipv6_dst, sizeof(hop_to.ipv6_nh));
+	return bpf_redirect_neigh(fib.ifindex, &hop_to, sizeof(hop_to), 0);
+}
+
+/* Where a packet that may go on goes on to. */
+static __always_inline int forward(struct __sk_buff *skb, const struct packet *packet,
+				   struct outcome *outcome)
+{
+	struct rewrite *rewrite = outcome->answer ? rewrite_room() : 0;
+	struct endpoint *destination = endpoint_lookup(rewrite ? &rewrite->entry.target.destination
+							       : &packet->tuple.destination);
+
+	if (destination && packet->ttl > 1) {
+		outcome->observation = OBSERVED_TO_ENDPOINT;
+		if (rewrite)
+			outcome->reason = translate_answer(skb, packet);
+		if (outcome->reason == DROP_NONE)
+			return deliver(skb, packet, destination);
+	} else if (rewrite && !destination) {
+		return answer_outside(skb, packet, rewrite, &outcome->reason);
+	}
+	return TC_PASS;
 }
 
 static __always_inline bool is_discovery(const struct packet *packet)
@@ -137,8 +221,8 @@ int from_pod(struct __sk_buff *skb)
 {
 	struct outcome outcome = { .direction = DIRECTION_EGRESS,
 				   .observation = OBSERVED_TO_STACK };
-	struct endpoint *source, *destination;
 	struct packet packet = {};
+	struct endpoint *source;
 	int action = TC_PASS;
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP) && !skb->vlan_present) {
@@ -173,13 +257,13 @@ int from_pod(struct __sk_buff *skb)
 	}
 
 	track(skb, &packet, false, &outcome);
-	if (outcome.reason != DROP_NONE)
-		return finish(skb, &packet, &outcome, TC_DROP);
-	destination = endpoint_lookup(&packet.tuple.destination);
-	if (destination && packet.ttl > 1) {
-		outcome.observation = OBSERVED_TO_ENDPOINT;
-		action = deliver(skb, &packet, destination);
-		if (action == TC_DROP)
+	if (outcome.refuse) {
+		finish(skb, &packet, &outcome, TC_DROP);
+		return reject(skb, &packet) ? TC_DROP : answer_pod(skb);
+	}
+	if (outcome.reason == DROP_NONE) {
+		action = forward(skb, &packet, &outcome);
+		if (action == TC_DROP && outcome.reason == DROP_NONE)
 			outcome.reason = DROP_INVALID_PACKET;
 	}
 	return finish(skb, &packet, &outcome, action);
@@ -212,11 +296,14 @@ int to_pod(struct __sk_buff *skb)
 	}
 	/* A pod's address on a packet that came in elsewhere: forged, it would get the pod's rights. */
 	source = endpoint_lookup(&packet.tuple.source);
-	if (!from_host && source && source->ifindex != skb->ingress_ifindex) {
+	if ((!from_host && source && source->ifindex != skb->ingress_ifindex) ||
+	    is_loopback(&packet.tuple.source)) {
 		outcome.reason = DROP_INVALID_SOURCE_IP;
 		return finish(skb, &packet, &outcome, TC_DROP);
 	}
 	track(skb, &packet, from_host, &outcome);
+	if (outcome.answer && outcome.reason == DROP_NONE)
+		outcome.reason = translate_answer(skb, &packet);
 	return finish(skb, &packet, &outcome, TC_PASS);
 }
 

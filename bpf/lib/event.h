@@ -111,6 +111,8 @@ struct outcome {
 	__u32 ingress_rule;
 	__u32 audit; /* enum audit */
 	__u32 service; /* that the packet's flow was opened to; 0: none */
+	bool refuse; /* tell the sender that nobody is there */
+	bool answer; /* it is yet to be translated, by rewrite_room() */
 	struct flow *flow;
 };
 

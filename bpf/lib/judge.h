@@ -13,6 +13,7 @@
 #include "event.h"
 #include "ipcache.h"
 #include "policy.h"
+#include "translation.h"
 
 /* A connection, written from its opener to its responder. */
 struct connection {
@@ -76,8 +77,9 @@ static __always_inline bool blocks(const struct policy_answer *answer,
 static __noinline int judge(const struct connection *connection, struct outcome *outcome)
 {
 	const struct tuple *tuple = &connection->tuple;
-	struct endpoint *opener = endpoint_lookup(&tuple->source);
 	struct endpoint *responder = endpoint_lookup(&tuple->destination);
+	bool to_itself = is_loopback(&tuple->source);
+	struct endpoint *opener = to_itself ? responder : endpoint_lookup(&tuple->source);
 	struct policy_question question = {
 		.port = connection->policy_port,
 		.protocol = tuple->protocol,
@@ -93,6 +95,9 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 	outcome->reason = DROP_NONE;
 	outcome->audit = 0;
 
+	/* A pod that was given itself by a service: no policy stands between it and itself. */
+	if (to_itself && responder)
+		return 0;
 	if (opener) {
 		question.policy = opener->policy;
 		question.identity = outcome->identity[1];

@@ -9,6 +9,7 @@
 
 #include "fragment.h"
 #include "judge.h"
+#include "rewrite.h"
 #include "translate.h"
 
 struct tracked {
@@ -16,11 +17,14 @@ struct tracked {
 	struct tuple quoted; /* of an ICMP error: the packet it is about, as that one was sent */
 	__u64 now;
 	__u32 revision;
+	__u32 service; /* that it is translated for */
 	enum flow_direction direction; /* of the packet, or of the one it quotes */
 	bool source_is_high;
 	bool related;
 	bool from_host;
-	__u8 pad;
+	bool translated;
+	bool opened; /* the translation is of this packet, which policy may yet deny */
+	__u8 pad[7];
 };
 
 /* ICMP messages other than echoes are judged one by one: they open nothing that an answer could belong to. */
@@ -95,7 +99,8 @@ static __noinline int flow_open(const struct packet *packet, const struct tracke
 		.bytes = { packet->length, 0 },
 		.tcp_flags = { packet->tcp_flags, 0 },
 		.flags = (tracked->source_is_high ? FLOW_INITIATOR_IS_HIGH : 0) |
-			 (tracked->from_host ? FLOW_FROM_HOST : 0),
+			 (tracked->from_host ? FLOW_FROM_HOST : 0) |
+			 (tracked->translated ? FLOW_TRANSLATED : 0),
 		.service = outcome->service,
 	};
 
@@ -148,8 +153,9 @@ static __always_inline bool is_of_another(const struct packet *packet, const str
 static __always_inline bool has_other_ends(const struct flow_key *key, const struct flow *flow)
 {
 	bool opener_is_high = flow->flags & FLOW_INITIATOR_IS_HIGH;
-	const struct endpoint *opener = endpoint_lookup(opener_is_high ? &key->high : &key->low);
+	const struct address *source = opener_is_high ? &key->high : &key->low;
 	const struct endpoint *other = endpoint_lookup(opener_is_high ? &key->low : &key->high);
+	const struct endpoint *opener = is_loopback(source) ? other : endpoint_lookup(source);
 
 	return (opener ? opener->id : 0) != flow->endpoint[FLOW_ORIGINAL] ||
 	       (other ? other->id : 0) != flow->endpoint[FLOW_REPLY];
@@ -167,23 +173,30 @@ static __always_inline bool quotes_receiver(struct __sk_buff *skb, const struct 
 	       (!from_pod || address_equal(&quoted->destination, &packet->tuple.source));
 }
 
-/* Finds the flow that the packet belongs to. Of ICMP, only echoes and errors belong to any. */
-static __always_inline void find_flow(struct __sk_buff *skb, const struct packet *packet,
-				      struct tracked *tracked, struct outcome *outcome)
+/*
+ * Whether the packet may belong to a flow: of ICMP, only echoes and errors do. An error
+ * belongs to that of the packet that it quotes.
+ */
+static __always_inline bool names_flow(struct __sk_buff *skb, const struct packet *packet,
+				       struct tracked *tracked, const struct outcome *outcome)
 {
-	const struct tuple *tuple = &packet->tuple;
+	if (packet->icmp_kind > KIND_ERROR)
+		return false;
+	return packet->icmp_kind != KIND_ERROR ||
+	       quotes_receiver(skb, packet, &tracked->quoted,
+			       outcome->direction == DIRECTION_EGRESS);
+}
+
+/* Finds the flow that the packet belongs to. */
+static __always_inline void find_flow(const struct packet *packet, struct tracked *tracked,
+				      struct outcome *outcome)
+{
+	bool related = packet->icmp_kind == KIND_ERROR;
 	enum flow_direction direction;
 	struct flow *flow;
 
-	if (packet->icmp_kind == KIND_ERROR) {
-		if (!quotes_receiver(skb, packet, &tracked->quoted,
-				     outcome->direction == DIRECTION_EGRESS))
-			return;
-		tuple = &tracked->quoted;
-	} else if (packet->icmp_kind > KIND_ERROR) {
-		return;
-	}
-	tracked->source_is_high = flow_key_init(&tracked->key, tuple);
+	tracked->source_is_high =
+		flow_key_init(&tracked->key, related ? &tracked->quoted : &packet->tuple);
 	flow = flow_lookup(&tracked->key, tracked->now);
 	if (!flow)
 		return;
@@ -194,10 +207,181 @@ static __always_inline void find_flow(struct __sk_buff *skb, const struct packet
 	if (flow->revision != tracked->revision && has_other_ends(&tracked->key, flow))
 		return;
 	tracked->direction = direction;
-	tracked->related = packet->icmp_kind == KIND_ERROR;
+	tracked->related = related;
 	/* An error goes back to where the packet came from that it quotes. */
 	outcome->flow_direction = tracked->related ? !direction : direction;
 	outcome->flow = flow;
+}
+
+/* A known flow that no translation concerns, and nobody opens anew, is told at first sight: most packets end here. */
+static __always_inline bool may_be_translated(const struct packet *packet,
+					      const struct tracked *tracked,
+					      const struct outcome *outcome)
+{
+	const struct flow *flow = outcome->flow;
+
+	if (packet->icmp_kind != KIND_NOT_ICMP && packet->icmp_kind != KIND_ERROR)
+		return false;
+	if (!flow || (flow->flags & FLOW_TRANSLATED))
+		return true;
+	return outcome->direction == DIRECTION_EGRESS &&
+	       (flow->revision != tracked->revision || opens_connection(packet));
+}
+
+/* A TCP connection that is known untranslated goes on so, whatever stands for its address by now. */
+static __always_inline bool may_open_translation(const struct packet *packet,
+						 const struct tracked *tracked,
+						 const struct outcome *outcome)
+{
+	const struct flow *flow = outcome->flow;
+
+	if (outcome->direction != DIRECTION_EGRESS || packet->icmp_kind == KIND_ERROR)
+		return false;
+	return !flow || opens_connection(packet) ||
+	       (packet->tuple.protocol != PROTOCOL_TCP && flow->revision != tracked->revision);
+}
+
+/* What translate_packet tells: of these as they apply, and a drop reason above them. */
+enum translate_answer {
+	PACKET_TRANSLATED = 1,
+	PACKET_OPENED = 2, /* by a translation that is new: policy may yet deny it */
+	PACKET_IS_ANSWER = 4, /* it has not been changed yet */
+	PACKET_REFUSED = 8,
+	PACKET_REASON_SHIFT = 8,
+};
+
+/*
+ * Translates what a client sends to a service: from here on the packet, and what an error
+ * quotes, are what the backend gets and sent. An answer stays as it is, for policy knows
+ * the connection as the backend does; see `outcome->answer`.
+ * Not static, see parse_packet. @return bits of enum translate_answer; 0: not translated
+ */
+__noinline int translate_packet(struct __sk_buff *skb, struct packet *packet,
+				struct tracked *tracked, bool may_open)
+{
+	struct rewrite *rewrite = rewrite_room();
+	enum drop_reason reason;
+	int result;
+
+	if (!packet || !tracked || !rewrite)
+		return 0;
+	if (packet->icmp_kind == KIND_ERROR)
+		tuple_turn(&rewrite->from, &tracked->quoted);
+	else
+		rewrite->from = packet->tuple;
+	if (!has_ports(rewrite->from.protocol))
+		return 0;
+	result = translate(packet, rewrite, tracked->now, may_open);
+	tracked->service = rewrite->entry.service;
+	if (result < 0)
+		return -result << PACKET_REASON_SHIFT;
+	switch (result) {
+	case TRANSLATE_KNOWN:
+		result = PACKET_TRANSLATED;
+		break;
+	case TRANSLATE_OPENED:
+		result = PACKET_TRANSLATED | PACKET_OPENED;
+		break;
+	case TRANSLATE_REJECT:
+		return PACKET_REFUSED | DROP_NO_SERVICE << PACKET_REASON_SHIFT;
+	case TRANSLATE_DROP:
+		return DROP_NO_SERVICE << PACKET_REASON_SHIFT;
+	default:
+		return 0;
+	}
+	if (rewrite->entry.flags & TRANSLATION_REPLY)
+		return result | PACKET_IS_ANSWER;
+	if (packet->icmp_kind == KIND_ERROR) {
+		reason = rewrite_error(skb, packet, &rewrite->from, &rewrite->entry.target);
+		tuple_turn(&tracked->quoted, &rewrite->entry.target);
+		packet->tuple.source = rewrite->entry.target.source;
+		packet->tuple.destination = rewrite->entry.target.destination;
+	} else {
+		reason = rewrite_packet(skb, packet, &rewrite->from, &rewrite->entry.target);
+		packet->tuple = rewrite->entry.target;
+	}
+	return result | reason << PACKET_REASON_SHIFT;
+}
+
+/* Who asked, where there is nobody to be asked. */
+static __always_inline void name_asker(const struct packet *packet, struct outcome *outcome)
+{
+	struct endpoint *source = endpoint_lookup(&packet->tuple.source);
+
+	outcome->identity[0] = source ? source->identity : 0;
+	outcome->endpoint[0] = source ? source->id : 0;
+	outcome->identity[1] = identity_of(&packet->tuple.destination, 0);
+}
+
+/* What the translation means for the flow. */
+static __always_inline void follow_translation(const struct packet *packet, struct tracked *tracked,
+					       struct outcome *outcome, int result)
+{
+	struct flow *stale = outcome->flow;
+
+	outcome->reason = result >> PACKET_REASON_SHIFT;
+	outcome->refuse = !!(result & PACKET_REFUSED);
+	outcome->answer = !!(result & PACKET_IS_ANSWER);
+	outcome->service = tracked->service;
+	tracked->opened = !!(result & PACKET_OPENED);
+	tracked->translated = result & PACKET_TRANSLATED;
+	if (outcome->reason != DROP_NONE) {
+		name_asker(packet, outcome);
+		return;
+	}
+	if (outcome->answer)
+		return;
+	/* From when nothing stood for this address. */
+	if (stale && !(stale->flags & FLOW_TRANSLATED))
+		bpf_map_delete_elem(&flows, &tracked->key);
+	outcome->flow = 0;
+	outcome->flow_direction = FLOW_ORIGINAL;
+	tracked->direction = FLOW_ORIGINAL;
+	tracked->related = false;
+	find_flow(packet, tracked, outcome);
+	if (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED)) {
+		outcome->flow->flags |= FLOW_TRANSLATED;
+		outcome->flow->service = tracked->service;
+	}
+}
+
+/* The service that the sender's socket was connected to, where the socket was translated (socket.h). */
+static __always_inline __u32 service_of_socket(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *socket = skb->sk;
+	struct socket_service *service;
+
+	if (!socket)
+		return 0;
+	socket = bpf_sk_fullsock(socket);
+	if (!socket)
+		return 0;
+	service = bpf_sk_storage_get(&socket_services, socket, 0, 0);
+	return service && service->backend_port == packet->tuple.destination_port &&
+			       address_equal(&service->backend, &packet->tuple.destination)
+		       ? service->service
+		       : 0;
+}
+
+/* What a new connection has to do with services: it is translated on the way here, or was in its socket. */
+static __always_inline void find_service(struct __sk_buff *skb, const struct packet *packet,
+					 struct tracked *tracked, struct outcome *outcome)
+{
+	struct translation *answer;
+	struct tuple turned;
+
+	if (tracked->translated || !has_ports(packet->tuple.protocol))
+		return;
+	outcome->service = service_of_socket(skb, packet);
+	if (outcome->direction == DIRECTION_EGRESS)
+		return;
+	/* For this pod by a device's program: its answers go back by the same entry. */
+	tuple_turn(&turned, &packet->tuple);
+	answer = translation_lookup(&turned, tracked->now);
+	if (!answer || !(answer->flags & TRANSLATION_REPLY))
+		return;
+	tracked->translated = true;
+	outcome->service = answer->service;
 }
 
 /* The sender of an ICMP error may be a router, and neither end of the connection. */
@@ -230,42 +414,76 @@ static __always_inline void remember(const struct packet *packet, const struct t
 		outcome->report = EVENT_NEW;
 }
 
-static __noinline int track(struct __sk_buff *skb, struct packet *packet, bool from_host,
+/* @return whether the packet may be a matter of translation */
+static __noinline bool find(struct __sk_buff *skb, struct packet *packet, struct tracked *tracked,
 			    struct outcome *outcome)
 {
-	struct connection connection = {};
-	struct tracked tracked = {};
-	struct flow *flow;
-
 	if (packet->fragment != FRAGMENT_NONE) {
 		outcome->reason = fragment_track(packet);
 		if (outcome->reason != DROP_NONE)
-			return 0;
+			return false;
 	}
-	tracked.now = bpf_ktime_get_coarse_ns();
-	tracked.revision = policy_revision();
-	tracked.from_host = from_host;
-	find_flow(skb, packet, &tracked, outcome);
+	tracked->now = bpf_ktime_get_coarse_ns();
+	tracked->revision = policy_revision();
+	if (!names_flow(skb, packet, tracked, outcome))
+		return false;
+	find_flow(packet, tracked, outcome);
+	return may_be_translated(packet, tracked, outcome);
+}
 
-	flow = outcome->flow;
-	if (flow && flow->revision == tracked.revision) {
+static __noinline int judge_tracked(struct __sk_buff *skb, const struct packet *packet,
+				    struct tracked *tracked, struct outcome *outcome)
+{
+	struct connection connection = {};
+	struct flow *flow = outcome->flow;
+
+	if (flow && flow->revision == tracked->revision) {
 		outcome_from_flow(outcome, flow);
 	} else {
-		describe_connection(&connection, packet, &tracked, outcome);
+		if (flow)
+			outcome->service = flow->service;
+		else
+			find_service(skb, packet, tracked, outcome);
+		describe_connection(&connection, packet, tracked, outcome);
 		judge(&connection, outcome);
 		if (outcome->reason == DROP_NONE)
-			remember(packet, &tracked, outcome);
+			remember(packet, tracked, outcome);
 		else if (flow)
-			flow_hold(flow, tracked.key.protocol, tracked.now);
+			flow_hold(flow, tracked->key.protocol, tracked->now);
+		if (outcome->reason != DROP_NONE && tracked->opened)
+			translation_forget();
 	}
-	if (tracked.related) {
-		name_sender(packet, &tracked, outcome);
+	if (tracked->related) {
+		name_sender(packet, tracked, outcome);
 		outcome->report = EVENT_RELATED;
 	} else if (flow && outcome->reason == DROP_NONE) {
-		flow_touch(flow, packet, outcome->flow_direction, tracked.now);
-		outcome->report = flow_report(flow, tracked.now);
+		flow_touch(flow, packet, outcome->flow_direction, tracked->now);
+		outcome->report = flow_report(flow, tracked->now);
 	}
 	return 0;
+}
+
+static __noinline int translate_tracked(struct __sk_buff *skb, struct packet *packet,
+					struct tracked *tracked, struct outcome *outcome)
+{
+	int result = translate_packet(skb, packet, tracked,
+				      may_open_translation(packet, tracked, outcome));
+
+	if (result)
+		follow_translation(packet, tracked, outcome, result);
+	return 0;
+}
+
+/* Inline, so that what the steps call is not one call deeper: their stacks add up. */
+static __always_inline void track(struct __sk_buff *skb, struct packet *packet, bool from_host,
+				  struct outcome *outcome)
+{
+	struct tracked tracked = { .from_host = from_host };
+
+	if (find(skb, packet, &tracked, outcome))
+		translate_tracked(skb, packet, &tracked, outcome);
+	if (outcome->reason == DROP_NONE)
+		judge_tracked(skb, packet, &tracked, outcome);
 }
 
 #endif
