@@ -327,6 +327,8 @@ static __always_inline void follow_translation(const struct packet *packet, stru
 	tracked->translated = result & PACKET_TRANSLATED;
 	if (outcome->reason != DROP_NONE) {
 		name_asker(packet, outcome);
+		if (tracked->opened)
+			translation_forget();
 		return;
 	}
 	if (outcome->answer)

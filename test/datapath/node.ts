@@ -124,7 +124,7 @@ export class TestNode implements Disposable {
 
   constructor(options: NodeOptions = {}) {
     const constants = { report_interval_seconds: NEVER_SECONDS, ...options.constants }
-    const sizes = { flows: 10_000, ipcache: 10_000, endpoints: 1_000, ...options.sizes }
+    const sizes = { flows: 10_000, ipcache: 10_000, endpoints: 1_000, translations: 10_000, ...options.sizes }
     const object = options.object ?? OBJECT
     this.memory = new MemoryDatapath(object, sizes)
     this.world = worldOf(this.memory, HOST_MAC, constants)
@@ -148,7 +148,18 @@ export class TestNode implements Disposable {
   /** Three pods, that nothing isolates unless rules are given; the node, the world; no connections; revision 1. */
   reset(policy: PolicyOfPods = {}): void {
     for (const { maps } of [this.datapath, this.memory]) {
-      for (const map of [maps.endpoints, maps.ipcache, maps.flows, maps.fragments]) (map as { clear(): void }).clear()
+      for (const map of [
+        maps.endpoints,
+        maps.ipcache,
+        maps.flows,
+        maps.fragments,
+        maps.frontends,
+        maps.backends,
+        maps.affinities,
+        maps.affinity_backends,
+        maps.translations,
+      ])
+        (map as { clear(): void }).clear()
       maps.ipcache.updateBatch(worldEntries(this.world.schema.reservedIdentity))
     }
     this.setIpcache('172.30.0.2/32', 1, true)
@@ -236,16 +247,21 @@ export class TestNode implements Disposable {
   send(sent: Sent): Observed {
     const { hook, frame, ifindex, ingressIfindex } = sent
     const prediction = predict(this.world, { hook, frame, ifindex, ingressIfindex, now: process.hrtime.bigint() })
+    const observed: Observed = { ...this.run(sent), prediction }
+    applyPrediction(prediction, this.memory.maps)
+    assertAgreement(this, sent, observed)
+    return observed
+  }
+
+  /** Sends one packet through the kernel's program alone. */
+  run({ hook, frame, ifindex, ingressIfindex }: Sent): Omit<Observed, 'prediction'> {
     const run = this.inside(() =>
       this.datapath.programs[hook].testRun({ packet: frame, context: { ifindex, ingress_ifindex: ingressIfindex } }),
     )
     const events = this.drainEvents()
     const action = ACTIONS[run.returnValue] ?? assert.fail(`unknown action ${run.returnValue}`)
-    const observed: Observed = { action, frame: run.packet, event: events[0], prediction }
     assert.ok(events.length <= 1, 'one packet makes at most one event')
-    applyPrediction(prediction, this.memory.maps)
-    assertAgreement(this, sent, observed)
-    return observed
+    return { action, frame: run.packet, event: events[0] }
   }
 
   drainEvents(): FlowEvent[] {
