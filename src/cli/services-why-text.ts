@@ -85,8 +85,11 @@ const NOT_THERE: Readonly<Record<Exclude<WhyNot, 'NO_SERVICE'>, string>> = {
   NOT_IN_SOURCE_RANGE: 'the client is in none of the loadBalancerSourceRanges',
   NODE_ONLY: 'a loopback address is there for processes of the node alone',
   NO_ADDRESS: 'the client has no address of this family',
+  NO_SCTP: "sockets are translated for TCP and UDP alone, and the node's own processes have nothing else",
   NO_SOCKETS: "the agent has no cgroup to translate the node's sockets in (--service-cgroup)",
 }
+
+const ITSELF = 'it may get itself: then it sees 169.254.42.1 or fd61:786f:6e65::1 as the client'
 
 function outcomeText({ who, result, because, where, usable, sourceRange, mayBeItself, kind }: ClientOutcome): string {
   const title = pc.bold(`from ${who}:`)
@@ -96,7 +99,7 @@ function outcomeText({ who, result, because, where, usable, sourceRange, mayBeIt
       const facts = [
         `${WHERE[where]}, ${to}`,
         ...(sourceRange === undefined ? [] : [`let in by the source range ${sourceRange}`]),
-        ...(mayBeItself ? ['it may get itself: then it sees an address of the node as the client'] : []),
+        ...(mayBeItself ? [where === 'socket' ? 'it may get itself' : ITSELF] : []),
       ]
       return `${title} ${pc.green('translated')} ${facts.join('; ')}`
     }

@@ -45,6 +45,7 @@ const empty: KnownService = knownService(declaredService('empty', { clusterIps: 
     without: { cluster: 'reject', outside: 'drop' },
     frontends: [clusterIp('10.96.0.20'), { address: '198.51.100.2', port: 80, kind: 'ExternalIP', reach: 'everybody' }],
   }),
+  resolvedPort({ port: 99, protocol: 132, frontends: [clusterIp('10.96.0.20', 99)] }),
 ])
 
 const world = worldOf([web, empty])
@@ -121,6 +122,12 @@ test('what becomes of a client', async t => {
       asked: { fromHost: true },
       where: worldOf([web], { sockets: false }),
       want: ['the node: untouched NO_SOCKETS socket 2'],
+    },
+    {
+      name: 'SCTP of the node',
+      target: '10.96.0.20:99/SCTP',
+      asked: { fromHost: true },
+      want: ['the node: untouched NO_SCTP socket 0'],
     },
     {
       name: 'outside, at a node port: source ranges say nothing of it',

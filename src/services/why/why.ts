@@ -108,6 +108,7 @@ function whyNot(
     return 'NO_ADDRESS'
   if (frontend.reach === 'node' && client !== undefined && !isNode) return 'NODE_ONLY'
   if (isNode && world.sockets === false) return 'NO_SOCKETS'
+  if (isNode && port.protocol === PROTOCOLS.SCTP) return 'NO_SCTP'
   if (isOutside && frontend.reach === 'cluster') return 'IS_CLUSTER_IP'
   if (client !== 'outside' && isOutside && hasSourceRanges(found) && sourceRangeOf(found, client) === undefined)
     return 'NOT_IN_SOURCE_RANGE'
