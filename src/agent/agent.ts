@@ -10,7 +10,7 @@ import { requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
 import { mac } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
-import { Namespace, watchLinks } from '../net/index.ts'
+import { Namespace, namespaceCookie, watchLinks } from '../net/index.ts'
 import { bootClock, describeFlow, FlowObserver, ServiceNames } from '../observe/index.ts'
 import {
   type Attacher,
@@ -111,7 +111,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
         tables,
         kernel: engine.servicesInKernel,
         datapath,
-        sockets: false,
+        sockets: sockets !== undefined,
+        nodeCookie: namespaceCookie(node),
       },
       observer,
       reconcilers,

@@ -23,6 +23,8 @@ export type ServiceAnswersOptions = {
   readonly datapath: ServiceMaps
   /** Whether sockets are translated on this node. */
   readonly sockets: boolean
+  /** Of the node's network namespace. */
+  readonly nodeCookie?: bigint
 }
 
 /** @throws ApiError when there is none */
@@ -76,7 +78,7 @@ function explained(options: ServiceAnswersOptions, query: URLSearchParams): Serv
   const asked: AskedFrontend = {
     asked: question.target,
     nowNs: process.hrtime.bigint(),
-    nodeAddresses: options.node.addresses,
+    ...(options.nodeCookie !== undefined && { nodeCookie: options.nodeCookie }),
     ...(found && { found }),
     ...(number !== undefined && { number }),
     ...(question.client && { client: question.client }),
@@ -105,15 +107,16 @@ function worldOf({ node, tables, sockets }: ServiceAnswersOptions): ServiceWorld
 }
 
 /** An endpoint's addresses are those that it really uses. */
-function knownPods({ pods, endpoints }: Tables): KnownPod[] {
+function knownPods({ pods, endpoints, podNamespaces }: Tables): KnownPod[] {
   return pods.all().map(pod => {
-    const [endpoint] = endpoints.by('pod', objectKey(pod))
+    const key = objectKey(pod)
+    const [endpoint] = endpoints.by('pod', key)
     return {
       namespace: pod.namespace,
       name: pod.name,
       addresses: endpoint?.addresses ?? pod.addresses,
       hostNetwork: pod.hostNetwork,
-      byPacket: false,
+      byPacket: podNamespaces.by('pod', key)[0]?.translation === 'packet',
     }
   })
 }

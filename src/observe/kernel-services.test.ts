@@ -66,7 +66,7 @@ function kernel(more: Partial<Frontend> = {}) {
     { backends: [range, range], service: 7, affinity_seconds: 60, without: Uint8Array.of(0, 0), flags: 0, ...more },
   )
   const view = (question: Partial<AskedFrontend> = {}): KernelView | undefined =>
-    kernelView(datapath, { asked, found, number: 7, nowNs: NOW_NS, nodeAddresses: ['172.30.0.2'], ...question })
+    kernelView(datapath, { asked, found, number: 7, nowNs: NOW_NS, nodeCookie: 0x2an, ...question })
   return { maps, view, datapath }
 }
 
@@ -125,9 +125,9 @@ test('everything that a kernel has otherwise', () => {
 test('nothing where nothing is wanted, a frontend that should not be there, one that is missing', () => {
   const { view } = kernel()
   const elsewhere = { ...asked, port: 81 }
-  assert.equal(kernelView(kernel().datapath, { asked: elsewhere, nowNs: 0n, nodeAddresses: [] }), undefined)
+  assert.equal(kernelView(kernel().datapath, { asked: elsewhere, nowNs: 0n }), undefined)
   assert.deepEqual(view({ asked: elsewhere }), { state: 'absent', differences: [] })
-  const surplus = kernelView(kernel().datapath, { asked, nowNs: 0n, nodeAddresses: [] })
+  const surplus = kernelView(kernel().datapath, { asked, nowNs: 0n })
   assert.deepEqual(surplus?.differences, [{ what: 'frontend', wanted: 'none', held: 'one of service port number 7' }])
 })
 
@@ -149,6 +149,13 @@ test('the backend that a client had last', async t => {
       assert.equal(view({ client: { kind: 'outside', address: '192.0.2.1' } })?.affinity, undefined)
       assert.equal(view()?.affinity, undefined)
     })
+})
+
+test('processes of the node are remembered by its namespace', () => {
+  const { maps, view } = kernel()
+  maps.affinities.set({ client: toAddress(ip('100::2a00:0:0:0')), service: 7 }, { used_ns: NOW_NS, backend: 3 })
+  assert.equal(view({ client: { kind: 'host' } })?.affinity?.backend, '10.0.0.3:8080')
+  assert.equal(view({ client })?.affinity, undefined)
 })
 
 test('the translation of an open connection: by the packet, in a socket, none', () => {

@@ -45,8 +45,8 @@ export type AskedFrontend = {
   readonly source?: { readonly address: string; readonly port: number }
   /** CLOCK_MONOTONIC. */
   readonly nowNs: bigint
-  /** Addresses of the node, of which its processes have one. */
-  readonly nodeAddresses: readonly string[]
+  /** Of the node's network namespace: as whom its processes are remembered. */
+  readonly nodeCookie?: bigint
 }
 
 const SECOND_NS = 1_000_000_000n
@@ -132,10 +132,20 @@ function affinityOf(target: ServiceMaps, question: AskedFrontend, held: Frontend
   return undefined
 }
 
-function addressesOf({ client, nodeAddresses }: AskedFrontend): readonly string[] {
+/** As what a client is remembered. */
+function addressesOf({ client, nodeCookie }: AskedFrontend): readonly string[] {
   if (!client) return []
   if (client.kind === 'outside') return [client.address]
-  return client.kind === 'host' || client.pod.hostNetwork ? nodeAddresses : client.pod.addresses
+  if (client.kind === 'pod' && !client.pod.hostNetwork) return client.pod.addresses
+  return nodeCookie === undefined ? [] : [cookieAddress(nodeCookie)]
+}
+
+/** Processes of a namespace that is no pod's have no one address: their namespace's cookie is in its place (sock.bpf.c). */
+function cookieAddress(cookie: bigint): string {
+  const bytes = new Uint8Array(16)
+  bytes[0] = 1
+  new DataView(bytes.buffer).setBigUint64(8, cookie, true)
+  return formatIp(bytes)
 }
 
 /** By the packet, or in a socket: then its flow goes to a backend, and says for which service. */

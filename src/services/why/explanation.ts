@@ -85,7 +85,14 @@ export type MatchedFrontend = ServiceFrontend &
  * - `NO_SOCKETS`: translation in sockets is off, and nothing else translates for the node's own processes
  * - `NO_SCTP`: it is on, and does not do SCTP
  */
-export type WhyNot = 'NO_SERVICE' | 'IS_CLUSTER_IP' | 'NOT_IN_SOURCE_RANGE' | 'NODE_ONLY' | 'NO_ADDRESS' | 'NO_SOCKETS' | 'NO_SCTP'
+export type WhyNot =
+  | 'NO_SERVICE'
+  | 'IS_CLUSTER_IP'
+  | 'NOT_IN_SOURCE_RANGE'
+  | 'NODE_ONLY'
+  | 'NO_ADDRESS'
+  | 'NO_SOCKETS'
+  | 'NO_SCTP'
 
 export type ClientOutcome = {
   /** Whose choice of backends it gets. */
