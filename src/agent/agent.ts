@@ -8,6 +8,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
+import { followNodeDevices } from '../controllers/index.ts'
 import { mac } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
 import { Namespace, namespaceCookie, watchLinks } from '../net/index.ts'
@@ -16,11 +17,12 @@ import {
   type Attacher,
   clsactAttacher,
   endpointDeviceOperations,
+  nodeDeviceOperations,
   PodNetwork,
   tcxAttacher,
 } from '../reconcilers/index.ts'
 import { FileSource } from '../sources/index.ts'
-import type { ReconcileFailure } from '../state/index.ts'
+import { type ReconcileFailure, Reconciler } from '../state/index.ts'
 import type { AgentConfiguration } from './configuration.ts'
 import { createEngine } from './engine.ts'
 import { Journal } from './journal.ts'
@@ -79,9 +81,35 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
   })
-  const { tables, endpoints, reconcilers } = engine
+  const { tables, endpoints } = engine
   const gone = endpoints.restore()
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
+
+  // The devices that outside clients come by.
+  using outside = datapath.load(readObject('netdev'))
+  const nodeDevices = new Reconciler({
+    name: 'node-devices',
+    database: tables.database,
+    table: tables.nodeDevices,
+    operations: nodeDeviceOperations({
+      programs: { fromNetdev: outside.program('from_netdev'), toNetdev: outside.program('to_netdev') },
+      pins: datapath.pins?.folder('device_links'),
+      mechanism: attacher.mechanism,
+      node,
+      onFallback: ({ name }, error) =>
+        log.info({ device: name, error: error.message }, 'the driver has no XDP; the generic one is used'),
+    }),
+    onFailure: failure => logFailure(log, failure),
+  })
+  const reconcilers = { ...engine.reconcilers, 'node-devices': nodeDevices }
+  const devices = followNodeDevices({
+    database: tables.database,
+    table: tables.nodeDevices,
+    node,
+    names: configuration.devices,
+    addresses: configuration.nodeAddresses,
+    onProblem: (device, problem) => log.error({ device }, problem),
+  })
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.
   const links = watchLinks(node, event => {
@@ -116,7 +144,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       },
       observer,
       reconcilers,
-      attempted: aborted => engine.attempted(aborted),
+      attempted,
       readyAfterMs: () => readyAfterMs,
       policyEnforcement: configuration.policyEnforcement,
       describe: event =>
@@ -132,9 +160,13 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     ({ method, url, error }) => log.error({ method, url, error: errorText(error) }, 'a request failed'),
   )
 
+  async function attempted(aborted?: AbortSignal): Promise<void> {
+    await Promise.all([engine.attempted(aborted), nodeDevices.attempted(aborted)])
+  }
+
   async function becomeReady(): Promise<void> {
     if (!(await tables.endpointEntries.whenInitialized(signal))) return
-    await engine.attempted(signal)
+    await attempted(signal)
     readyAfterMs = Date.now() - startedAtMs
     log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')
   }
@@ -142,6 +174,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const tasks = [
     new FileSource(configuration.objects).run(engine.intent, signal),
     engine.run(signal),
+    nodeDevices.run(signal),
     observer.run(signal),
     serviceNames.run(signal),
     becomeReady(),
@@ -153,6 +186,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   } finally {
     stop.abort()
     links.close()
+    devices.close()
     await Promise.allSettled(tasks)
     await server.close()
     attacher.close()
@@ -161,9 +195,17 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
 }
 
 function openDatapath({ bpf, flowEvents }: AgentConfiguration): Datapath {
-  const object = fs.readFileSync(fileURLToPath(new URL('../../build/pod.o', import.meta.url)))
-  return loadDatapath({ object, hostMac: mac(HOST_MAC), pins: bpf, constants: { flow_events: flowEvents } })
+  return loadDatapath({
+    object: readObject('pod'),
+    hostMac: mac(HOST_MAC),
+    pins: bpf,
+    constants: { flow_events: flowEvents },
+  })
 }
+
+/** A compiled object of the datapath. */
+const readObject = (name: string): Uint8Array =>
+  fs.readFileSync(fileURLToPath(new URL(`../../build/${name}.o`, import.meta.url)))
 
 function attacherFor(datapath: Datapath, node: Namespace, log: Log): Attacher {
   const programs = { fromPod: datapath.programs.from_pod, toPod: datapath.programs.to_pod }

@@ -32,6 +32,8 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
       podCidrs: ['10.244.0.0/24', 'fd00:10:244::/64'],
       nodeAddresses: ['172.30.0.2', 'fd00:172:30::2'],
       mtu: 1500,
+      devices: [],
+      xdp: 'off',
       policyEnforcement: 'default',
       flowEvents: true,
     },
@@ -39,20 +41,31 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
 })
 
 test('what is given is taken', () => {
-  const { state, mtu, policyEnforcement, flowEvents } = agentConfiguration({
+  const { state, mtu, devices, xdp, policyEnforcement, flowEvents } = agentConfiguration({
     ...OPTIONS,
     state: '/var/lib/axoneme',
     mtu: 9000,
+    device: ['eth0', 'eth1', 'eth0'],
+    xdp: 'native',
     policyEnforcement: 'always',
     flowEvents: false,
   })
   assert.deepEqual(
-    { state, mtu, policyEnforcement, flowEvents },
-    { state: '/var/lib/axoneme', mtu: 9000, policyEnforcement: 'always', flowEvents: false },
+    { state, mtu, devices, xdp, policyEnforcement, flowEvents },
+    {
+      state: '/var/lib/axoneme',
+      mtu: 9000,
+      devices: ['eth0', 'eth1'],
+      xdp: 'native',
+      policyEnforcement: 'always',
+      flowEvents: false,
+    },
   )
 })
 
 const refused: readonly { readonly name: string; readonly given: Partial<AgentOptions>; readonly says: RegExp }[] = [
+  { name: 'a device name that is none', given: { device: ['eth0/1'] }, says: /^--device eth0\/1 cannot be the name/ },
+  { name: 'an XDP mode that is none', given: { xdp: 'fast' }, says: /^--xdp fast is not one of off, generic, native/ },
   { name: 'no range', given: { podCidr: [] }, says: /^--pod-cidr is needed/ },
   {
     name: 'a range that is none',

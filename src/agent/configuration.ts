@@ -21,6 +21,10 @@ export type AgentConfiguration = {
   /** This node's addresses, canonical; the first of each family is what it calls pods from. */
   readonly nodeAddresses: readonly string[]
   readonly mtu: number
+  /** Names of the devices that outside clients come by; empty: those that hold the node's addresses. */
+  readonly devices: readonly string[]
+  /** Where services are translated before the kernel makes a buffer of a packet. */
+  readonly xdp: XdpSetting
   /** Who is isolated where no policy says so. */
   readonly policyEnforcement: EnforcementMode
   /** Report flows. Off, only counters remain. */
@@ -28,6 +32,9 @@ export type AgentConfiguration = {
   /** Folder of the control group whose processes have services translated in their sockets; absent: no socket programs. */
   readonly serviceCgroup?: string
 }
+
+export const XDP_SETTINGS = ['off', 'generic', 'native'] as const
+export type XdpSetting = (typeof XDP_SETTINGS)[number]
 
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
@@ -43,6 +50,8 @@ export type AgentOptions = {
   readonly podCidr: readonly string[]
   readonly nodeAddress: readonly string[]
   readonly mtu?: number
+  readonly device?: readonly string[]
+  readonly xdp?: string
   readonly policyEnforcement?: string
   readonly flowEvents?: boolean
   readonly serviceCgroup?: string
@@ -74,6 +83,11 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
   const mtu = options.mtu ?? 1500
   if (!Number.isInteger(mtu) || mtu < 1280 || mtu > 65535)
     throw new ConfigurationError(`--mtu ${mtu} is not between 1280 and 65535`)
+  const devices = [...new Set(options.device ?? [])]
+  for (const name of devices)
+    if (!isDeviceName(name)) throw new ConfigurationError(`--device ${name} cannot be the name of a network device`)
+  const xdp = XDP_SETTINGS.find(setting => setting === (options.xdp ?? 'off'))
+  if (!xdp) throw new ConfigurationError(`--xdp ${options.xdp} is not one of ${XDP_SETTINGS.join(', ')}`)
   const policyEnforcement = ENFORCEMENT_MODES.find(mode => mode === (options.policyEnforcement ?? 'default'))
   if (!policyEnforcement)
     throw new ConfigurationError(
@@ -88,8 +102,14 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     podCidrs,
     nodeAddresses,
     mtu,
+    devices,
+    xdp,
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
   }
 }
+
+/** As the kernel has it (dev_valid_name): up to 15 bytes, no slash, colon or space, neither `.` nor `..`. */
+const isDeviceName = (name: string): boolean =>
+  /^[^/:\s]+$/.test(name) && Buffer.byteLength(name) < 16 && name !== '.' && name !== '..'

@@ -22,6 +22,17 @@ export function agentCommand(): Command {
     .option('--node-address <address>', "this node's addresses", collect, [])
     .option('--mtu <bytes>', 'of pod interfaces', wholeNumber, 1500)
     .option(
+      '--device <name>',
+      'device that outside clients of services come by (default: those with the node addresses)',
+      collect,
+      [],
+    )
+    .option(
+      '--xdp <mode>',
+      'take service traffic that goes on to another node at the driver: "off", "generic", "native"',
+      'off',
+    )
+    .option(
       '--policy-enforcement <mode>',
       'whom policies isolate: "default": the pods they select; "always": every pod; "never": nobody, and no rule is enforced',
       'default',

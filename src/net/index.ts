@@ -6,7 +6,7 @@
 export * from './addresses.ts'
 export * from './cookie.ts'
 export * from './errors.ts'
-export { type LinkEvent, type Watch, watchLinks } from './link-events.ts'
+export { type LinkEvent, type Watch, watchLinks, watchLinksAndAddresses } from './link-events.ts'
 export * from './links.ts'
 export * from './namespace.ts'
 export * from './neighbours.ts'

@@ -14,6 +14,8 @@ export type LinkEvent =
   | { readonly kind: 'lost' }
 
 export const GROUP_LINK = 1
+const GROUP_IPV4_ADDRESS = 5
+const GROUP_IPV6_ADDRESS = 9
 /** AF_BRIDGE messages of the same type speak of a bridge's port, not of the link. */
 const AF_BRIDGE = 7
 /** A flood of events is handled in turns, so that it cannot hold up the event loop. */
@@ -27,24 +29,39 @@ export type Watch = Disposable & { close(): void }
  * @throws SystemError
  */
 export function watchLinks(namespace: { readonly fd: number }, onEvent: (event: LinkEvent) => void): Watch {
-  const socket = NetlinkSocket.open({ namespace, groups: [GROUP_LINK] })
+  return watchGroups(namespace, [GROUP_LINK], function* (messages) {
+    for (const event of messages === 'overrun' ? [LOST] : messages.map(eventOf)) if (event) yield onEvent(event)
+  })
+}
+
+/** Calls back after links or their addresses have changed, once for all changes that came together; else as `watchLinks`. */
+export function watchLinksAndAddresses(namespace: { readonly fd: number }, onChange: () => void): Watch {
+  return watchGroups(namespace, [GROUP_LINK, GROUP_IPV4_ADDRESS, GROUP_IPV6_ADDRESS], function* () {
+    yield onChange()
+  })
+}
+
+/** @param handle told of each datagram; what it yields are the points where the watch may have been closed */
+function watchGroups(
+  namespace: { readonly fd: number },
+  groups: readonly number[],
+  handle: (messages: readonly Message[] | 'overrun') => Iterable<void>,
+): Watch {
+  const socket = NetlinkSocket.open({ namespace, groups })
   let open = true
-  const handle = poll(socket.fd, () => {
+  const poller = poll(socket.fd, () => {
     for (let i = 0; i < MAX_DATAGRAMS_PER_TURN; i++) {
       const messages = socket.receive()
       if (messages === 'empty') return
-      for (const event of messages === 'overrun' ? [LOST] : messages.map(eventOf)) {
-        if (event) onEvent(event)
-        // The callback may have closed the watch.
-        if (!open) return
-      }
+      // The callback may have closed the watch.
+      for (const _ of handle(messages)) if (!open) return
     }
   })
-  handle.unref()
+  poller.unref()
   const close = (): void => {
     if (!open) return
     open = false
-    handle.close()
+    poller.close()
     socket.close()
   }
   return { close, [Symbol.dispose]: close }

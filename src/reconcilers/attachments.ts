@@ -126,7 +126,12 @@ export function tcxAttacher({ programs, pins, node, quietMs = 1_000, onFailure }
 }
 
 /** On a thread where that one is in the right namespace; else here. */
-async function makeLink(program: Program, ifindex: number, direction: Direction, node: Namespace): Promise<Link> {
+export async function makeLink(
+  program: Program,
+  ifindex: number,
+  direction: Direction,
+  node: Namespace,
+): Promise<Link> {
   using home = Namespace.open('/proc/self/ns/net')
   if (home.isSame(node)) return attachTcxAsync(program, ifindex, direction)
   return withNamespace(node, () => attachTcx(program, ifindex, direction))

@@ -1,8 +1,9 @@
 // Reconcilers' operations: the only writers of kernel state.
 
-export * from './attachments.ts'
+export { type Attacher, clsactAttacher, type Programs, type TcxOptions, tcxAttacher } from './attachments.ts'
 export * from './endpoint-devices.ts'
 export * from './map-entries.ts'
+export { nodeDeviceOperations, type XdpMode } from './node-devices.ts'
 export * from './pod-network.ts'
 export * from './policy-maps.ts'
 export * from './service-maps.ts'

@@ -7,6 +7,7 @@ import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+import { nodeDeviceTable } from './node-devices.ts'
 import { podNamespaceTable } from './pod-namespaces.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
 import { endpointSliceTable, serviceEntryTable, serviceTable } from './services.ts'
@@ -15,6 +16,7 @@ export * from './desired.ts'
 export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
+export * from './node-devices.ts'
 export * from './pod-namespaces.ts'
 export * from './policy-status.ts'
 export * from './service-status.ts'
@@ -36,6 +38,7 @@ export function createTables() {
     problems: database.add(problemTable),
     endpoints: database.add(endpointTable),
     podNamespaces: database.add(podNamespaceTable),
+    nodeDevices: database.add(nodeDeviceTable),
     identities: database.add(identityTable),
     addresses: database.add(addressTable),
     policyMaps: database.add(policyMapTable),
