@@ -19,7 +19,7 @@ export class NoControlGroupError extends Error {
 }
 
 /**
- * All or none: when it throws, what was attached before still is.
+ * When it throws, nothing was added to what is attached.
  * @param folder of the control group
  * @param pins folder for the links alone
  * @throws NoControlGroupError, and what `attachCgroup` throws
@@ -32,6 +32,7 @@ export function attachSockets(
   const group = controlGroupId(folder)
   const made = new Map<string, Link>()
   const kept: [Link, keyof typeof programs][] = []
+  const elsewhere: Link[] = []
   try {
     for (const name of namesOf(programs)) {
       const pinned = pins.openLink(name)
@@ -39,22 +40,35 @@ export function attachSockets(
         kept.push([pinned, name])
         continue
       }
-      pinned?.close()
+      if (pinned) elsewhere.push(pinned)
       const attachType = spec.programs.get(name)?.attachType
       if (!attachType) throw new Error(`program ${name} does not say where it is attached`)
       made.set(name, attachCgroup(programs[name], folder, attachType))
     }
     for (const [link, name] of kept) if (link.info().programId !== programs[name].id) link.update(programs[name])
     for (const [name, link] of made) pins.replace(name, link)
-    for (const name of pins.list()) if (!Object.hasOwn(programs, name)) pins.remove(name)
+    for (const link of elsewhere) link.detach()
+    detach(
+      pins,
+      pins.list().filter(name => !Object.hasOwn(programs, name)),
+    )
   } finally {
-    for (const link of [...made.values(), ...kept.map(([link]) => link)]) link.close()
+    for (const link of [...made.values(), ...kept.map(([link]) => link), ...elsewhere]) link.close()
   }
 }
 
 /** Sockets that are connected stay so. Nothing there is no error. */
 export function detachSockets(pins: PinDirectory): void {
-  for (const name of pins.list()) pins.remove(name)
+  detach(pins, pins.list())
+}
+
+/** Now, and not when the kernel gets to freeing the link. */
+function detach(pins: PinDirectory, names: readonly string[]): void {
+  for (const name of names) {
+    using link = pins.openLink(name)
+    link?.detach()
+    pins.remove(name)
+  }
 }
 
 const namesOf = <Name extends string>(programs: Readonly<Record<Name, unknown>>): Name[] =>

@@ -30,9 +30,12 @@ const SLOTS_EACH = 16
 export const SERVERS = { 4: ['10.1.0.1', '10.1.0.2'], 6: ['fd00:1::1', 'fd00:1::2'] } as const
 export const SERVER_PORT = 8080
 
-/** Servers that answer on all addresses of `SERVERS`, in the namespace of the process. */
-export async function serveAll(server: SocketProcess): Promise<void> {
-  for (const address of [...SERVERS[4], ...SERVERS[6]])
+/** Servers that answer, each on one address, in the namespace of the process. */
+export async function serveAll(
+  server: SocketProcess,
+  addresses: readonly string[] = [...SERVERS[4], ...SERVERS[6]],
+): Promise<void> {
+  for (const address of addresses)
     for (const protocol of ['TCP', 'UDP'] as const)
       await server.serve(address, protocol, { address, port: SERVER_PORT })
 }
@@ -58,13 +61,14 @@ export class SocketNode implements AsyncDisposable {
   readonly #processes: SocketProcess[] = []
   readonly #namespaces: Namespace[] = [this.namespace]
 
-  constructor() {
+  constructor(options: { readonly attach?: boolean } = {}) {
     this.datapath = loadDatapath({ object: POD_OBJECT, hostMac: HOST_MAC, sizes: SIZES })
     this.sockets = loadSocketPrograms(this.datapath, {
       object: SOCK_OBJECT,
       nodeNamespace: namespaceCookie(this.namespace),
     })
-    this.#links = Object.values(this.sockets.programs).map(program => {
+    const programs = options.attach === false ? [] : Object.values(this.sockets.programs)
+    this.#links = programs.map(program => {
       const attachType = this.sockets.spec.programs.get(program.name)?.attachType
       if (!attachType) throw new Error(`${program.name} has no attach type`)
       return attachCgroup(program, this.cgroup, attachType)

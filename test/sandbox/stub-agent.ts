@@ -27,6 +27,7 @@ const { values } = parseArgs({
     objects: { type: 'string', default: '' },
     'pod-cidr': { type: 'string', multiple: true },
     'node-address': { type: 'string', multiple: true },
+    'service-cgroup': { type: 'string' },
   },
 })
 
