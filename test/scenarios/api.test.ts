@@ -106,6 +106,7 @@ test('status: what the agent holds, what is wrong, and whether it is ready', asy
       ['policy-maps', 1, 0, 0],
       ['addresses', 6, 0, 0],
       ['endpoint-entries', 2, 0, 0],
+      ['pod-namespaces', 1, 0, 0],
       ['endpoint-devices', 1, 0, 0],
     ],
   )
