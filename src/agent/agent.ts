@@ -76,6 +76,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     podCidrs: configuration.podCidrs,
     policyEnforcement: configuration.policyEnforcement,
     translatesInSockets: sockets !== undefined,
+    services: configuration.services,
     memory: journal,
     datapath,
     devices: endpointDeviceOperations(network, attacher, node),
@@ -165,7 +166,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   }
 
   async function becomeReady(): Promise<void> {
-    if (!(await tables.endpointEntries.whenInitialized(signal))) return
+    for (const table of [tables.endpointEntries, tables.serviceEntries])
+      if (!(await table.whenInitialized(signal))) return
     await attempted(signal)
     readyAfterMs = Date.now() - startedAtMs
     log.info({ readyAfterMs, endpoints: tables.endpoints.size, policies: tables.policies.size }, 'ready')

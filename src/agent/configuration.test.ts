@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import { type AgentOptions, agentConfiguration, ConfigurationError } from './configuration.ts'
+import { type AgentOptions, agentConfiguration } from './configuration.ts'
+import { ConfigurationError } from './configuration-error.ts'
 
 const OPTIONS: AgentOptions = {
   node: 'node1',
@@ -36,6 +37,12 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
       xdp: 'off',
       policyEnforcement: 'default',
       flowEvents: true,
+      services: {
+        algorithm: 'random',
+        forwarding: 'snat',
+        maglevTableSize: 16381,
+        nodePortAddresses: ['172.30.0.2', 'fd00:172:30::2'],
+      },
     },
   )
 })

@@ -4,6 +4,9 @@
 import path from 'node:path'
 import { addressCount, formatIp, parseCidr, parseIp } from '../ip/index.ts'
 import { ENFORCEMENT_MODES, type EnforcementMode } from '../policy/index.ts'
+import { ConfigurationError } from './configuration-error.ts'
+import { type ServiceOptions, serviceSettings } from './service-configuration.ts'
+import type { ServiceSettings } from './services.ts'
 
 export type AgentConfiguration = {
   /** Name of the node, as the Node object has it. */
@@ -31,17 +34,13 @@ export type AgentConfiguration = {
   readonly flowEvents: boolean
   /** Folder of the control group whose processes have services translated in their sockets; absent: no socket programs. */
   readonly serviceCgroup?: string
+  readonly services: ServiceSettings
 }
 
 export const XDP_SETTINGS = ['off', 'generic', 'native'] as const
 export type XdpSetting = (typeof XDP_SETTINGS)[number]
 
-export class ConfigurationError extends Error {
-  override readonly name = 'ConfigurationError'
-  readonly code = 'BAD_CONFIGURATION'
-}
-
-export type AgentOptions = {
+export type AgentOptions = ServiceOptions & {
   readonly node: string
   readonly socket: string
   readonly bpf: string
@@ -107,6 +106,7 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
+    services: serviceSettings(options, nodeAddresses),
   }
 }
 

@@ -47,6 +47,7 @@ import {
 } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
+import { createServices, type ServiceDatapath, type ServiceSettings } from './services.ts'
 import { whenRow } from './when-row.ts'
 
 type Element = readonly [PolicyKey, ElementValue]
@@ -61,6 +62,9 @@ export type JudgingMaps = {
   readPolicyMap(key: number): readonly Element[] | undefined
 }
 
+/** All maps that are written. */
+export type WrittenMaps = JudgingMaps & ServiceDatapath
+
 export type EngineOptions = {
   /** Name and addresses of the node, canonical. */
   readonly node: { readonly name: string; readonly addresses: readonly string[] }
@@ -70,7 +74,8 @@ export type EngineOptions = {
   readonly translatesInSockets: boolean
   /** What outlives the process. */
   readonly memory: Memory
-  readonly datapath: JudgingMaps
+  readonly datapath: WrittenMaps
+  readonly services: ServiceSettings
   /** Make endpoints' devices real. */
   readonly devices: Operations<Endpoint>
   readonly clock?: Clock
@@ -81,7 +86,13 @@ export type EngineOptions = {
   readonly newMac?: () => string
 }
 
-type ReconcilerName = 'policy-maps' | 'addresses' | 'endpoint-entries' | 'pod-namespaces' | 'endpoint-devices'
+type ReconcilerName =
+  | 'policy-maps'
+  | 'addresses'
+  | 'endpoint-entries'
+  | 'pod-namespaces'
+  | 'endpoint-devices'
+  | 'service-entries'
 
 export type Engine = {
   readonly tables: Tables
@@ -143,6 +154,17 @@ export function createEngine(options: EngineOptions): Engine {
     operations: options.devices,
   })
 
+  const services = createServices({
+    tables,
+    node,
+    settings: options.services,
+    datapath,
+    memory,
+    clock,
+    onChanged,
+    common,
+  })
+
   // Controllers: from what is declared to what the maps are to have.
   const allocator = rememberedIdentities(memory, () => clock.nowMs())
   const policies = new PolicyController({
@@ -186,30 +208,28 @@ export function createEngine(options: EngineOptions): Engine {
     ...(options.newMac && { newMac: options.newMac }),
   })
 
-  // Nothing writes services into the kernel's maps yet.
-  const servicesInKernel: ServicesInKernel = { status: { get: () => undefined }, sinceMs: () => undefined }
-
   const reconcilers = {
     'policy-maps': policyMaps,
     addresses,
     'endpoint-entries': entries,
     'pod-namespaces': podNamespaces,
     'endpoint-devices': devices,
+    'service-entries': services.reconciler,
   }
   return {
     tables,
     intent: new IntentController(tables, 'files', memory),
     endpoints,
     policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
-    serviceStatus: tables.database.addView(serviceStatusView(tables, servicesInKernel)),
-    servicesInKernel,
+    serviceStatus: tables.database.addView(serviceStatusView(tables, services.inKernel)),
+    servicesInKernel: services.inKernel,
     reconcilers,
     async run(signal) {
-      const controllers = [policies.run(signal), policyStatus.run(signal), podTranslation.run(signal)]
+      const controllers = [policies, policyStatus, podTranslation, services].map(controller => controller.run(signal))
       await Promise.all([...controllers, ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
     },
     async attempted(signal) {
-      await policies.caughtUp(signal)
+      await Promise.all([policies.caughtUp(signal), services.caughtUp(signal)])
       await Promise.all(Object.values(reconcilers).map(reconciler => reconciler.attempted(signal)))
     },
   }

@@ -41,6 +41,23 @@ export function agentCommand(): Command {
       '--service-cgroup <folder>',
       'control group whose processes have services translated in their sockets (default: none, all is done by the packet)',
     )
+    .option(
+      '--service-algorithm <name>',
+      'how services choose backends that do not say it themselves: "random" or "maglev"',
+      'random',
+    )
+    .option('--maglev-table-size <slots>', 'of each service that chooses by Maglev', wholeNumber, 16381)
+    .option(
+      '--service-forwarding <mode>',
+      'how backends on other nodes answer clients outside: "snat" through this node, "dsr" directly',
+      'snat',
+    )
+    .option(
+      '--node-port-address <prefix>',
+      'answer for node ports only on node addresses in these ranges (default: on all)',
+      collect,
+      [],
+    )
     .option('--no-flow-events', 'count packets only, report no flows')
     .action(async (options: AgentOptions) => {
       const stop = new AbortController()

@@ -2,6 +2,7 @@
 // each full compare. Nothing here writes.
 
 import type { BpfMap, MapReference } from '../bpf/index.ts'
+import { formatIp } from '../ip/index.ts'
 import type {
   AffinityBackend,
   Backend,
@@ -32,6 +33,8 @@ export type ServiceContent = {
   readonly pages: ReadonlySet<number>
   /** Every range that a frontend names, once, by the service that it names it for. */
   readonly rangesByService: ReadonlyMap<number, readonly BackendRange[]>
+  /** Services that an address stands for. */
+  readonly numbersByAddress: ReadonlyMap<string, ReadonlySet<number>>
   /** All that stands there for services of these numbers, except backends. */
   elementsOf(services: readonly number[]): ServiceElements
   /** What stands in a range; undefined where there is no such page. */
@@ -48,8 +51,14 @@ export function readServiceContent({ maps, pageLength, openPage }: ContentSource
   const frontends = new Map<string, readonly [FrontendKey, Frontend]>()
   for (const element of maps.frontends.entries()) frontends.set(frontendText(element[0]), element)
   const rangesByService = new Map<number, BackendRange[]>()
-  for (const [, { service, backends }] of frontends.values())
+  const numbersByAddress = new Map<string, Set<number>>()
+  for (const [key, { service, backends }] of frontends.values()) {
     for (const range of backends) addRange(rangesByService, service, range)
+    const address = formatIp(key.address.bytes)
+    const numbers = numbersByAddress.get(address)
+    if (numbers) numbers.add(service)
+    else numbersByAddress.set(address, new Set([service]))
+  }
   const affinity = new Map(Array.from(maps.affinity_backends.entries(), one => [affinityText(one[0]), one] as const))
   const sourceRanges = new Map(Array.from(maps.source_ranges.entries(), one => [sourceRangeText(one[0]), one] as const))
   const byService = {
@@ -69,6 +78,7 @@ export function readServiceContent({ maps, pageLength, openPage }: ContentSource
     sourceRanges,
     pages: new Set(maps.slot_pages.keys()),
     rangesByService,
+    numbersByAddress,
     elementsOf: services => ({
       frontends: select(frontends, byService.frontends, services),
       backends: new Map(),

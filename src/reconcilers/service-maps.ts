@@ -149,9 +149,8 @@ class ServiceMapsState {
     await this.#unstick()
     const content = this.#read()
     // What failed from the start on is in force as it was before.
-    const kept = new Set(
-      desired.filter(row => !this.#held.has(objectKey(row))).flatMap(({ ports }) => ports.map(({ number }) => number)),
-    )
+    const failed = desired.filter(row => !this.#held.has(objectKey(row)))
+    const kept = new Set(failed.flatMap(row => inheritedNumbers(row, content)))
     await this.#removals.prune(content, { services: kept, held: this.#allElements(), stuck: [...this.#stuck.values()] })
     this.#choices.freeInherited([...kept].flatMap(number => content.rangesByService.get(number) ?? []))
   }
@@ -189,7 +188,7 @@ class ServiceMapsState {
     const known = new Map(held?.row.ports.map(({ number }, i) => [number, held.choices[i] as PortChoices]))
     const { choices, fresh } = this.#choices.choose(row, known, content)
     const wanted = elementsOf(this.#target.schema, row, rangesOf(choices))
-    const inherited = content && !held ? content.elementsOf(row.ports.map(({ number }) => number)) : undefined
+    const inherited = content && !held ? content.elementsOf(inheritedNumbers(row, content)) : undefined
     const old = this.#elements(held) ?? inherited
     for (const [id, backend] of wanted.backends) {
       const found = content?.backends.get(id)
@@ -251,7 +250,7 @@ class ServiceMapsState {
   #drop(row: ServiceEntry, content: ServiceContent | undefined): void {
     const key = objectKey(row)
     const held = this.#held.get(key)
-    const old = this.#elements(held) ?? content?.elementsOf(row.ports.map(({ number }) => number))
+    const old = this.#elements(held) ?? (content && content.elementsOf(inheritedNumbers(row, content)))
     const ranges = held ? distinctRanges(held.choices) : []
     this.#held.delete(key)
     this.#unread.delete(key)
@@ -333,6 +332,13 @@ class ServiceMapsState {
     const owner = this.#owners.get(text)
     return owner === undefined ? undefined : this.#elements(this.#held.get(owner))?.frontends.get(text)
   }
+}
+
+/** Service numbers that the kernel may have something of this service under: it may have had other ports before the start. */
+function inheritedNumbers({ ports }: ServiceEntry, { numbersByAddress }: ServiceContent): number[] {
+  const addresses = ports.flatMap(({ frontends }) => frontends.filter(({ kind }) => kind === 'ClusterIP'))
+  const others = addresses.flatMap(({ address }) => [...(numbersByAddress.get(address) ?? [])])
+  return [...new Set([...ports.map(({ number }) => number), ...others])]
 }
 
 const STUCK = 'an earlier change of this service could not be taken back yet; it is tried again'

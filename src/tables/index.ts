@@ -10,7 +10,7 @@ import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, probl
 import { nodeDeviceTable } from './node-devices.ts'
 import { podNamespaceTable } from './pod-namespaces.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
-import { endpointSliceTable, serviceEntryTable, serviceTable } from './services.ts'
+import { endpointSliceTable, serviceEntryTable, serviceHealthTable, serviceTable } from './services.ts'
 
 export * from './desired.ts'
 export * from './endpoints.ts'
@@ -44,6 +44,7 @@ export function createTables() {
     policyMaps: database.add(policyMapTable),
     endpointEntries: database.add(endpointEntryTable),
     serviceEntries: database.add(serviceEntryTable),
+    serviceHealth: database.add(serviceHealthTable),
     rules: database.add(ruleTable),
     enforcedPolicies: database.add(enforcedPolicyTable),
   }

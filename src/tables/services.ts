@@ -28,6 +28,14 @@ export type ServiceEntry = {
   readonly ports: readonly NumberedPort[]
 }
 
+/** Of externalTrafficPolicy Local: where load balancers ask whether this node has backends. */
+export type ServiceHealth = {
+  readonly namespace: string
+  readonly name: string
+  readonly port: number
+  readonly localBackends: number
+}
+
 export const serviceTable = defineTable({
   name: 'services',
   key: (service: Service) => objectKey(service),
@@ -66,5 +74,17 @@ export const serviceEntryTable = defineTable({
     NAME: entry => entry.name,
     FRONTENDS: entry => String(entry.ports.reduce((total, { frontends }) => total + frontends.length, 0)),
     BACKENDS: entry => String(entry.ports.reduce((total, { backends }) => total + backends.length, 0)),
+  },
+})
+
+export const serviceHealthTable = defineTable({
+  name: 'service-health',
+  key: (health: ServiceHealth) => objectKey(health),
+  indexes: { port: health => [String(health.port)] },
+  columns: {
+    NAMESPACE: health => health.namespace,
+    NAME: health => health.name,
+    PORT: health => String(health.port),
+    'LOCAL BACKENDS': health => String(health.localBackends),
   },
 })

@@ -14,7 +14,8 @@
 //                               Silent: the source tells nothing before `$ deliver`
 //   $ deliver
 //   $ tables NAME...            as `axoneme tables NAME` prints them
-//   $ maps [NAME...]            the datapath's maps: endpoints ipcache policy_maps runtime
+//   $ maps [NAME...]            the datapath's maps: endpoints ipcache policy_maps runtime; and those of services, where
+//                               they are named: frontends backends slots affinity_backends source_ranges
 //   $ try FROM... -> TO... PORT/PROTOCOL... [over IPv6]     who reaches whom, from the maps; ends are NAMESPACE/POD,
 //                               host, or an address
 
@@ -23,6 +24,7 @@ import { tableText } from '../../src/cli/output.ts'
 import type { Tables } from '../../src/tables/index.ts'
 import { attempt, type End, outcome, type Port } from './attempt.ts'
 import { type DumpedMap, dumpMap, MAP_NAMES } from './dump.ts'
+import { type DumpedServiceMap, dumpServiceMap, SERVICE_MAP_NAMES } from './dump-services.ts'
 import type { SimulatedNode } from './simulated-node.ts'
 
 type Block = { readonly command: string; readonly line: number; readonly body: readonly string[] }
@@ -121,8 +123,12 @@ const ACTIONS: Readonly<Record<string, (given: Given) => Promise<readonly string
     return words.flatMap(name => titled(words, name, tableLines(node.tables, name)))
   },
   async maps({ words, node }) {
-    const names = words.length > 0 ? (words as DumpedMap[]) : MAP_NAMES
-    return names.flatMap(name => titled(names, name, dumpMap(node.datapath, name)))
+    const names: readonly string[] = words.length > 0 ? words : MAP_NAMES
+    const dump = (name: string): string[] =>
+      (SERVICE_MAP_NAMES as readonly string[]).includes(name)
+        ? dumpServiceMap(node.datapath, name as DumpedServiceMap)
+        : dumpMap(node.datapath, name as DumpedMap)
+    return names.flatMap(name => titled(names, name, dump(name)))
   },
   async try({ words, node }) {
     const arrow = words.indexOf('->')

@@ -7,11 +7,12 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
-import { createEngine, type Engine } from '../../src/agent/engine.ts'
+import { createEngine, type Engine, type WrittenMaps } from '../../src/agent/engine.ts'
+import type { ServiceSettings } from '../../src/agent/services.ts'
 import type { EndpointAnswer } from '../../src/api/index.ts'
 import { type Memory, volatileMemory } from '../../src/controllers/index.ts'
 import { mac } from '../../src/ip/index.ts'
-import { type DatapathMaps, type MapName, MemoryDatapath } from '../../src/maps/index.ts'
+import { type MapName, MemoryDatapath } from '../../src/maps/index.ts'
 import { MemorySource } from '../../src/sources/memory.ts'
 import { eachRow, ManualClock, type ReconcileFailure } from '../../src/state/index.ts'
 import type { Endpoint, Tables } from '../../src/tables/index.ts'
@@ -28,6 +29,7 @@ export type SimulatedNodeOptions = {
   /** Entries that a policy map has room for. */
   readonly policyEntries?: number
   readonly podCidrs?: readonly string[]
+  readonly services?: Partial<ServiceSettings>
   /** May throw, so that the write fails. */
   readonly fault?: (write: Write) => void
   /** Called after each element that was written. */
@@ -166,6 +168,13 @@ export class SimulatedNode {
     const engine = createEngine({
       node: NODE,
       podCidrs,
+      services: {
+        algorithm: 'random',
+        forwarding: 'snat',
+        maglevTableSize: 251,
+        nodePortAddresses: NODE.addresses,
+        ...this.#options.services,
+      },
       memory: this.memory,
       clock: this.clock,
       devices: this.#devices(),
@@ -178,6 +187,11 @@ export class SimulatedNode {
         maps: this.#maps(),
         createPolicyMap: elements => ({ id: datapath.createPolicyMap(elements, size).id, close: () => undefined }),
         readPolicyMap: key => datapath.policyMap(key)?.lookupBatch(),
+        createSlotPage: () => ({ id: datapath.createSlotPage().id }),
+        openSlotPage: key => {
+          const page = datapath.openSlotPage(key)
+          return page && watchedMap(page, this.#hooks(`slots of page ${key}`))
+        },
       },
     })
     engine.endpoints.restore()
@@ -196,23 +210,34 @@ export class SimulatedNode {
     }
   }
 
-  #maps(): Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'pod_namespaces' | 'runtime'> {
+  #maps(): WrittenMaps['maps'] {
+    const { maps } = this.datapath
+    const hooks = this.#hooks()
+    return {
+      policy_maps: watchedMap(maps.policy_maps, hooks),
+      ipcache: watchedMap(maps.ipcache, hooks),
+      endpoints: watchedMap(maps.endpoints, hooks),
+      pod_namespaces: maps.pod_namespaces,
+      frontends: watchedMap(maps.frontends, hooks),
+      backends: watchedMap(maps.backends, hooks),
+      affinity_backends: watchedMap(maps.affinity_backends, hooks),
+      source_ranges: watchedMap(maps.source_ranges, hooks),
+      slot_pages: watchedMap(maps.slot_pages, hooks),
+      runtime: maps.runtime,
+    }
+  }
+
+  /** @param map its name in what is told of writes, instead of its own */
+  #hooks(map?: string): Hooks {
     const { fault, onWrite, pause } = this.#options
-    const hooks: Hooks = {
-      before: write => fault?.(write),
+    const named = (write: Write): Write => (map === undefined ? write : { ...write, map })
+    return {
+      before: write => fault?.(named(write)),
       after: write => {
-        this.#writes.push(write)
-        onWrite?.(write)
+        this.#writes.push(named(write))
+        onWrite?.(named(write))
       },
       pause: async () => pause?.(),
-    }
-    const { policy_maps, ipcache, endpoints, pod_namespaces, runtime } = this.datapath.maps
-    return {
-      policy_maps: watchedMap(policy_maps, hooks),
-      ipcache: watchedMap(ipcache, hooks),
-      endpoints: watchedMap(endpoints, hooks),
-      pod_namespaces,
-      runtime,
     }
   }
 
