@@ -48,7 +48,7 @@ export type ServicesOptions = {
 export function createServices(options: ServicesOptions) {
   const { tables, node, settings, datapath, memory, clock, onChanged } = options
   const { schema, maps } = datapath
-  const reconciler = new Reconciler<ServiceEntry, string>({
+  const reconciler = new Reconciler({
     ...options.common,
     name: 'service-entries',
     table: tables.serviceEntries,

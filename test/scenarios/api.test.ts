@@ -108,6 +108,7 @@ test('status: what the agent holds, what is wrong, and whether it is ready', asy
       ['endpoint-entries', 2, 0, 0],
       ['pod-namespaces', 1, 0, 0],
       ['endpoint-devices', 1, 0, 0],
+      ['service-entries', 0, 0, 0],
     ],
   )
   assert.deepEqual(

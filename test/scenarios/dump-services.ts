@@ -62,14 +62,13 @@ function frontendText(datapath: MemoryDatapath, frontend: Frontend): string {
   ].join('; ')
 }
 
-/** Slots one by one or, of a large table, how many each backend has. */
+/** Slots one by one or, of a Maglev table, the backends in it. */
 function rangeText(datapath: MemoryDatapath, range: BackendRange): string {
   const { first, count } = range
   const slots = slotsIn(datapath, range)
   const where = `${first}-${first + count - 1}`
   if (count <= 32) return `${where}: ${slots.join(' ')}`
-  const counts = [...Map.groupBy(slots, id => id)].sort(([a], [b]) => a - b)
-  return `${where}: ${counts.map(([id, same]) => `${same.length} of ${id}`).join(', ')}`
+  return `${where}: ${[...new Set(slots)].sort((a, b) => a - b).join(' ')} in turns`
 }
 
 /** Ids of the backends in a range. */
