@@ -11,56 +11,17 @@
  * Clients print one line of JSON. HOST is an address, IPv4 or IPv6.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
+#include "netload.h"
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 enum service { DISCARD, ECHO, ECHO_ONCE, SERVICES };
 
 #define BUFFER_BYTES (256 * 1024)
-#define SAMPLES_MAX 4000000
 
 static char buffer[BUFFER_BYTES];
-
-static void die(const char *what)
-{
-	fprintf(stderr, "netload: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static double now_seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static struct addrinfo *resolve(const char *host, const char *port)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-	struct addrinfo *found;
-	int error = getaddrinfo(host, port, &hints, &found);
-
-	if (error) {
-		fprintf(stderr, "netload: %s port %s: %s\n", host, port, gai_strerror(error));
-		exit(1);
-	}
-	return found;
-}
 
 static int dial(const struct addrinfo *to)
 {
@@ -167,13 +128,6 @@ static int stream(const struct addrinfo *to, double seconds)
 	return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
 static int request_response(const struct addrinfo *to, double seconds)
 {
 	float *micros = malloc(SAMPLES_MAX * sizeof(*micros));
@@ -190,9 +144,7 @@ static int request_response(const struct addrinfo *to, double seconds)
 		micros[count++] = (after - before) * 1e6;
 		before = after;
 	} while (after - start < seconds && count < SAMPLES_MAX);
-	qsort(micros, count, sizeof(*micros), by_value);
-	printf("{\"count\":%d,\"seconds\":%.6f,\"p50_us\":%.3f,\"p99_us\":%.3f}\n", count,
-	       after - start, micros[count / 2], micros[(int)(count * 0.99)]);
+	print_samples(micros, count, after - start);
 	return 0;
 }
 

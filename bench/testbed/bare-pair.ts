@@ -31,8 +31,8 @@ export class BarePair implements Disposable {
   /** @param node stays open as long as the pair */
   constructor(node: Namespace, mtu: number) {
     this.#node = node
-    this.client = connect(node, 1, mtu)
-    this.server = connect(node, 2, mtu)
+    this.client = plugIn(node, 1, mtu)
+    this.server = plugIn(node, 2, mtu)
   }
 
   [Symbol.dispose](): void {
@@ -43,7 +43,8 @@ export class BarePair implements Disposable {
   }
 }
 
-function connect(node: Namespace, number: number, mtu: number): BareEnd {
+/** A namespace of its own, at the end of a veth pair into the node's; both end with the namespace. */
+export function plugIn(node: Namespace, number: number, mtu: number): BareEnd {
   const namespace = createNamespace()
   const index = FIRST_INDEX + number
   const name = `bare${number}`

@@ -41,7 +41,7 @@ export const COMMANDS = {
   },
   test: {
     summary: 'runs every check and every test; as root',
-    purpose: { name: 'run the tests', ...EVERYTHING, debianPackages: ['build', 'run', 'test'], dist: false },
+    purpose: { name: 'run the tests', ...EVERYTHING, debianPackages: ['build', 'run', 'test', 'bench'], dist: false },
     nodeArguments: testArguments,
   },
   check: {
@@ -72,7 +72,7 @@ export const COMMANDS = {
   },
   bench: {
     summary: 'measures, each against its yardstick; as root',
-    purpose: { name: 'run the benchmarks', ...EVERYTHING },
+    purpose: { name: 'run the benchmarks', ...EVERYTHING, debianPackages: ['build', 'run', 'bench'] },
     nodeArguments: args => ['bench/run.ts', ...args],
   },
 }
@@ -137,7 +137,7 @@ export function runSetup(args) {
               build: 'always',
               dist: true,
             }
-          : { name: 'set up', ...EVERYTHING, root: false, debianPackages: ['build', 'run', 'test'] },
+          : { name: 'set up', ...EVERYTHING, root: false, debianPackages: ['build', 'run', 'test', 'bench'] },
         { root: ROOT, progress: createProgress(), say },
       ),
     )

@@ -8,7 +8,7 @@ import { findProgram, run } from './programs.js'
 /**
  * @typedef {object} DebianPackage
  * @property {string} name
- * @property {'build' | 'run' | 'test'} for building, running the datapath and the sandbox, or tests alone
+ * @property {'build' | 'run' | 'test' | 'bench'} for building, running the datapath and the sandbox, tests alone, or tests and benchmarks
  * @property {readonly string[]} [programs] must be on the search path
  * @property {readonly string[]} [files] must exist
  */
@@ -27,6 +27,8 @@ export const DEBIAN_PACKAGES = [
   { name: 'libc6-dev', for: 'build', files: ['/usr/include/stdio.h'] },
   { name: 'iproute2', for: 'run', programs: ['ip'] },
   { name: 'util-linux', for: 'run', programs: ['unshare', 'nsenter', 'setpriv', 'flock', 'mount'] },
+  { name: 'iptables', for: 'bench', programs: ['iptables-legacy-restore'] },
+  { name: 'nftables', for: 'bench', programs: ['nft'] },
   { name: 'chromium', for: 'test', programs: ['chromium'] },
 ]
 

@@ -55,6 +55,7 @@ export const IMPORT_RULES: ImportRules = {
     { from: 'cli', to: 'agent', because: '`axoneme agent` is a command' },
     { from: 'cli', to: 'sandbox', because: '`axoneme sandbox` is a command' },
     { from: 'test', to: 'sandbox', because: 'end-to-end tests run in the sandbox' },
+    { from: 'test', to: 'bench', because: 'what is measured against must be right too' },
     { from: 'bench', to: 'sandbox', because: 'benchmarks measure the sandbox' },
   ],
   pureAreas: ['policy', 'services', 'labels', 'ip', 'manifests', 'packet', 'trace'],

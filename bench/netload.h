@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the load programs have in common. */
+#ifndef AXONEME_NETLOAD_H
+#define AXONEME_NETLOAD_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SAMPLES_MAX 4000000
+
+static void die(const char *what)
+{
+	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static double now_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static struct addrinfo *resolve(const char *host, const char *port)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+	struct addrinfo *found;
+	int error = getaddrinfo(host, port, &hints, &found);
+
+	if (error) {
+		fprintf(stderr, "load: %s port %s: %s\n", host, port, gai_strerror(error));
+		exit(1);
+	}
+	return found;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_samples(float *micros, int count, double seconds)
+{
+	qsort(micros, count, sizeof(*micros), by_value);
+	printf("{\"count\":%d,\"seconds\":%.6f,\"p50_us\":%.3f,\"p99_us\":%.3f}\n", count, seconds,
+	       micros[count / 2], micros[(int)(count * 0.99)]);
+}
+
+#endif

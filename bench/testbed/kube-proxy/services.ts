@@ -1,0 +1,79 @@
+// The services that contestants are loaded with: a plain form that the rules of kube-proxy and the objects for an agent
+// are both written from. Pure.
+
+export type Endpoint = { readonly address: string; readonly port: number }
+
+/** One port of one service, IPv4. */
+export type ProxiedService = {
+  readonly namespace: string
+  readonly name: string
+  readonly portName: string
+  readonly protocol: 'tcp' | 'udp'
+  readonly clusterIp: string
+  readonly port: number
+  readonly nodePort?: number
+  readonly endpoints: readonly Endpoint[]
+}
+
+export const SERVICE_CIDR = '10.96.0.0/12'
+export const POD_CIDR = '10.128.0.0/9'
+const FIRST_CLUSTER_IP = 0x0a61_0000
+const FIRST_ENDPOINT = 0x0ac0_0000
+const ENDPOINTS_EACH = 4
+
+/** Those that are asked: one by TCP, one by UDP, both with a node port. */
+export function askedServices(endpoints: readonly Endpoint[]) {
+  const common = { namespace: 'bench', endpoints }
+  return {
+    web: {
+      ...common,
+      name: 'web',
+      portName: 'http',
+      protocol: 'tcp',
+      clusterIp: '10.96.1.1',
+      port: 80,
+      nodePort: 30080,
+    },
+    names: {
+      ...common,
+      name: 'names',
+      portName: 'dns',
+      protocol: 'udp',
+      clusterIp: '10.96.1.2',
+      port: 53,
+      nodePort: 30053,
+    },
+  } as const satisfies Readonly<Record<string, ProxiedService>>
+}
+
+export const clusterAddress = ({ clusterIp, port }: ProxiedService): Endpoint => ({ address: clusterIp, port })
+
+/** Services that nobody asks for, each with four endpoints of its own. */
+function otherServices(count: number): ProxiedService[] {
+  return Array.from({ length: count }, (_, i) => ({
+    namespace: `team-${i % 100}`,
+    name: `service-${i}`,
+    portName: 'http',
+    protocol: 'tcp',
+    clusterIp: dotted(FIRST_CLUSTER_IP + i),
+    port: 80,
+    endpoints: Array.from({ length: ENDPOINTS_EACH }, (_, j) => ({
+      address: dotted(FIRST_ENDPOINT + i * ENDPOINTS_EACH + j),
+      port: 8080,
+    })),
+  }))
+}
+
+/**
+ * `count` services in all, with the given ones in the middle: rules that are looked at one after the other cost as much
+ * as they do on average.
+ */
+export function amongOthers(count: number, given: readonly ProxiedService[]): ProxiedService[] {
+  const others = otherServices(Math.max(0, count - given.length))
+  const middle = others.length >> 1
+  return [...others.slice(0, middle), ...given, ...others.slice(middle)]
+}
+
+function dotted(number: number): string {
+  return [number >>> 24, (number >> 16) & 255, (number >> 8) & 255, number & 255].join('.')
+}
