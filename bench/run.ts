@@ -18,6 +18,7 @@ import { type Context, FULL, type OwnMeasurement, PODS, QUICK, type TestbedMeasu
 import { measurePodToPod, measureWithoutFlowEvents } from './measure/pod-to-pod.ts'
 import { measurePolicyChange } from './measure/policy-change.ts'
 import { measurePolicyEngine } from './measure/policy-engine.ts'
+import { measureServices } from './measure/services.ts'
 import { BusyError, lockMachine } from './testbed/lock.ts'
 import { Testbed } from './testbed/testbed.ts'
 
@@ -40,10 +41,14 @@ const ON_THEIR_OWN: Readonly<Record<string, OwnMeasurement>> = {
   datapath: measureDatapath,
   'policy-engine': measurePolicyEngine,
 }
-const NAMES = [...Object.keys(IN_TESTBED), AGENT_MEMORY, AGENT_START, ...Object.keys(ON_THEIR_OWN)]
+const SERVICES = 'services'
+const NAMES = [...Object.keys(IN_TESTBED), AGENT_MEMORY, AGENT_START, ...Object.keys(ON_THEIR_OWN), SERVICES]
+/** With `--long`: as many services as the largest clusters have; programming the yardsticks alone takes minutes. */
+const LONG_COUNT = 30_000
 
-const HELP = `npm run bench -- [--quick] [--rounds N] [--only NAME]…
+const HELP = `npm run bench -- [--quick] [--long] [--rounds N] [--only NAME]…
   --quick     fewer rounds: under two minutes, and less sure
+  --long      services: 30,000 of them as well
   --rounds N  rounds of what is compared with a yardstick
   --only NAME ${NAMES.join(', ')}
 A complete run writes bench/results.json and the table in bench/README.md.`
@@ -81,6 +86,7 @@ function parseOptions(args: readonly string[]): Options | undefined {
     args: [...args],
     options: {
       quick: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
       help: { type: 'boolean', short: 'h', default: false },
@@ -93,7 +99,12 @@ function parseOptions(args: readonly string[]): Options | undefined {
   const rounds = Number(values.rounds ?? base.rounds)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds} is not a number of rounds`)
   return {
-    effort: { ...base, rounds },
+    effort: {
+      ...base,
+      rounds,
+      serviceCounts: [...base.serviceCounts, ...(values.long ? [LONG_COUNT] : [])],
+      serviceRounds: values.rounds === undefined ? base.serviceRounds : rounds,
+    },
     names: new Set(values.only.length > 0 ? values.only : NAMES),
     isComplete: !values.quick && values.only.length === 0,
   }
@@ -142,5 +153,6 @@ async function measureInTestbed(names: ReadonlySet<string>, context: Context): P
 async function measureOnTheirOwn(names: ReadonlySet<string>, context: Context): Promise<Section[]> {
   const sections: Section[] = []
   for (const [name, measure] of Object.entries(ON_THEIR_OWN)) if (names.has(name)) sections.push(await measure(context))
+  if (names.has(SERVICES)) sections.push(...(await measureServices(context)))
   return sections
 }

@@ -1,10 +1,10 @@
 // Measures in turns: every contestant once a round, in another order each round, so that a machine that grows slower or
 // is disturbed for a while does not favour one of them.
 
-export type Contestant<Name extends string> = {
+export type Contestant<Name extends string, Sample = number> = {
   readonly name: Name
-  /** One sample, in the unit of the measurement. */
-  readonly sample: () => Promise<number>
+  /** One sample: a number in the unit of the measurement, or several that were taken at once. */
+  readonly sample: () => Promise<Sample>
 }
 
 export type Rounds = {
@@ -16,11 +16,11 @@ export type Rounds = {
 }
 
 /** @returns the samples of each contestant, one a round, in the order of the rounds. @throws what a sample throws */
-export async function interleave<Name extends string>(
-  contestants: readonly Contestant<Name>[],
+export async function interleave<Name extends string, Sample = number>(
+  contestants: readonly Contestant<Name, Sample>[],
   { count, signal, onSample }: Rounds,
-): Promise<Record<Name, number[]>> {
-  const samples = Object.fromEntries(contestants.map(({ name }) => [name, []])) as unknown as Record<Name, number[]>
+): Promise<Record<Name, Sample[]>> {
+  const samples = Object.fromEntries(contestants.map(({ name }) => [name, []])) as unknown as Record<Name, Sample[]>
   for (let round = -1; round < count; round++) {
     for (const { name, sample } of orderOf(round, contestants)) {
       signal.throwIfAborted()

@@ -17,6 +17,12 @@ export type Effort = {
   readonly engineProcesses: number
   /** Of policies, and of pods, in the policy engine alone. */
   readonly engineChanges: number
+  /** Numbers of services that are there, ascending. */
+  readonly serviceCounts: readonly number[]
+  /** Interleaved rounds of what services are compared by. */
+  readonly serviceRounds: number
+  /** Of one endpoint, and of one service. */
+  readonly serviceChanges: number
 }
 
 export const FULL: Effort = {
@@ -28,6 +34,9 @@ export const FULL: Effort = {
   events: 4_000_000,
   engineProcesses: 5,
   engineChanges: 300,
+  serviceCounts: [1, 100, 1000, 10_000],
+  serviceRounds: 15,
+  serviceChanges: 30,
 }
 
 export const QUICK: Effort = {
@@ -39,6 +48,9 @@ export const QUICK: Effort = {
   events: 1_000_000,
   engineProcesses: 2,
   engineChanges: 100,
+  serviceCounts: [1, 100, 1000, 10_000],
+  serviceRounds: 5,
+  serviceChanges: 10,
 }
 
 export type Context = {

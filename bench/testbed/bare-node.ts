@@ -16,7 +16,7 @@ import { type BareEnd, plugIn } from './bare-pair.ts'
 
 const MTU = 1500
 export const NODE_ADDRESS = '172.30.0.2'
-const OUTSIDE_ADDRESS = '172.30.0.9'
+export const OUTSIDE_ADDRESS = '172.30.0.9'
 /** kube-proxy's default for two CPUs; and closed connections are forgotten soon, or the table would fill up with them. */
 const CLOSED_SECONDS = 2
 
@@ -70,7 +70,8 @@ export class BareNode implements Disposable {
   }
 }
 
-function plugIntoBridge(bridge: Namespace, namespace: Namespace, port: number, address: string): void {
+/** As a machine on the network of the nodes. @param port index of its device on the bridge, whose index is 100 */
+export function plugIntoBridge(bridge: Namespace, namespace: Namespace, port: number, address: string): void {
   const peer = { name: 'uplink', index: 100, namespace }
   run(bridge, createLink({ kind: 'veth', name: `port${port}`, index: port, up: true, master: 100, peer }))
   run(

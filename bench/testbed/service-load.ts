@@ -43,7 +43,7 @@ export async function askLetters(
   count: number,
 ): Promise<string[]> {
   const args = ['letters', to.address, String(to.port), String(count), cgroup ?? '-', protocol]
-  return [...(await outputOf(namespace, args))]
+  return (await outputOf(namespace, args)).split('')
 }
 
 /** Latencies of one after the other, or flows a second of several at once. */

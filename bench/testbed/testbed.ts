@@ -7,10 +7,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient } from '../../src/api/client.ts'
 import { probe, queryTcx } from '../../src/bpf/index.ts'
 import { allLinks, Namespace, NetlinkSocket, withNamespace } from '../../src/net/index.ts'
-import { defaultConfiguration, down, nodePaths, SandboxClient, sandboxPaths, up } from '../../src/sandbox/index.ts'
+import {
+  defaultConfiguration,
+  down,
+  nodePaths,
+  SandboxClient,
+  type SandboxPaths,
+  sandboxPaths,
+  up,
+} from '../../src/sandbox/index.ts'
 import { NAMESPACE, podManifest, podName } from './manifests.ts'
 
-const SANDBOX = 'bench'
 const NODE = 'node1'
 const PODS_TIMEOUT_MS = 120_000
 const PATIENCE_MS = 30_000
@@ -19,6 +26,9 @@ const POLL_MS = 20
 const POD_DEVICE_PREFIX = 'axo'
 
 export type TestbedOptions = {
+  /** Of the sandbox. */
+  readonly name?: string
+  readonly agentArguments?: readonly string[]
   /** Pods `pod-1` … of the namespace `bench`, each with labels of its own. */
   readonly pods: number
   readonly flowEvents: boolean
@@ -30,34 +40,40 @@ export type TestbedOptions = {
 export type TestPod = {
   readonly name: string
   readonly namespace: Namespace
+  readonly pid: number
   readonly addresses: Record<4 | 6, string>
 }
 
 export class Testbed implements AsyncDisposable {
-  readonly client = new SandboxClient(SANDBOX)
+  readonly client: SandboxClient
   readonly agent: AgentClient
   readonly podCount: number
-  readonly #paths = sandboxPaths(SANDBOX)
+  readonly #name: string
+  readonly #paths: SandboxPaths
   readonly #namespaces = new Map<string, Namespace>()
 
-  private constructor(podCount: number) {
+  private constructor(name: string, podCount: number) {
+    this.#name = name
+    this.#paths = sandboxPaths(name)
+    this.client = new SandboxClient(name)
     this.podCount = podCount
     this.agent = new AgentClient(nodePaths(this.#paths, NODE).agentSocket)
   }
 
-  static async start({ pods, flowEvents, signal, say }: TestbedOptions): Promise<Testbed> {
-    const { removed } = await down(SANDBOX)
+  static async start(options: TestbedOptions): Promise<Testbed> {
+    const { name = 'bench', agentArguments = [], pods, flowEvents, signal, say } = options
+    const { removed } = await down(name)
     if (removed.length > 0) say('removed what was left of an earlier run')
-    const standard = defaultConfiguration(SANDBOX)
-    const agentCommand = [...standard.agentCommand, ...(flowEvents ? [] : ['--no-flow-events'])]
-    const testbed = new Testbed(pods)
+    const standard = defaultConfiguration(name)
+    const agentCommand = [...standard.agentCommand, ...(flowEvents ? [] : ['--no-flow-events']), ...agentArguments]
+    const testbed = new Testbed(name, pods)
     try {
       say('starting a sandbox')
       await up({ ...standard, agentCommand }, { signal })
       say(`starting ${pods} pods`)
       testbed.apply('pods', ...Array.from({ length: pods }, (_, i) => podManifest(i + 1)))
-      const options = { timeoutMs: PODS_TIMEOUT_MS, signal }
-      await testbed.client.waitForPods(all => all.filter(pod => pod.ready).length === pods, options)
+      const patience = { timeoutMs: PODS_TIMEOUT_MS, signal }
+      await testbed.client.waitForPods(all => all.filter(pod => pod.ready).length === pods, patience)
       await testbed.untilLinked(signal)
     } catch (error) {
       await testbed[Symbol.asyncDispose]()
@@ -92,7 +108,7 @@ export class Testbed implements AsyncDisposable {
     const [ipv4] = addresses.filter(address => !address.includes(':'))
     const [ipv6] = addresses.filter(address => address.includes(':'))
     if (!ipv4 || !ipv6) throw new Error(`pod ${name} has no address of each family: ${addresses.join(', ')}`)
-    return { name, namespace, addresses: { 4: ipv4, 6: ipv6 } }
+    return { name, namespace, pid, addresses: { 4: ipv4, 6: ipv6 } }
   }
 
   /** The process of the node's agent as it is now. @throws Error when it is not running */
@@ -105,6 +121,16 @@ export class Testbed implements AsyncDisposable {
   /** The node's network namespace, which the caller closes. */
   async nodeNamespace(): Promise<Namespace> {
     return Namespace.ofProcess((await this.agentProcess()).pid)
+  }
+
+  /** Where the agent pins maps, in its own mounts. */
+  get pinFolder(): string {
+    return nodePaths(this.#paths, NODE).bpf
+  }
+
+  /** The switch that nodes are plugged into; the caller closes it. */
+  async underlay(): Promise<Namespace> {
+    return Namespace.ofProcess((await this.client.status()).pid)
   }
 
   /** Until what the agent's tables say is as asked. @throws Error after a time */
@@ -142,6 +168,6 @@ export class Testbed implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const namespace of this.#namespaces.values()) namespace.close()
-    await down(SANDBOX)
+    await down(this.#name)
   }
 }

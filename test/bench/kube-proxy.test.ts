@@ -35,7 +35,7 @@ for (const mode of PROXY_MODES) {
     const left = given.web.endpoints.slice(0, 1)
     await node.change(given.web, { ...given.web, endpoints: left }, given.web.endpoints.slice(1))
     assert.deepEqual(new Set(await askLetters(client, clusterAddress(given.web), 'tcp', FLOWS)), new Set(['a']))
-    const added = { ...given.web, name: 'added', clusterIp: '10.96.1.3', endpoints: given.web.endpoints.slice(2) }
+    const added = { ...given.web, name: 'added', clusterIp: '10.96.1.4', endpoints: given.web.endpoints.slice(2) }
     const { nodePort: _, ...withoutNodePort } = added
     await node.change(undefined, withoutNodePort)
     const letters = await askLetters(client, clusterAddress(added), 'tcp', FLOWS)
@@ -51,6 +51,6 @@ async function startNode(t: TestContext, mode: ProxyMode) {
     t.after(() => backend[Symbol.dispose]())
   }
   const endpoints = node.bare.backends.map(({ addresses }) => ({ address: addresses[4], port: BACKEND_PORT }))
-  const given = askedServices(endpoints)
+  const given = askedServices(endpoints, BACKEND_PORT)
   return { node, given }
 }

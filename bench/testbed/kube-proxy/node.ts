@@ -15,7 +15,7 @@ export type ProxyMode = (typeof PROXY_MODES)[number]
 
 /** The variant of iptables that is quicker: its sibling over nftables takes minutes to load 10,000 services. */
 const COMMANDS = {
-  iptables: ['iptables-legacy-restore', ['--noflush', '--wait', '60']],
+  iptables: ['iptables-legacy-restore', ['--wait', '60', '--noflush']],
   nftables: ['nft', ['-f', '-']],
 } as const
 
@@ -48,20 +48,24 @@ export class ProxyNode implements Disposable {
     return this.#services
   }
 
-  /**
-   * From what is there to these services, in the order given; those that are not among them any more are left behind by
-   * nftables, which looks nothing up one after the other.
-   * @returns milliseconds that the commands took
-   */
-  async program(services: readonly ProxiedService[]): Promise<number> {
+  /** From what is there to these services, in this order; from nothing where some are to go. */
+  async program(services: readonly ProxiedService[]): Promise<void> {
+    const wanted = new Set(services)
+    if (this.#services.some(service => !wanted.has(service))) await this.#clear()
     const known = new Set(this.#services)
     const added = services.filter(service => !known.has(service))
     this.#services = services
-    if (this.mode === 'iptables') return await this.load(iptablesSync(services))
-    let took = 0
-    for (let i = 0; i < added.length; i += TRANSACTION)
-      took += await this.load(nftablesSync(added.slice(i, i + TRANSACTION)))
-    return took
+    if (this.mode === 'iptables') await this.load(iptablesSync(services))
+    else
+      for (let i = 0; i < added.length; i += TRANSACTION) await this.load(nftablesSync(added.slice(i, i + TRANSACTION)))
+  }
+
+  async #clear(): Promise<void> {
+    const { mode } = this
+    const nothing = mode === 'iptables' ? '*nat\nCOMMIT\n*filter\nCOMMIT\n' : 'delete table ip kube-proxy\n'
+    await this.load(nothing, { flush: true })
+    await this.load(mode === 'iptables' ? iptablesBase() : nftablesBase(NODE_ADDRESS))
+    this.#services = []
   }
 
   /** One synchronization of kube-proxy. @returns milliseconds that the command took, with its start */
@@ -87,8 +91,9 @@ export class ProxyNode implements Disposable {
   }
 
   /** @throws Error with what the command says */
-  async load(input: string): Promise<number> {
-    const [program, args] = COMMANDS[this.mode]
+  async load(input: string, { flush = false } = {}): Promise<number> {
+    const [program, all] = COMMANDS[this.mode]
+    const args = flush ? all.filter(arg => arg !== '--noflush') : all
     const before = performance.now()
     const child = withNamespace(this.bare.namespace, () => spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'] }))
     child.stdin.end(input)

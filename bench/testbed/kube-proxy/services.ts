@@ -21,8 +21,11 @@ const FIRST_CLUSTER_IP = 0x0a61_0000
 const FIRST_ENDPOINT = 0x0ac0_0000
 const ENDPOINTS_EACH = 4
 
-/** Those that are asked: one by TCP, one by UDP, both with a node port. */
-export function askedServices(endpoints: readonly Endpoint[]) {
+/**
+ * Those that are asked: one by TCP, one by UDP, both with a node port; and one whose backend is always the same.
+ * @param echo port of the first endpoint
+ */
+export function askedServices(endpoints: readonly Endpoint[], echo: number) {
   const common = { namespace: 'bench', endpoints }
   return {
     web: {
@@ -43,14 +46,25 @@ export function askedServices(endpoints: readonly Endpoint[]) {
       port: 53,
       nodePort: 30053,
     },
+    echo: {
+      ...common,
+      name: 'echo',
+      portName: 'echo',
+      protocol: 'tcp',
+      clusterIp: '10.96.1.3',
+      port: 7,
+      endpoints: endpoints.slice(0, 1).map(({ address }) => ({ address, port: echo })),
+    },
   } as const satisfies Readonly<Record<string, ProxiedService>>
 }
 
 export const clusterAddress = ({ clusterIp, port }: ProxiedService): Endpoint => ({ address: clusterIp, port })
 
-/** Services that nobody asks for, each with four endpoints of its own. */
-function otherServices(count: number): ProxiedService[] {
-  return Array.from({ length: count }, (_, i) => ({
+/** Services that nobody asks for, each with four endpoints of its own; the same objects every time. */
+const others: ProxiedService[] = []
+
+function otherService(i: number): ProxiedService {
+  return {
     namespace: `team-${i % 100}`,
     name: `service-${i}`,
     portName: 'http',
@@ -61,7 +75,7 @@ function otherServices(count: number): ProxiedService[] {
       address: dotted(FIRST_ENDPOINT + i * ENDPOINTS_EACH + j),
       port: 8080,
     })),
-  }))
+  }
 }
 
 /**
@@ -69,9 +83,10 @@ function otherServices(count: number): ProxiedService[] {
  * as they do on average.
  */
 export function amongOthers(count: number, given: readonly ProxiedService[]): ProxiedService[] {
-  const others = otherServices(Math.max(0, count - given.length))
-  const middle = others.length >> 1
-  return [...others.slice(0, middle), ...given, ...others.slice(middle)]
+  while (others.length < count) others.push(otherService(others.length))
+  const chosen = others.slice(0, Math.max(0, count - given.length))
+  const middle = chosen.length >> 1
+  return [...chosen.slice(0, middle), ...given, ...chosen.slice(middle)]
 }
 
 function dotted(number: number): string {

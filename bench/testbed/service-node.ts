@@ -1,0 +1,133 @@
+// Contestants that serve services: a node of ours, which is a sandbox with the real agent, and nodes with the rules of
+// kube-proxy. Each has a client, four backends and a machine outside, and the same services.
+
+import fs from 'node:fs'
+import { createNamespace, type Namespace, whenLocal } from '../../src/net/index.ts'
+import { cgroupRoot } from '../../src/sandbox/cgroup.ts'
+import { NODE_ADDRESS, OUTSIDE_ADDRESS, plugIntoBridge } from './bare-node.ts'
+import { type ProxyMode, ProxyNode } from './kube-proxy/node.ts'
+import { amongOthers, askedServices } from './kube-proxy/services.ts'
+import { LoadServer, PORTS, widenPorts } from './load.ts'
+import { BACKEND_PORT, type ServiceClient, startBackend } from './service-load.ts'
+import { ServiceFolder } from './service-objects.ts'
+import { Testbed, type TestbedOptions, type TestPod } from './testbed.ts'
+
+export const LETTERS = ['a', 'b', 'c', 'd'] as const
+const CLIENT = 1
+const FIRST_BACKEND = 2
+/** On the sandbox's switch, far from those of its nodes. */
+const OUTSIDE_PORT = 190
+
+/** Who is asked, and from where. */
+export type ServiceNode = {
+  readonly client: ServiceClient
+  readonly outside: ServiceClient
+  readonly nodeAddress: string
+  readonly services: ReturnType<typeof askedServices>
+  /** Makes it so many services in all. */
+  readonly program: (count: number) => Promise<void>
+}
+
+type End = { readonly namespace: Namespace; readonly addresses: Record<4 | 6, string> }
+
+/** Starts what all backends serve. */
+async function serve(owned: AsyncDisposableStack, backends: readonly End[]) {
+  for (const [i, { namespace }] of backends.entries()) {
+    owned.use(await startBackend(namespace, LETTERS[i] ?? '?'))
+    owned.use(await LoadServer.start(namespace))
+  }
+  return askedServices(
+    backends.map(({ addresses }) => ({ address: addresses[4], port: BACKEND_PORT })),
+    PORTS.rr,
+  )
+}
+
+export async function startProxyNode(
+  owned: AsyncDisposableStack,
+  mode: ProxyMode,
+): Promise<ServiceNode & { readonly proxy: ProxyNode }> {
+  const proxy = owned.use(await ProxyNode.create(mode, LETTERS.length))
+  const services = await serve(owned, proxy.bare.backends)
+  const { client, outside } = proxy.bare
+  for (const namespace of [client.namespace, outside]) widenPorts(namespace)
+  return {
+    proxy,
+    client: { namespace: client.namespace },
+    outside: { namespace: outside },
+    nodeAddress: NODE_ADDRESS,
+    services,
+    program: count => proxy.program(amongOthers(count, Object.values(services))),
+  }
+}
+
+export type OwnNode = ServiceNode & {
+  readonly testbed: Testbed
+  readonly folder: ServiceFolder
+  /** Waits until what was programmed is in force, and so many more services. */
+  readonly settled: (more: number) => Promise<void>
+  readonly backends: readonly TestPod[]
+}
+
+/** @param name of its sandbox */
+export async function startOwnNode(
+  owned: AsyncDisposableStack,
+  name: string,
+  context: Pick<TestbedOptions, 'signal' | 'say'>,
+  agentArguments: readonly string[] = [],
+): Promise<OwnNode> {
+  const folder = owned.use(new ServiceFolder())
+  const testbed = owned.use(
+    await Testbed.start({
+      ...context,
+      name,
+      pods: 1 + LETTERS.length,
+      flowEvents: true,
+      agentArguments: ['--objects', folder.path, ...agentArguments],
+    }),
+  )
+  const client = await testbed.pod(CLIENT)
+  const backends = await Promise.all(LETTERS.map((_, i) => testbed.pod(FIRST_BACKEND + i)))
+  const outside = owned.use(createNamespace())
+  using underlay = await testbed.underlay()
+  plugIntoBridge(underlay, outside, OUTSIDE_PORT, OUTSIDE_ADDRESS)
+  await whenLocal(outside, OUTSIDE_ADDRESS)
+  const services = await serve(owned, backends)
+  for (const namespace of [client.namespace, outside]) widenPorts(namespace)
+  let programmed = 0
+  const settled = async (more: number): Promise<void> => {
+    const wanted = programmed + more
+    const isKnown = async () => {
+      const { services: counts } = await testbed.agent.status()
+      const inKernel = counts.maps.find(({ name: map }) => map === 'frontends')?.entries ?? 0
+      return counts.services === wanted && inKernel >= wanted
+    }
+    await testbed.until(`${wanted} services are in force`, isKnown, context.signal)
+    await testbed.untilSettled(context.signal)
+  }
+  return {
+    testbed,
+    folder,
+    backends,
+    client: { namespace: client.namespace, cgroup: cgroupOf(client.pid) },
+    outside: { namespace: outside },
+    nodeAddress: NODE_ADDRESS,
+    services,
+    program: async count => {
+      const all = amongOthers(count, Object.values(services))
+      folder.write(all)
+      programmed = all.length
+      await settled(0)
+    },
+    settled,
+  }
+}
+
+/** The control group of a pod, whose sockets the agent's programs act on. */
+function cgroupOf(pid: number): string {
+  const line = fs
+    .readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+    .split('\n')
+    .find(each => each.startsWith('0::'))
+  if (line === undefined) throw new Error(`process ${pid} is in no control group of version 2`)
+  return `${cgroupRoot()}${line.slice('0::'.length)}`
+}
