@@ -42,7 +42,10 @@ export type WithoutBackend = 'reject' | 'drop'
 
 /** One port of a service in one family: what is translated as one. */
 export type ServicePortEntry = {
-  /** `NAMESPACE/NAME:PORT/PROTOCOL/FAMILY`; stays the same while the service has the port. */
+  /**
+   * `NAMESPACE/NAME:PORT/PROTOCOL/FAMILY`; stays the same while the service has the port. With `/external` behind it, the entry
+   * of the addresses that are not the cluster's own, where a traffic policy parts the two.
+   */
   readonly id: string
   readonly portName: string
   readonly port: number
@@ -55,7 +58,7 @@ export type ServicePortEntry = {
   readonly algorithm: 'random' | 'maglev'
   /** 0: no affinity. */
   readonly affinitySeconds: number
-  /** Canonical prefixes that outside clients must come from; none: everybody. */
+  /** Canonical prefixes of both families that outside clients of a LoadBalancer frontend must come from; none: everybody. */
   readonly sourceRanges: readonly string[]
   /** How backends on other nodes answer clients outside. */
   readonly forwarding: 'snat' | 'dsr'
