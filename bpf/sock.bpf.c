@@ -137,14 +137,15 @@ static __always_inline enum naming name_to_connect(struct bpf_sock_addr *ctx,
 	struct asker asker = {};
 	struct frontend *frontend = frontend_for(ctx, &asker, name);
 	struct socket_service service = {}, *kept;
-	struct socket_name asked = *name;
+	struct datagram_frontend asked = { .name = *name };
 
 	if (!frontend)
 		return connect_untranslated(ctx, &asker, name);
-	if (!backend_name(name, choose(frontend, &asker)))
+	asked.backend = choose(frontend, &asker);
+	if (!backend_name(name, asked.backend))
 		return without_backend(frontend);
-	service.frontend = asked.address;
-	service.frontend_port = asked.port;
+	service.frontend = asked.name.address;
+	service.frontend_port = asked.name.port;
 	service.backend = name->address;
 	service.backend_port = name->port;
 	service.service = frontend->service;
@@ -174,8 +175,8 @@ static __always_inline enum naming name_to_send(struct bpf_sock_addr *ctx, struc
 {
 	struct datagram_key key = { .socket = bpf_get_socket_cookie(ctx), .name = *name };
 	struct asker asker = {};
+	struct datagram_frontend asked = { .name = *name };
 	struct frontend *frontend;
-	__u32 id;
 
 	if (is_connected_to(ctx, name))
 		return NAME_KEPT;
@@ -185,15 +186,15 @@ static __always_inline enum naming name_to_send(struct bpf_sock_addr *ctx, struc
 			datagram_frontend_clear(key.socket, name);
 		return NAME_KEPT;
 	}
-	id = datagram_backend_kept(&key, frontend);
-	if (!id) {
-		id = choose(frontend, &asker);
-		if (id)
-			datagram_backend_keep(&key, frontend, id);
+	asked.backend = datagram_backend_kept(&key, frontend);
+	if (!asked.backend) {
+		asked.backend = choose(frontend, &asker);
+		if (asked.backend)
+			datagram_backend_keep(&key, frontend, asked.backend);
 	}
-	if (!backend_name(name, id))
+	if (!backend_name(name, asked.backend))
 		return without_backend(frontend);
-	datagram_frontend_set(key.socket, name, &key.name);
+	datagram_frontend_set(key.socket, name, &asked);
 	return NAME_CHANGED;
 }
 
@@ -201,7 +202,7 @@ static __always_inline enum naming name_to_send(struct bpf_sock_addr *ctx, struc
 static __always_inline enum naming name_to_tell(struct bpf_sock_addr *ctx, struct socket_name *name)
 {
 	struct socket_service *service = 0;
-	struct socket_name *frontend;
+	struct datagram_frontend *frontend;
 
 	if (ctx->sk->state == SOCKET_CONNECTED || ctx->protocol == PROTOCOL_TCP)
 		service = bpf_sk_storage_get(&socket_services, ctx->sk, 0, 0);
@@ -213,10 +214,10 @@ static __always_inline enum naming name_to_tell(struct bpf_sock_addr *ctx, struc
 	}
 	if (ctx->protocol != PROTOCOL_UDP)
 		return NAME_KEPT;
-	frontend = datagram_frontend(bpf_get_socket_cookie(ctx), name);
+	frontend = datagram_frontend_lookup(bpf_get_socket_cookie(ctx), name);
 	if (!frontend)
 		return NAME_KEPT;
-	*name = *frontend;
+	*name = frontend->name;
 	return NAME_CHANGED;
 }
 

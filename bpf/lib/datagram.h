@@ -38,12 +38,19 @@ struct {
 	__type(value, struct datagram_backend);
 } datagram_backends SEC(".maps");
 
-/* Named by the backend; the value is the frontend that was asked for last. */
+/* The frontend that was asked for last, where the backend of that id was given for it. */
+struct datagram_frontend {
+	struct socket_name name;
+	__u32 backend;
+	__u8 pad[4];
+};
+
+/* Named by the backend. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct datagram_key);
-	__type(value, struct socket_name);
+	__type(value, struct datagram_frontend);
 } datagram_frontends SEC(".maps");
 
 static __always_inline bool name_equal(const struct socket_name *a, const struct socket_name *b)
@@ -79,17 +86,18 @@ static __always_inline void datagram_backend_keep(const struct datagram_key *key
 
 /* From now on, what the backend sends to the socket comes from the frontend. */
 static __always_inline void datagram_frontend_set(__u64 socket, const struct socket_name *backend,
-						  const struct socket_name *frontend)
+						  const struct datagram_frontend *frontend)
 {
 	struct datagram_key key = { .socket = socket, .name = *backend };
-	struct socket_name *known = bpf_map_lookup_elem(&datagram_frontends, &key);
+	struct datagram_frontend *known = bpf_map_lookup_elem(&datagram_frontends, &key);
 
-	if (!known || !name_equal(known, frontend))
+	if (!known || known->backend != frontend->backend ||
+	    !name_equal(&known->name, &frontend->name))
 		bpf_map_update_elem(&datagram_frontends, &key, frontend, BPF_ANY);
 }
 
-static __always_inline struct socket_name *datagram_frontend(__u64 socket,
-							     const struct socket_name *backend)
+static __always_inline struct datagram_frontend *
+datagram_frontend_lookup(__u64 socket, const struct socket_name *backend)
 {
 	struct datagram_key key = { .socket = socket, .name = *backend };
 

@@ -16,6 +16,10 @@ type DatagramKey = StructValue<typeof datagramKeyShape>
 const datagramBackendShape = struct('datagram_backend', { used_ns: 'bigint', backend: 'number', service: 'number' })
 type DatagramBackend = StructValue<typeof datagramBackendShape>
 
+const datagramFrontendShape = struct('datagram_frontend', { name: socketNameShape, backend: 'number' })
+/** `backend` is the id of the one that was given for the frontend. */
+type DatagramFrontend = StructValue<typeof datagramFrontendShape>
+
 const PROGRAMS = [
   'connect4',
   'connect6',
@@ -44,7 +48,7 @@ export type SocketPrograms = Disposable & {
     /** By frontend: the backend that the socket stays with. */
     readonly datagram_backends: KernelMap<DatagramKey, DatagramBackend>
     /** By backend: the frontend that the socket was told it speaks to. */
-    readonly datagram_frontends: KernelMap<DatagramKey, DatagramKey['name']>
+    readonly datagram_frontends: KernelMap<DatagramKey, DatagramFrontend>
   }
 }
 
@@ -56,7 +60,11 @@ export function loadSocketPrograms(datapath: Datapath, options: SocketProgramsOp
   const spec = options.object instanceof Uint8Array ? parseObject(options.object) : options.object
   const differences = [
     ...PROGRAMS.filter(name => !spec.programs.has(name)).map(name => `there is no program ${name}`),
-    ...layoutDifferences(spec.btf, [socketNameShape, datagramKeyShape, datagramBackendShape], []),
+    ...layoutDifferences(
+      spec.btf,
+      [socketNameShape, datagramKeyShape, datagramBackendShape, datagramFrontendShape],
+      [],
+    ),
   ]
   if (differences.length > 0) throw new LayoutError(differences)
   const object = datapath.load(spec, { rodata: { node_namespace: options.nodeNamespace } })

@@ -5,6 +5,7 @@
 
 export * from './addresses.ts'
 export * from './cookie.ts'
+export * from './datagram-sockets.ts'
 export * from './errors.ts'
 export { type LinkEvent, type Watch, watchLinks, watchLinksAndAddresses } from './link-events.ts'
 export * from './links.ts'

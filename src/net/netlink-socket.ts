@@ -1,4 +1,4 @@
-// A routing netlink socket. rtnetlink handles requests inside sendto, and answers lie
+// A netlink socket, of routing unless another protocol is given. The kernel handles requests inside sendto, and answers lie
 // ready when it returns: so everything here is synchronous and nothing waits. Many
 // requests go in one send; every one is tried, and each has its own outcome. The kernel
 // explains refusals. What requests mean is left to the files of the objects.
@@ -72,9 +72,14 @@ export class NetlinkSocket implements Disposable {
    * @throws SystemError
    */
   static open(
-    options: { readonly namespace?: { readonly fd: number }; readonly groups?: readonly number[] } = {},
+    options: {
+      readonly namespace?: { readonly fd: number }
+      readonly groups?: readonly number[]
+      /** NETLINK_*; routing unless given. */
+      readonly protocol?: number
+    } = {},
   ): NetlinkSocket {
-    const open = (): number => syscall(SYSCALL.socket, AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, 0)
+    const open = (): number => syscall(SYSCALL.socket, AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, options.protocol ?? 0)
     const fd = options.namespace ? withNamespace(options.namespace, open) : open()
     if (fd < 0) throw new SystemError('open netlink socket', -fd)
     setOption(fd, SOL_NETLINK, OPTION.extendedAcknowledgement, 1)
