@@ -162,7 +162,7 @@ export const icmpOf = (family: Family): number => (family === 4 ? frames.PROTOCO
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-type Conversation = {
+export type Conversation = {
   readonly from: Party
   readonly to: Party
   readonly sourcePort: number

@@ -6,9 +6,11 @@ import { after, test } from 'node:test'
 import type { MapSpec, ObjectSpec } from '../../src/bpf/index.ts'
 import { ip } from '../../src/ip/index.ts'
 import { type DropReason, readDatapathObject } from '../../src/maps/index.ts'
-import { between, type Family, type Packet, sentOf, udp } from './cases.ts'
-import { bytes } from './frames.ts'
+import { between, type Family, type Packet, sctp, sentOf, udp } from './cases.ts'
+import { bytes, PROTOCOL } from './frames.ts'
 import { A, B, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Sent, TestNode } from './node.ts'
+import { DNS, dns } from './service-exchange.ts'
+import { answerEntry, answersToOutside, OTHER_SERVICE, ServiceMaps } from './services.ts'
 
 const node = nodeForTests()
 const seen = new Set<DropReason>()
@@ -76,6 +78,45 @@ test('dropped: CT_INSERT_FAILED', { skip: needsRoot }, () => {
   assert.equal(run(1), 7, 'the one that is known goes on')
   seen.add('CT_INSERT_FAILED')
 })
+
+test('dropped: NO_SERVICE', { skip: needsRoot }, () => {
+  node().reset()
+  new ServiceMaps(node()).set({ ...DNS, backends: [], without: 'DROP' }, 4)
+  observeRun(node(), plain(udp(dns.asked)), 'NO_SERVICE')
+})
+
+test('dropped: CSUM_L4', { skip: needsRoot }, () => {
+  node().reset()
+  new ServiceMaps(node()).set({ ...DNS, protocol: PROTOCOL.sctp }, 4)
+  const fragment = { id: 7, offset: 0, more: true }
+  observeRun(node(), plain(sctp(dns.asked, { ip: { fragment } })), 'CSUM_L4')
+})
+
+test('dropped: NO_FIB', { skip: needsRoot }, () => {
+  node().reset()
+  answersToOutside(node(), 4)
+  assert.equal(node().run(plain(udp(between(OUTSIDE, B, 40000, 5353)))).action, 'pass')
+  // The node of these tests has no routes.
+  observeRun(node(), plain(udp(between(B, OUTSIDE, 5353, 40000))), 'NO_FIB')
+})
+
+test('dropped: NAT_NO_MAPPING', { skip: needsRoot }, () => {
+  using full = new TestNode({ sizes: { translations: 131072 } })
+  new ServiceMaps(full).set(DNS, 4)
+  const taken = (port: number) => {
+    const { key, value } = answerEntry(full, between(B, A, 5353, port), between(OTHER_SERVICE, A, 53, port), 4)
+    return [key, value] as const
+  }
+  full.datapath.maps.translations.updateBatch(Array.from({ length: 0x8000 }, (_, index) => taken(0x8000 + index)))
+  observeRun(full, plain(udp(dns.asked)), 'NAT_NO_MAPPING')
+})
+
+function observeRun(node: TestNode, send: Sent, want: DropReason): void {
+  const { action, event } = node.run(send)
+  assert.equal(action, 'drop')
+  assert.equal(event && node.world.schema.dropReason.name(event.drop_reason), want)
+  seen.add(want)
+}
 
 function observe(node: TestNode, send: Sent, want: DropReason): void {
   const { action, event } = node.send(send)

@@ -117,17 +117,28 @@ function withChecksum(segment: Uint8Array, at: number, sum: number): Uint8Array 
 
 export type Ports = { readonly sourcePort: number; readonly destinationPort: number }
 
-export function tcp(ends: Ends, ports: Ports, flags: number, payload = new Uint8Array(0)): Uint8Array {
+export type TcpFields = {
+  readonly sequence?: number
+  readonly acknowledgment?: number
+  readonly window?: number
+  /** Padded by the caller. */
+  readonly options?: Uint8Array
+  readonly payload?: Uint8Array
+}
+
+export function tcp(ends: Ends, ports: Ports, flags: number, fields: TcpFields = {}): Uint8Array {
+  const options = fields.options ?? new Uint8Array(0)
   const segment = bytes(
     u16(ports.sourcePort),
     u16(ports.destinationPort),
-    u32(1),
-    u32(1),
-    0x50,
+    u32(fields.sequence ?? 1),
+    u32(fields.acknowledgment ?? 1),
+    0x50 + (options.length << 2),
     flags,
-    u16(0xffff),
+    u16(fields.window ?? 0xffff),
     u32(0),
-    payload,
+    options,
+    fields.payload ?? new Uint8Array(0),
   )
   return withChecksum(segment, 16, transportChecksum(ends, PROTOCOL.tcp, segment))
 }

@@ -2,10 +2,10 @@
 // the kernel's maps and the predictor's alike.
 
 import { ip } from '../../src/ip/index.ts'
-import type { FrontendFlag } from '../../src/maps/index.ts'
-import type { Family } from './cases.ts'
+import type { FrontendFlag, Translation, Tuple } from '../../src/maps/index.ts'
+import { between, type Conversation, type Family } from './cases.ts'
 import { PROTOCOL } from './frames.ts'
-import { HOST_MAC, type Party, type TestNode } from './node.ts'
+import { B, HOST, HOST_MAC, OUTSIDE, type Party, type TestNode } from './node.ts'
 
 const service = (name: string, four: string, six: string): Party => ({
   name,
@@ -101,3 +101,37 @@ export class ServiceMaps {
     }
   }
 }
+
+/** What is remembered for answers: `answer` as the backend sends it, `target` as the client is to get it. */
+export function answerEntry(
+  node: TestNode,
+  answer: Conversation,
+  target: Conversation,
+  family: Family,
+  protocol: number = PROTOCOL.udp,
+): { readonly key: Tuple; readonly value: Translation } {
+  const value = {
+    target: tupleOf(target, family, protocol),
+    expires_ns: process.hrtime.bigint() + 1_000_000_000_000n,
+    backend: 1,
+    service: 9,
+    tcp_flags: new Uint8Array(2),
+    flags: node.world.schema.translationFlags.number.REPLY,
+  }
+  return { key: tupleOf(answer, family, protocol), value }
+}
+
+/** As if a device's program had translated what a client outside sent to a port of the node. */
+export function answersToOutside(node: TestNode, family: Family, protocol: number = PROTOCOL.udp): void {
+  const answer = between(B, OUTSIDE, 5353, 40000)
+  const { key, value } = answerEntry(node, answer, between(HOST, OUTSIDE, 30053, 40000), family, protocol)
+  for (const { maps } of [node.datapath, node.memory]) maps.translations.set(key, value)
+}
+
+const tupleOf = ({ from, to, sourcePort, destinationPort }: Conversation, family: Family, protocol: number): Tuple => ({
+  source: { bytes: from[family] },
+  destination: { bytes: to[family] },
+  source_port: sourcePort,
+  destination_port: destinationPort,
+  protocol,
+})
