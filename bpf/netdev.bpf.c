@@ -4,20 +4,319 @@
  *
  * from_netdev runs on tcx (or clsact) ingress of the devices that outside
  * clients come by, to_netdev on their egress. A packet that has nothing to do
- * with a service passes both untouched.
+ * with a service passes both untouched, whatever may be wrong with it: it is for
+ * the stack, or for the pod program, to judge.
  */
 #include "lib/bpf.h"
+#include "lib/address.h"
+#include "lib/verdict.h"
+#include "lib/packet.h"
+#include "lib/endpoint.h"
+#include "lib/fragment.h"
+#include "lib/event.h"
+#include "lib/identity.h"
+#include "lib/mac.h"
+#include "lib/outside.h"
+#include "lib/reject.h"
+#include "lib/schema.h"
+
+/* A packet that goes no further, for the counters and the flow log. */
+static __noinline int drop(struct __sk_buff *skb, const struct packet *packet,
+			   enum drop_reason reason, __u32 service)
+{
+	struct outcome outcome = {
+		.verdict = VERDICT_DROPPED,
+		.reason = reason,
+		.direction = DIRECTION_INGRESS,
+		.report = EVENT_DROP,
+		.service = service,
+	};
+
+	outcome.identity[0] = sender_identity(&packet->tuple.source, 0, false);
+	outcome.identity[1] = identity_of(&packet->tuple.destination, 0);
+	count_packet(VERDICT_DROPPED, reason, DIRECTION_INGRESS, packet->length);
+	if (flow_events)
+		event_send(skb, packet, &outcome);
+	return TC_DROP;
+}
+
+/* The tuple that the packet is translated by. @return false when nothing can be said of it */
+static __always_inline bool name_tuple(struct __sk_buff *skb, struct packet *packet,
+				       struct tuple *tuple)
+{
+	struct tuple quoted = {};
+
+	if (packet->fragment != FRAGMENT_NONE && fragment_track(packet) != DROP_NONE)
+		return false;
+	if (packet->icmp_kind != KIND_ERROR) {
+		*tuple = packet->tuple;
+		return has_ports(tuple->protocol);
+	}
+	if (packet->fragment == FRAGMENT_LATER || !parse_quoted(skb, packet, &quoted) ||
+	    !address_equal(&quoted.source, &packet->tuple.destination))
+		return false;
+	tuple_turn(tuple, &quoted);
+	return has_ports(tuple->protocol);
+}
+
+static __always_inline enum drop_reason
+rewrite_by(struct __sk_buff *skb, const struct packet *packet, const struct rewrite *rewrite)
+{
+	return packet->icmp_kind == KIND_ERROR
+		       ? rewrite_error(skb, packet, &rewrite->from, &rewrite->entry.target)
+		       : rewrite_packet(skb, packet, &rewrite->from, &rewrite->entry.target);
+}
+
+/* Tells the sender what became of its packet. */
+static __always_inline int refuse_with(struct __sk_buff *skb, const struct packet *packet,
+				       const struct icmp_start *icmp)
+{
+	return reject_with(skb, packet, icmp) ? TC_DROP : bpf_redirect(skb->ifindex, 0);
+}
+
+static __noinline int hop_limit_reached(struct __sk_buff *skb, const struct packet *packet,
+					__u32 service)
+{
+	struct icmp_start icmp = {
+		.type = packet->family == 4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED,
+	};
+
+	drop(skb, packet, DROP_TTL_EXCEEDED, service);
+	return refuse_with(skb, packet, &icmp);
+}
+
+static __noinline int too_big(struct __sk_buff *skb, const struct packet *packet, __u32 service,
+			      __u16 mtu)
+{
+	struct icmp_start icmp = {
+		.type = packet->family == 4 ? ICMP_UNREACHABLE : ICMPV6_PACKET_TOO_BIG,
+		.code = packet->family == 4 ? UNREACHABLE_TOO_BIG_IPV4 : 0,
+		.sequence = bpf_htons(mtu),
+	};
+
+	drop(skb, packet, DROP_PACKET_TOO_BIG, service);
+	return refuse_with(skb, packet, &icmp);
+}
+
+/* To a pod of this node, by its device: the pod program judges it there. The pod's answers pass by the stack likewise. */
+static __always_inline int to_local_pod(struct __sk_buff *skb, const struct packet *packet,
+					const struct rewrite *rewrite,
+					const struct endpoint *endpoint)
+{
+	enum drop_reason reason = rewrite_by(skb, packet, rewrite);
+	struct ethhdr macs;
+
+	copy_host_mac(macs.h_source);
+	__builtin_memcpy(macs.h_dest, endpoint->mac, ETH_ALEN);
+	if (reason == DROP_NONE && hop_to(skb, packet, &macs))
+		reason = DROP_INVALID_PACKET;
+	if (reason != DROP_NONE)
+		return drop(skb, packet, reason, rewrite->entry.service);
+	return bpf_redirect(endpoint->ifindex, 0);
+}
+
+/* Every datagram says what was asked for; of a connection, its opening. */
+static __always_inline bool tells_frontend(const struct packet *packet,
+					   const struct rewrite *rewrite)
+{
+	return (rewrite->entry.flags & TRANSLATION_DIRECT) &&
+	       !(rewrite->entry.flags & TRANSLATION_REPLY) && packet->icmp_kind == KIND_NOT_ICMP &&
+	       packet->fragment != FRAGMENT_LATER &&
+	       (rewrite->from.protocol != PROTOCOL_TCP || (packet->tcp_flags & TCP_SYN));
+}
+
+/* To a backend elsewhere, or an answer of one to its client. */
+static __noinline int send_on(struct __sk_buff *skb, struct packet *packet, struct rewrite *rewrite)
+{
+	const struct tuple *to = &rewrite->entry.target;
+	__u32 service = rewrite->entry.service;
+	struct bpf_redir_neigh next = {};
+	enum drop_reason reason;
+	struct bpf_fib_lookup fib;
+	struct ethhdr macs = {};
+	bool tells = tells_frontend(packet, rewrite);
+	int found;
+
+	found = route_to(skb, packet, to,
+			 tells ? packet->end - ETH_HLEN + direct_return_bytes(packet) : 0, &fib);
+	if (tells && found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		/* The other node knows from what came before. */
+		tells = false;
+		found = route_to(skb, packet, to, 0, &fib);
+	}
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return too_big(skb, packet, service, fib.mtu_result);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return drop(skb, packet, DROP_NO_FIB, service);
+	reason = rewrite_by(skb, packet, rewrite);
+	if (reason == DROP_NONE && hop_to(skb, packet, &macs))
+		reason = DROP_INVALID_PACKET;
+	if (reason == DROP_NONE && tells)
+		reason = direct_return_add(skb, packet, &rewrite->from);
+	if (reason != DROP_NONE)
+		return drop(skb, packet, reason, service);
+	count_packet(VERDICT_FORWARDED, DROP_NONE, DIRECTION_UNKNOWN, packet->length);
+	next.nh_family = fib.family;
+	__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
+}
+
+/* Where a translated packet goes on to. */
+static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
+				   struct rewrite *rewrite)
+{
+	const struct tuple *to = &rewrite->entry.target;
+	bool elsewhere = rewrite->entry.flags & (TRANSLATION_SOURCE | TRANSLATION_DIRECT);
+	struct endpoint *endpoint = elsewhere ? 0 : endpoint_lookup(&to->destination);
+	enum drop_reason reason;
+
+	if (endpoint || elsewhere) {
+		if (packet->ttl <= 1)
+			return hop_limit_reached(skb, packet, rewrite->entry.service);
+		return endpoint ? to_local_pod(skb, packet, rewrite, endpoint)
+				: send_on(skb, packet, rewrite);
+	}
+	/* For a process of the node, or a pod that has just gone. */
+	reason = rewrite_by(skb, packet, rewrite);
+	return reason == DROP_NONE ? TC_PASS : drop(skb, packet, reason, rewrite->entry.service);
+}
+
+/*
+ * Only of a frontend that answers directly may another node speak: it may name one that
+ * it alone has, such as a node port at its own address, which is reserved here then.
+ */
+static __always_inline bool may_be_told_of(const struct address *address, __be16 port,
+					   __u8 protocol)
+{
+	struct frontend_key key = { .address = *address, .port = port, .protocol = protocol };
+	struct frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
+
+	if (frontend)
+		return frontend->flags & FRONTEND_DIRECT_RETURN;
+	__builtin_memset(&key.address, 0, sizeof(key.address));
+	frontend = bpf_map_lookup_elem(&frontends, &key);
+	return frontend && (frontend->flags & FRONTEND_RESERVATION);
+}
+
+/*
+ * A packet that another node sent on to a pod here, and that says which frontend its
+ * client asked for: the pod's answers will come from there. It goes on without saying so.
+ * @return whether it is one, with the drop reason
+ */
+static __noinline int take_direct(struct __sk_buff *skb, struct packet *packet,
+				  struct rewrite *rewrite, enum drop_reason *reason)
+{
+	struct tuple *asked = &rewrite->from;
+	struct translation *known;
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (!direct_return_read(skb, packet, &asked->destination, &asked->destination_port) ||
+	    !endpoint_lookup(&packet->tuple.destination) ||
+	    !may_be_told_of(&asked->destination, asked->destination_port, asked->protocol)) {
+		*asked = packet->tuple;
+		return false;
+	}
+	rewrite->entry.target = packet->tuple;
+	rewrite->entry.backend = 0;
+	rewrite->entry.service = 0;
+	rewrite->entry.flags = 0;
+	rewrite->entry.tcp_flags[0] = packet->tcp_flags;
+	rewrite->entry.tcp_flags[1] = 0;
+	rewrite->entry.expires_ns =
+		now + connection_lifetime(rewrite->entry.tcp_flags, asked->protocol);
+	rewrite_turn(rewrite);
+	known = bpf_map_lookup_elem(&translations, &rewrite->back_from);
+	if (known && asked->protocol != PROTOCOL_TCP &&
+	    tuple_equal(&known->target, &rewrite->back.target))
+		known->expires_ns = rewrite->entry.expires_ns;
+	else if (!is_claimed(rewrite, now))
+		*reason = DROP_NAT_NO_MAPPING;
+	if (*reason == DROP_NONE)
+		*reason = direct_return_remove(skb, packet);
+	return true;
+}
+
+/* Such a packet is rare: most are told by the length of their header. */
+static __always_inline bool has_options(const struct packet *packet)
+{
+	__u32 header = packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+
+	return packet->l4_offset > ETH_HLEN + header && packet->icmp_kind == KIND_NOT_ICMP &&
+	       packet->fragment != FRAGMENT_LATER;
+}
+
+/* To the pod's device, with what the client sent: nothing is left to translate. */
+static __always_inline int deliver_direct(struct __sk_buff *skb, struct packet *packet)
+{
+	struct endpoint *endpoint = endpoint_lookup(&packet->tuple.destination);
+	struct ethhdr macs;
+
+	if (!endpoint)
+		return TC_PASS;
+	if (packet->ttl <= 1)
+		return hop_limit_reached(skb, packet, 0);
+	copy_host_mac(macs.h_source);
+	__builtin_memcpy(macs.h_dest, endpoint->mac, ETH_ALEN);
+	if (hop_to(skb, packet, &macs))
+		return drop(skb, packet, DROP_INVALID_PACKET, 0);
+	return bpf_redirect(endpoint->ifindex, 0);
+}
 
 SEC("tc")
 int from_netdev(struct __sk_buff *skb)
 {
-	return skb->len ? TC_PASS : TC_DROP;
+	enum drop_reason reason = DROP_NONE;
+	struct packet packet = {};
+	struct rewrite *rewrite;
+	int result;
+
+	if (parse_packet(skb, &packet) != DROP_NONE)
+		return TC_PASS;
+	rewrite = rewrite_room();
+	if (!rewrite || !name_tuple(skb, &packet, &rewrite->from))
+		return TC_PASS;
+	if (has_options(&packet) && take_direct(skb, &packet, rewrite, &reason))
+		return reason == DROP_NONE ? deliver_direct(skb, &packet)
+					   : drop(skb, &packet, reason, 0);
+	result = translate_outside(skb, &packet, rewrite, bpf_ktime_get_coarse_ns());
+	switch (result) {
+	case TRANSLATE_NOTHING:
+		return TC_PASS;
+	case TRANSLATE_KNOWN:
+	case TRANSLATE_OPENED:
+		return forward(skb, &packet, rewrite);
+	case TRANSLATE_REJECT:
+		drop(skb, &packet, DROP_NO_SERVICE, rewrite->entry.service);
+		return reject(skb, &packet) ? TC_DROP : bpf_redirect(skb->ifindex, 0);
+	case TRANSLATE_DROP:
+		return drop(skb, &packet, DROP_NO_SERVICE, rewrite->entry.service);
+	default:
+		return drop(skb, &packet, -result, rewrite->entry.service);
+	}
 }
 
+/* What the node itself answers for a service, or says of what it was sent for one. */
 SEC("tc")
 int to_netdev(struct __sk_buff *skb)
 {
-	return skb->len ? TC_PASS : TC_DROP;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct translation *entry;
+	struct packet packet = {};
+	struct rewrite *rewrite;
+	enum drop_reason reason;
+
+	if (parse_packet(skb, &packet) != DROP_NONE)
+		return TC_PASS;
+	rewrite = rewrite_room();
+	if (!rewrite || !name_tuple(skb, &packet, &rewrite->from))
+		return TC_PASS;
+	entry = translation_lookup(&rewrite->from, now);
+	if (!entry ||
+	    (entry->flags & (TRANSLATION_REPLY | TRANSLATION_SOURCE)) != TRANSLATION_REPLY)
+		return TC_PASS;
+	translation_use(rewrite, entry, packet.tcp_flags, now);
+	reason = rewrite_by(skb, &packet, rewrite);
+	return reason == DROP_NONE ? TC_PASS : drop(skb, &packet, reason, rewrite->entry.service);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -9,9 +9,8 @@
 #define AXONEME_JUDGE_H
 
 #include "conntrack.h"
-#include "endpoint.h"
 #include "event.h"
-#include "ipcache.h"
+#include "identity.h"
 #include "policy.h"
 #include "translation.h"
 
@@ -22,36 +21,6 @@ struct connection {
 	bool from_host; /* opened by a process of this node, not merely from its address */
 	__u8 pad;
 };
-
-static __always_inline __u32 identity_of(const struct address *address,
-					 const struct endpoint *endpoint)
-{
-	struct ipcache_entry *entry;
-
-	if (endpoint)
-		return endpoint->identity;
-	entry = ipcache_lookup(address);
-	return entry ? entry->identity : IDENTITY_UNKNOWN;
-}
-
-/*
- * Who sent a packet. This node's address on a packet that the node did not send is
- * a translation of somebody outside: it counts as the outside world.
- */
-static __always_inline __u32 sender_identity(const struct address *address,
-					     const struct endpoint *endpoint, bool from_host)
-{
-	struct ipcache_entry *entry;
-
-	if (endpoint)
-		return endpoint->identity;
-	entry = ipcache_lookup(address);
-	if (!entry)
-		return IDENTITY_UNKNOWN;
-	if ((entry->flags & IPCACHE_HOST) && !from_host)
-		return world_identity(address);
-	return entry->identity;
-}
 
 /*
  * Whether an answer ends the connection. A denial that is only recorded does not; of

@@ -8,14 +8,13 @@
 #define AXONEME_NEIGHBOUR_H
 
 #include "endpoint.h"
+#include "mac.h"
 #include "packet.h"
 
 #define ND_HOP_LIMIT 255
 #define ND_TARGET_LINK_LAYER 2
 #define ND_FLAG_SOLICITED 0x40
 #define ND_FLAG_OVERRIDE 0x20
-
-const volatile __u8 host_mac[6] = {};
 
 enum arp_constant {
 	ARP_HARDWARE_ETHERNET = 1,
@@ -61,20 +60,6 @@ struct nd_frame {
 	struct nd_message nd;
 	struct nd_option option;
 } __attribute__((packed));
-
-static __always_inline void copy_host_mac(__u8 *mac)
-{
-#pragma unroll
-	for (int i = 0; i < ETH_ALEN; i++)
-		mac[i] = host_mac[i];
-}
-
-static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
-{
-	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;
-
-	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
-}
 
 /* Back into the pod that asked. */
 static __always_inline int answer_pod(struct __sk_buff *skb)

@@ -21,6 +21,7 @@ enum reject_limit {
 
 enum unreachable_code {
 	UNREACHABLE_PORT_IPV4 = 3,
+	UNREACHABLE_TOO_BIG_IPV4 = 4, /* "fragmentation needed" */
 	UNREACHABLE_PORT_IPV6 = 4,
 };
 
@@ -95,13 +96,15 @@ static __always_inline int answer_ip(struct __sk_buff *skb, const struct packet 
 	}
 }
 
-/* RFC 9293 3.10.7.1. @return 0 when the packet is the reset now */
-static __always_inline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
+/* RFC 9293 3.10.7.1. Not static, see parse_packet. @return 0 when the packet is the reset now */
+__noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
 {
-	__u32 offset = packet->l4_offset;
 	struct tcp_header tcp, reset = {};
-	__u32 text;
+	__u32 offset, text;
 
+	if (!packet || packet->fragment != FRAGMENT_NONE)
+		return -1;
+	offset = packet->l4_offset;
 	if (bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)) || (tcp.flags & TCP_RST))
 		return -1;
 	text = packet->end - offset - (tcp.data_offset >> 4) * 4;
@@ -159,8 +162,8 @@ __noinline __u32 skb_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 	return bpf_csum_diff(0, 0, chunk, sizeof(chunk), sum);
 }
 
-static __always_inline int unreachable_ipv4(struct __sk_buff *skb, const struct packet *packet,
-					    __u32 quoted)
+static __always_inline int error_ipv4(struct __sk_buff *skb, const struct packet *packet,
+				      const struct icmp_start *icmp, __u32 quoted)
 {
 	struct {
 		struct iphdr ip;
@@ -170,8 +173,7 @@ static __always_inline int unreachable_ipv4(struct __sk_buff *skb, const struct 
 
 	if (bpf_skb_adjust_room(skb, sizeof(answer), BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	answer.icmp.type = ICMP_UNREACHABLE;
-	answer.icmp.code = UNREACHABLE_PORT_IPV4;
+	answer.icmp = *icmp;
 	sum = skb_sum(skb, ETH_HLEN + sizeof(answer), quoted);
 	sum = bpf_csum_diff(0, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum);
 	answer.icmp.checksum = ~sum_fold(sum);
@@ -188,8 +190,8 @@ static __always_inline int unreachable_ipv4(struct __sk_buff *skb, const struct 
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &answer, sizeof(answer), 0);
 }
 
-static __always_inline int unreachable_ipv6(struct __sk_buff *skb, const struct packet *packet,
-					    __u32 quoted)
+static __always_inline int error_ipv6(struct __sk_buff *skb, const struct packet *packet,
+				      const struct icmp_start *icmp, __u32 quoted)
 {
 	struct {
 		struct ipv6hdr ip;
@@ -199,8 +201,7 @@ static __always_inline int unreachable_ipv6(struct __sk_buff *skb, const struct 
 
 	if (bpf_skb_adjust_room(skb, sizeof(answer), BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	answer.icmp.type = ICMPV6_UNREACHABLE;
-	answer.icmp.code = UNREACHABLE_PORT_IPV6;
+	answer.icmp = *icmp;
 	sum = skb_sum(skb, ETH_HLEN + sizeof(answer), quoted);
 	sum = bpf_csum_diff(0, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum);
 	sum = sum_add(sum, pseudo_header_sum(&packet->tuple, sizeof(answer.icmp) + quoted,
@@ -215,32 +216,41 @@ static __always_inline int unreachable_ipv6(struct __sk_buff *skb, const struct 
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &answer, sizeof(answer), 0);
 }
 
-static __always_inline int reject_unreachable(struct __sk_buff *skb, const struct packet *packet)
+/*
+ * Makes the packet an ICMP error about itself, to be sent back to where it came from: MACs
+ * and addresses are exchanged. `icmp` has type, code and second word, and a checksum of
+ * zero; `packet->tuple` is what the packet has. Not static, see parse_packet.
+ * @return 0; else there is nothing to send, and the packet is of no use any more
+ */
+__noinline int reject_with(struct __sk_buff *skb, const struct packet *packet,
+			   const struct icmp_start *icmp)
 {
-	__u32 limit = packet->family == 4 ? REJECT_QUOTE_IPV4 : REJECT_QUOTE_IPV6;
-	__u32 quoted = packet->end - ETH_HLEN;
+	__u32 limit, quoted;
 
+	if (!packet || !icmp || packet->fragment != FRAGMENT_NONE ||
+	    packet->icmp_kind != KIND_NOT_ICMP)
+		return -1;
+	limit = packet->family == 4 ? REJECT_QUOTE_IPV4 : REJECT_QUOTE_IPV6;
+	quoted = packet->end - ETH_HLEN;
 	if (quoted > limit)
 		quoted = limit;
 	/* What is cut off takes the packet's segmentation with it. */
 	if (bpf_skb_change_tail(skb, ETH_HLEN + quoted, 0) || swap_macs(skb))
 		return -1;
-	return packet->family == 4 ? unreachable_ipv4(skb, packet, quoted)
-				   : unreachable_ipv6(skb, packet, quoted);
+	return packet->family == 4 ? error_ipv4(skb, packet, icmp, quoted)
+				   : error_ipv6(skb, packet, icmp, quoted);
 }
 
-/*
- * Makes the packet a refusal, to be sent back to where it came from: MACs and addresses
- * are exchanged. `packet->tuple` is what the packet has. Not static, see parse_packet.
- * @return 0; else there is nothing to send, and the packet is of no use any more
- */
-__noinline int reject(struct __sk_buff *skb, const struct packet *packet)
+/* As `reject_with`, with the refusal of a port where nobody is: for TCP a reset. */
+static __always_inline int reject(struct __sk_buff *skb, const struct packet *packet)
 {
-	if (!packet || packet->fragment != FRAGMENT_NONE || packet->icmp_kind != KIND_NOT_ICMP)
-		return -1;
+	struct icmp_start icmp = {};
+
 	if (packet->tuple.protocol == PROTOCOL_TCP)
 		return reject_tcp(skb, packet);
-	return reject_unreachable(skb, packet);
+	icmp.type = packet->family == 4 ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE;
+	icmp.code = packet->family == 4 ? UNREACHABLE_PORT_IPV4 : UNREACHABLE_PORT_IPV6;
+	return reject_with(skb, packet, &icmp);
 }
 
 #endif

@@ -16,6 +16,7 @@
 enum translation_flags {
 	TRANSLATION_REPLY = 1, /* of what the backend sends */
 	TRANSLATION_SOURCE = 2, /* the client's address is hidden from the backend (SNAT) */
+	TRANSLATION_DIRECT = 4, /* the backend's answers do not come by here (DSR) */
 };
 
 struct translation {
@@ -166,24 +167,37 @@ static __always_inline void translation_use(struct rewrite *rewrite, struct tran
 	translation_follow(rewrite);
 }
 
-/* Whether the other direction's key is free: nobody's, or of a connection that is over, or this one's already. */
+/*
+ * Whether the other direction's key is free: nobody's, or of a connection that is over, or
+ * this one's already. Of several CPUs that want what is over, the one has it that renews it.
+ */
 static __always_inline bool is_claimed(struct rewrite *rewrite, __u64 now)
 {
 	struct translation *back;
+	__u64 expires;
 
 	if (!bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_NOEXIST))
 		return true;
 	back = bpf_map_lookup_elem(&translations, &rewrite->back_from);
-	if (back && back->expires_ns > now && !tuple_equal(&back->target, &rewrite->back.target))
-		return false;
+	if (back && !tuple_equal(&back->target, &rewrite->back.target)) {
+		expires = back->expires_ns;
+		if (expires > now || __sync_val_compare_and_swap(&back->expires_ns, expires,
+								 now + NANOSECONDS) != expires)
+			return false;
+	}
 	return !bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_ANY);
 }
 
-enum translation_ports {
-	PORT_ATTEMPTS = 32,
-	PORT_FIRST = 32768,
-	PORT_COUNT = 28232,
-};
+#define PORT_ATTEMPTS 32
+
+/* Ports that translated connections come from: none that the node's or a pod's own sockets choose by themselves. */
+const volatile __u16 port_first = 1024;
+const volatile __u16 port_count = 28976;
+
+static __always_inline __be16 any_port(__u32 number)
+{
+	return bpf_htons(port_first + number % port_count);
+}
 
 /*
  * Records a new connection in both directions: `rewrite->from` as its client sends it, and
@@ -207,8 +221,7 @@ __noinline int translation_open(struct rewrite *rewrite, __u64 now)
 						   BPF_ANY)
 				       ? DROP_CT_INSERT_FAILED
 				       : DROP_NONE;
-		rewrite->entry.target.source_port =
-			bpf_htons(PORT_FIRST + (start + i * 7919) % PORT_COUNT);
+		rewrite->entry.target.source_port = any_port(start + i * 7919);
 		rewrite->back_from.destination_port = rewrite->entry.target.source_port;
 	}
 	return DROP_NAT_NO_MAPPING;

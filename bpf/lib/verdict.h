@@ -42,8 +42,10 @@ enum drop_reason {
 	DROP_NOT_IN_SOURCE_RANGE = 177,
 	DROP_POLICY_DENY = 181, /* an explicit deny rule */
 	DROP_VLAN_FILTERED = 182,
+	DROP_TTL_EXCEEDED = 196, /* the packet's last hop was here */
 	DROP_POLICY_MISSING = 220, /* the endpoint's policy map is not there: fail closed */
 	DROP_IPV4_MAPPED_ADDRESS = 221, /* ::ffff:0:0/96 on the wire */
+	DROP_PACKET_TOO_BIG = 222, /* for the device that a translated packet would leave by */
 };
 
 enum traffic_direction {

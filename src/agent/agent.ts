@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url'
 import { requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
 import { followNodeDevices } from '../controllers/index.ts'
-import { mac } from '../ip/index.ts'
+import { ip, mac, wireBytes } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
-import { Namespace, namespaceCookie, watchLinks } from '../net/index.ts'
+import { Namespace, namespaceCookie, readSysctl, watchLinks } from '../net/index.ts'
 import { bootClock, describeFlow, FlowObserver, ServiceNames } from '../observe/index.ts'
 import {
   type Attacher,
@@ -28,6 +28,7 @@ import { createEngine } from './engine.ts'
 import { Journal } from './journal.ts'
 import { agentRoutes } from './routes.ts'
 import { openSockets } from './sockets.ts'
+import { sourcePorts } from './source-ports.ts'
 
 /** MAC of the node's side of every pod's veth pair. Locally administered; nobody else can have it on such a link. */
 export const HOST_MAC = '02:61:78:6f:6e:65'
@@ -60,7 +61,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   fs.mkdirSync(configuration.state, { recursive: true })
   const journal = new Journal(path.join(configuration.state, 'agent.journal'))
   using node = Namespace.current()
-  using datapath = openDatapath(configuration)
+  using datapath = openDatapath(configuration, node)
   using network = new PodNetwork({
     node,
     hostMac: HOST_MAC,
@@ -87,7 +88,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
 
   // The devices that outside clients come by.
-  using outside = datapath.load(readObject('netdev'))
+  using outside = datapath.load(readObject('netdev'), { rodata: sourceAddresses(configuration.nodeAddresses) })
   const nodeDevices = new Reconciler({
     name: 'node-devices',
     database: tables.database,
@@ -196,13 +197,26 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   }
 }
 
-function openDatapath({ bpf, flowEvents }: AgentConfiguration): Datapath {
+function openDatapath({ bpf, flowEvents }: AgentConfiguration, node: Namespace): Datapath {
+  const ports = sourcePorts(readSysctl(node, 'net/ipv4/ip_local_port_range'))
   return loadDatapath({
     object: readObject('pod'),
     hostMac: mac(HOST_MAC),
     pins: bpf,
     constants: { flow_events: flowEvents },
+    sourcePorts: ports,
   })
+}
+
+/** What connections of outside clients come from at a backend of another node: the node's first address of each family. */
+function sourceAddresses(nodeAddresses: readonly string[]): Readonly<Record<string, Uint8Array>> {
+  const addresses = nodeAddresses.map(ip)
+  return Object.fromEntries(
+    ([4, 6] as const).flatMap(family => {
+      const first = addresses.find(address => address.family === family)
+      return first ? [[`node_ipv${family}`, wireBytes(first)]] : []
+    }),
+  )
 }
 
 /** A compiled object of the datapath. */

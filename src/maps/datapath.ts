@@ -113,6 +113,9 @@ export type DatapathConstants = {
   readonly other_seconds?: number
 }
 
+/** Ports that translated connections come from. */
+export type SourcePorts = { readonly port_first: number; readonly port_count: number }
+
 export type DatapathOptions = {
   /** The compiled object: its bytes, or its parsed form. */
   readonly object: Uint8Array | ObjectSpec
@@ -121,6 +124,7 @@ export type DatapathOptions = {
   /** max_entries of maps (bytes, of `events`) instead of what C says. */
   readonly sizes?: Partial<Readonly<Record<MapName, number>>>
   readonly constants?: DatapathConstants
+  readonly sourcePorts?: SourcePorts
   /** A folder in a bpffs: all maps are kept there, by schema version, and taken up again from there. */
   readonly pins?: string
   readonly pinOptions?: PinDirectoryOptions
@@ -234,6 +238,7 @@ export class Datapath {
     return loadObject(spec, {
       rodata: Object.fromEntries(Object.entries(rodata).filter(([name]) => spec.variables.has(name))),
       maps: Object.fromEntries(shared.map(name => [name, this.#object.map(name)])),
+      maxEntries: Object.fromEntries(shared.map(name => [name, this.#object.map(name).maxEntries])),
       ...(options.programs ? { programs: options.programs } : {}),
       ...(this.pins ? { pins: this.pins, pinned: own } : {}),
     })
@@ -257,7 +262,7 @@ export function loadDatapath(options: DatapathOptions): Datapath {
   const { spec, schema } = readDatapathObject(options.object)
   const pins =
     options.pins === undefined ? undefined : PinDirectory.open(options.pins, schema.version, options.pinOptions)
-  const rodata = { ...options.constants, host_mac: options.hostMac }
+  const rodata = { ...options.constants, ...options.sourcePorts, host_mac: options.hostMac }
   const object = loadObject(spec, {
     rodata,
     ...(options.sizes ? { maxEntries: options.sizes } : {}),

@@ -3,7 +3,7 @@
 import { addressShape } from './address.ts'
 import { enumeration, type StructValue, struct } from './layout.ts'
 
-export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', ['REPLY', 'SOURCE'])
+export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', ['REPLY', 'SOURCE', 'DIRECT'])
 
 export const tupleShape = struct('tuple', {
   source: addressShape,

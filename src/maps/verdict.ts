@@ -34,8 +34,10 @@ export const dropReasonShape = enumeration('drop_reason', 'DROP_', [
   'NOT_IN_SOURCE_RANGE',
   'POLICY_DENY',
   'VLAN_FILTERED',
+  'TTL_EXCEEDED',
   'POLICY_MISSING',
   'IPV4_MAPPED_ADDRESS',
+  'PACKET_TOO_BIG',
 ])
 /** As in Hubble's flows, where it has the reason. */
 export type DropReason = (typeof dropReasonShape.names)[number]
