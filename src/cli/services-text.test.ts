@@ -55,6 +55,16 @@ shop/web has this address, with 80/TCP`,
   )
 })
 
+test('why: a service without an address', () => {
+  const headless = worldOf([knownService(declaredService('db', { headless: true }))])
+  const explanation = explainService(headless, readServiceQuestion(headless, { target: 'shop/db' }))
+  assert.equal(
+    stripVTControlCharacters(serviceExplanationText(explanation)),
+    `shop/db has no address that stands for it
+shop/db is headless: clients get the addresses of its backends from DNS, and nothing is translated`,
+  )
+})
+
 test('why: the kernel has it otherwise, and a live connection', () => {
   const text = why('10.96.0.10:80', {
     kernel: {

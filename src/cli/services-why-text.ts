@@ -18,7 +18,9 @@ import { backendCells, REACHES } from './services-text.ts'
 
 export function serviceExplanationText(explanation: ServiceExplanation): string {
   const { asked, match, near, clients, backends, kernel } = explanation
-  const head = match ? matchLines(asked, match) : [`${pc.bold(asked)} ${pc.yellow('is no address of a service')}`]
+  const head = match
+    ? matchLines(asked, match)
+    : [`${pc.bold(asked)} ${pc.yellow(NO_FRONTEND[asked.includes(':') ? 'address' : 'name'])}`]
   const sections = [
     [...head, ...near.map(nearText)],
     clients.map(outcomeText),
@@ -30,6 +32,11 @@ export function serviceExplanationText(explanation: ServiceExplanation): string 
     .map(lines => lines.join('\n'))
     .join('\n\n')
 }
+
+const NO_FRONTEND = {
+  address: 'is no address of a service',
+  name: 'has no address that stands for it',
+} as const
 
 function matchLines(asked: string, match: MatchedFrontend): string[] {
   const { service, portName, servicePort, protocol, kind, reach, algorithm, affinitySeconds } = match

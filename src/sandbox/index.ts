@@ -10,4 +10,5 @@ export { type NodePaths, nodePaths, type SandboxPaths, sandboxPaths } from './pa
 export type { PodPhase, PodStatus } from './pods/pod.ts'
 export type { ProbeResult, Verdict } from './probe/prober.ts'
 export type { ServiceStatus } from './services/controller.ts'
+export { servicesOfManifests } from './services/from-manifests.ts'
 export { admissionCheck, whenServicesTaken, withClusterObjects } from './services/from-outside.ts'
