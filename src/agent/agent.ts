@@ -68,7 +68,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     mtu: configuration.mtu,
     nodeAddresses: configuration.nodeAddresses,
   })
-  using sockets = openSockets(datapath, node, configuration.serviceCgroup)
+  using sockets = openSockets(datapath, node, configuration.serviceCgroup, log)
   const attacher = attacherFor(datapath, node, log)
 
   // From what is declared to what the kernel has.
@@ -77,6 +77,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     podCidrs: configuration.podCidrs,
     policyEnforcement: configuration.policyEnforcement,
     translatesInSockets: sockets !== undefined,
+    onBackendsGone: () => sockets?.backendsGone(),
     services: configuration.services,
     memory: journal,
     datapath,

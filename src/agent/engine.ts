@@ -72,6 +72,8 @@ export type EngineOptions = {
   readonly policyEnforcement?: EnforcementMode
   /** Whether connections to services are translated in sockets on this node. */
   readonly translatesInSockets: boolean
+  /** Called when backends of services are gone from the kernel's map. */
+  readonly onBackendsGone?: () => void
   /** What outlives the process. */
   readonly memory: Memory
   readonly datapath: WrittenMaps
@@ -162,6 +164,7 @@ export function createEngine(options: EngineOptions): Engine {
     memory,
     clock,
     onChanged,
+    onBackendsGone: options.onBackendsGone,
     common,
   })
 

@@ -42,11 +42,13 @@ export type ServicesOptions = {
   readonly clock: Clock
   /** Called when addresses begin or cease to stand for a service. */
   readonly onChanged: () => void
+  /** Called when backends are gone from the map. */
+  readonly onBackendsGone?: (() => void) | undefined
   readonly common: Pick<ReconcilerOptions<ServiceEntry, string>, 'database' | 'clock' | 'onFailure'>
 }
 
 export function createServices(options: ServicesOptions) {
-  const { tables, node, settings, datapath, memory, clock, onChanged } = options
+  const { tables, node, settings, datapath, memory, clock, onChanged, onBackendsGone } = options
   const { schema, maps } = datapath
   const reconciler = new Reconciler({
     ...options.common,
@@ -60,6 +62,7 @@ export function createServices(options: ServicesOptions) {
       slotsOf: (port, kind) =>
         slotsOf(port, kind, settings.maglevTableSize).map(index => port.backends[index]?.id ?? 0),
       onChanged,
+      onBackendsGone,
       clock,
     }),
   })

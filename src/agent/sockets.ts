@@ -1,23 +1,33 @@
-// The agent's socket programs: on the control group it was told, or on none.
+// The agent's socket programs: on the control group it was told, or on none; and the
+// node's own sockets whose backend goes.
 
 import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Datapath, loadSocketPrograms, type SocketPrograms } from '../maps/index.ts'
-import { type Namespace, namespaceCookie } from '../net/index.ts'
-import { attachSockets, detachSockets } from '../reconcilers/index.ts'
+import { type Namespace, NETLINK_SOCK_DIAG, NetlinkSocket, namespaceCookie } from '../net/index.ts'
+import { attachSockets, destroyStaleSockets, detachSockets } from '../reconcilers/index.ts'
+import type { Log } from './agent.ts'
 
 const LINKS = 'socket-links'
+/** Backends that go together are one look at the node's sockets. */
+const GATHER_MS = 100
+
+export type AgentSockets = Disposable & {
+  /** To be called when backends are gone from the map. */
+  backendsGone(): void
+}
 
 /**
  * Loads the programs and puts them in the place of those of before. Without a group those are taken away.
  * @returns undefined without a group
- * @throws NoControlGroupError, and what loading and attaching throw; what was attached before still is
+ * @throws NoControlGroupError, and what loading and attaching throw; nothing was added then to what is attached
  */
 export function openSockets(
   datapath: Datapath,
   node: Namespace,
   cgroup: string | undefined,
-): SocketPrograms | undefined {
+  log: Log,
+): AgentSockets | undefined {
   const pins = datapath.pins?.folder(LINKS)
   if (!pins) return undefined
   if (cgroup === undefined) {
@@ -28,9 +38,43 @@ export function openSockets(
   const sockets = loadSocketPrograms(datapath, { object, nodeNamespace: namespaceCookie(node) })
   try {
     attachSockets(sockets, cgroup, pins)
-    return sockets
+    return staleSocketWatch(datapath, sockets, node, log)
   } catch (error) {
     sockets[Symbol.dispose]()
     throw error
+  }
+}
+
+function staleSocketWatch(datapath: Datapath, sockets: SocketPrograms, node: Namespace, log: Log): AgentSockets {
+  const netlink = NetlinkSocket.open({ namespace: node, protocol: NETLINK_SOCK_DIAG })
+  const given = sockets.maps.datagram_frontends
+  let timer: NodeJS.Timeout | undefined
+  let isSupported = true
+
+  function look(): void {
+    timer = undefined
+    try {
+      const ended = destroyStaleSockets({ netlink, given, backends: datapath.maps.backends })
+      if (ended === 'unsupported') {
+        isSupported = false
+        log.info({}, 'this kernel cannot end the connections of UDP sockets; those to backends that are gone stay')
+      } else if (ended > 0) log.info({ sockets: ended }, 'ended connections of UDP sockets to backends that are gone')
+    } catch (error) {
+      log.error({ error: String(error) }, 'could not end the connections of UDP sockets to backends that are gone')
+    }
+  }
+  function backendsGone(): void {
+    if (isSupported) timer ??= setTimeout(look, GATHER_MS).unref()
+  }
+
+  // Some may have gone while no agent was here to see.
+  backendsGone()
+  return {
+    backendsGone,
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      netlink.close()
+      sockets[Symbol.dispose]()
+    },
   }
 }

@@ -13,6 +13,8 @@ export type WritesTarget = {
   readonly pageLength: number
   readonly createPage: () => NewSlotPage
   readonly openPage: (page: number) => OpenSlotPage | undefined
+  /** Called when backends are gone from the map. */
+  readonly onBackendsGone?: (() => void) | undefined
 }
 
 /** Elements to write, and what undoes that: what they were before, and those that were not there. */
@@ -118,6 +120,7 @@ export class ServiceWriter {
       this.#backends.delete(id)
       this.#ahead.delete(id)
     }
+    if (ids.length > 0) this.#target.onBackendsGone?.()
   }
 
   async #writeSlots(fresh: readonly FreshSlots[]): Promise<void> {
