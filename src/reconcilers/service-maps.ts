@@ -151,7 +151,11 @@ class ServiceMapsState {
     // What failed from the start on is in force as it was before.
     const failed = desired.filter(row => !this.#held.has(objectKey(row)))
     const kept = new Set(failed.flatMap(row => inheritedNumbers(row, content)))
-    await this.#removals.prune(content, { services: kept, held: this.#allElements(), stuck: [...this.#stuck.values()] })
+    await this.#removals.prune(content, {
+      services: kept,
+      held: this.#elementsBesideFrontends(),
+      stuck: [...this.#stuck.values()],
+    })
     this.#choices.freeInherited([...kept].flatMap(number => content.rangesByService.get(number) ?? []))
   }
 
@@ -324,8 +328,10 @@ class ServiceMapsState {
     return held && elementsOf(this.#target.schema, held.row, rangesOf(held.choices))
   }
 
-  *#allElements(): Generator<ServiceElements> {
-    for (const held of this.#held.values()) yield elementsOf(this.#target.schema, held.row, rangesOf(held.choices))
+  *#elementsBesideFrontends(): Generator<ServiceElements> {
+    for (const { row, choices } of this.#held.values())
+      if (row.ports.some(port => port.affinitySeconds > 0 || port.sourceRanges.length > 0))
+        yield elementsOf(this.#target.schema, row, rangesOf(choices))
   }
 
   #frontendOfOther(text: string) {

@@ -37,6 +37,7 @@ export type RemovalsTarget = {
 type Wanted = {
   /** Of services that are in force as they were before the start. */
   readonly services: ReadonlySet<number>
+  /** Of those in force, all that have affinity or source ranges. */
   readonly held: Iterable<ServiceElements>
   readonly stuck: readonly ServiceWrite[]
 }
@@ -105,9 +106,14 @@ export class ServiceRemovals {
     const { maps, isFrontendOwned, removeBackends, onChanged } = this.#target
     const isKept = (service: number): boolean => wanted.services.has(service)
     const stuck = wanted.stuck.map(write => write.wanted)
-    const all = [...wanted.held, ...stuck]
-    const affinity = new Set(all.flatMap(elements => [...elements.affinity.keys()]))
-    const sourceRanges = new Set(all.flatMap(elements => [...elements.sourceRanges.keys()]))
+    const affinity = new Set<string>()
+    const sourceRanges = new Set<string>()
+    const want = (elements: ServiceElements): void => {
+      for (const text of elements.affinity.keys()) affinity.add(text)
+      for (const text of elements.sourceRanges.keys()) sourceRanges.add(text)
+    }
+    for (const elements of wanted.held) want(elements)
+    for (const elements of stuck) want(elements)
     const frontends = [...content.frontends]
       .filter(([text, [, { service }]]) => !isFrontendOwned(text) && !isKept(service))
       .filter(([text]) => !stuck.some(elements => elements.frontends.has(text)))
