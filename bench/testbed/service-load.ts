@@ -57,7 +57,7 @@ export type ServiceLoad = {
   readonly signal: AbortSignal
 }
 
-/** `perSecond` of everything; percentiles in µs, of the latencies of one after the other. */
+/** `perSecond` of several at once; percentiles in µs, of one after the other. */
 export type ServiceSample = { readonly perSecond: number; readonly p50: number; readonly p99: number }
 
 /** @throws Error when a request is not answered */
@@ -66,8 +66,8 @@ export async function runServiceLoad({ mode, client, to, seconds, signal }: Serv
   const args = [mode, to.address, String(to.port), String(seconds), client.cgroup ?? '-', ...more]
   const output = await outputOf(client.namespace, args, signal)
   const result = JSON.parse(output) as Record<string, number>
-  const { count = Number.NaN, seconds: took = Number.NaN, p50_us: p50 = Number.NaN, p99_us: p99 = Number.NaN } = result
-  return { perSecond: count / took, p50, p99 }
+  const { per_second: perSecond = Number.NaN, p50_us: p50 = Number.NaN, p99_us: p99 = Number.NaN } = result
+  return { perSecond, p50, p99 }
 }
 
 async function outputOf(namespace: Namespace, args: readonly string[], signal?: AbortSignal): Promise<string> {
