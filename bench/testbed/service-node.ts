@@ -18,6 +18,9 @@ const FIRST_BACKEND = 2
 /** On the sandbox's switch, far from those of its nodes. */
 const OUTSIDE_PORT = 190
 
+/** For tens of thousands of services on a busy machine. */
+const PATIENCE_MS = 300_000
+
 /** Who is asked, and from where. */
 export type ServiceNode = {
   readonly client: ServiceClient
@@ -101,8 +104,8 @@ export async function startOwnNode(
       const inKernel = counts.maps.find(({ name: map }) => map === 'frontends')?.entries ?? 0
       return counts.services === wanted && inKernel >= wanted
     }
-    await testbed.until(`${wanted} services are in force`, isKnown, context.signal)
-    await testbed.untilSettled(context.signal)
+    await testbed.until(`${wanted} services are in force`, isKnown, context.signal, PATIENCE_MS)
+    await testbed.untilSettled(context.signal, PATIENCE_MS)
   }
   return {
     testbed,

@@ -138,21 +138,22 @@ export class Testbed implements AsyncDisposable {
     what: string,
     isSo: (testbed: Testbed) => boolean | Promise<boolean>,
     signal: AbortSignal,
+    patienceMs = PATIENCE_MS,
   ): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS
+    const deadline = performance.now() + patienceMs
     while (!(await isSo(this))) {
-      if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS / 1000} s in vain for this: ${what}`)
+      if (performance.now() > deadline) throw new Error(`waited ${patienceMs / 1000} s in vain for this: ${what}`)
       await sleep(POLL_MS, undefined, { signal })
     }
   }
 
   /** Until every reconciler has done all that was wanted, for a moment on end. */
-  async untilSettled(signal: AbortSignal): Promise<void> {
+  async untilSettled(signal: AbortSignal, patienceMs = PATIENCE_MS): Promise<void> {
     const isSettled = async () =>
       (await this.agent.status()).reconcilers.every(({ pending, failed }) => pending === 0 && failed.length === 0)
     const isSettledTwice = async () =>
       (await isSettled()) && (await sleep(200, true, { signal })) && (await isSettled())
-    await this.until('everything that is wanted is in the kernel', isSettledTwice, signal)
+    await this.until('everything that is wanted is in the kernel', isSettledTwice, signal, patienceMs)
   }
 
   /** Until every pod's device has its final programs: an agent puts tcx links off to a quiet moment. */

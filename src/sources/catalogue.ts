@@ -38,6 +38,9 @@ export class Catalogue {
   readonly #declared = new Map<ObjectKey, Map<string, ManifestObject>>()
   readonly #inForce = new Map<ObjectKey, ManifestObject>()
   readonly #changed = new Set<ObjectKey>()
+  /** What makes problems, of tens of thousands of files and objects that make none. */
+  readonly #troubled = new Map<string, readonly Problem[]>()
+  readonly #contested = new Set<ObjectKey>()
   #reported: readonly Problem[] = []
 
   /** Whether taking this in would delete an object that the file declares. */
@@ -103,6 +106,8 @@ export class Catalogue {
   #replace(name: string, before: ReadonlyMap<ObjectKey, ManifestObject>, file: File | undefined): void {
     if (file) this.#files.set(name, file)
     else this.#files.delete(name)
+    if (file && file.problems.length > 0) this.#troubled.set(name, file.problems)
+    else this.#troubled.delete(name)
     for (const key of before.keys()) if (!file?.objects.has(key)) this.#undeclare(name, key)
     for (const [key, object] of file?.objects ?? []) {
       if (before.get(key) === object) continue
@@ -110,7 +115,7 @@ export class Catalogue {
       // A file that declared the object before keeps its place in the order.
       declarations.set(name, object)
       this.#declared.set(key, declarations)
-      this.#changed.add(key)
+      this.#touch(key)
     }
   }
 
@@ -118,13 +123,24 @@ export class Catalogue {
     const declarations = this.#declared.get(key)
     declarations?.delete(name)
     if (declarations?.size === 0) this.#declared.delete(key)
+    this.#touch(key)
+  }
+
+  #touch(key: ObjectKey): void {
     this.#changed.add(key)
+    if (this.#authored(key).length > 1) this.#contested.add(key)
+    else this.#contested.delete(key)
+  }
+
+  /** Declarations of an object by its authors, the first file first. */
+  #authored(key: ObjectKey): ManifestObject[] {
+    return [...(this.#declared.get(key)?.values() ?? [])].filter(object => !isAdmitted(object))
   }
 
   #problems(): Problem[] {
-    const ofFiles = [...this.#files].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, file]) => file.problems)
-    const conflicts = [...this.#declared.values()].flatMap(declarations => {
-      const [first, ...others] = [...declarations.values()].filter(object => !isAdmitted(object))
+    const ofFiles = [...this.#troubled].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, problems]) => problems)
+    const conflicts = [...this.#contested].sort().flatMap(key => {
+      const [first, ...others] = this.#authored(key)
       return first ? others.map(other => duplicateOf(other, first)) : []
     })
     return [...ofFiles, ...conflicts]
