@@ -6,11 +6,12 @@ import { after, test } from 'node:test'
 import type { MapSpec, ObjectSpec } from '../../src/bpf/index.ts'
 import { ip } from '../../src/ip/index.ts'
 import { type DropReason, readDatapathObject } from '../../src/maps/index.ts'
-import { between, type Family, type Packet, sctp, sentOf, udp } from './cases.ts'
-import { bytes, PROTOCOL } from './frames.ts'
-import { A, B, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Sent, TestNode } from './node.ts'
+import { between, type Family, frameOf, type Packet, sctp, sentOf, udp } from './cases.ts'
+import { Edge, FAR } from './edge.ts'
+import { bytes, PROTOCOL, udp as udpPayload } from './frames.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Sent, TestNode } from './node.ts'
 import { DNS, dns } from './service-exchange.ts'
-import { answerEntry, answersToOutside, OTHER_SERVICE, ServiceMaps } from './services.ts'
+import { answerEntry, answersToOutside, OTHER_SERVICE, type Service, ServiceMaps } from './services.ts'
 
 const node = nodeForTests()
 const seen = new Set<DropReason>()
@@ -107,9 +108,32 @@ test('dropped: NAT_NO_MAPPING', { skip: needsRoot }, () => {
     const { key, value } = answerEntry(full, between(B, A, 5353, port), between(OTHER_SERVICE, A, 53, port), 4)
     return [key, value] as const
   }
-  full.datapath.maps.translations.updateBatch(Array.from({ length: 0x8000 }, (_, index) => taken(0x8000 + index)))
+  const ports = [dns.asked.sourcePort, ...Array.from({ length: 28976 }, (_, index) => 1024 + index)]
+  full.datapath.maps.translations.updateBatch(ports.map(taken))
   observeRun(full, plain(udp(dns.asked)), 'NAT_NO_MAPPING')
 })
+
+const FAR_BACKEND = { party: FAR, port: 8080 }
+const askedOutside = between(OUTSIDE, HOST, 5000, 30080)
+const offencesOutside: { reason: DropReason; service?: Partial<Service>; mtu?: number; send: Packet }[] = [
+  { reason: 'IS_CLUSTER_IP', service: { flags: [] }, send: udp(askedOutside) },
+  { reason: 'NOT_IN_SOURCE_RANGE', service: { flags: ['OUTSIDE', 'SOURCE_RANGES'] }, send: udp(askedOutside) },
+  { reason: 'TTL_EXCEEDED', send: udp(askedOutside, { ip: { timeToLive: 1 } }) },
+  {
+    reason: 'PACKET_TOO_BIG',
+    mtu: 1280,
+    send: udp(askedOutside, { payload: ends => udpPayload(ends, askedOutside, new Uint8Array(1400)) }),
+  },
+]
+for (const { reason, service, mtu, send } of offencesOutside)
+  test(`dropped: ${reason}`, { skip: needsRoot }, () => {
+    using edge = new Edge()
+    edge.reset()
+    edge.services.set({ frontend: HOST, port: 30080, backends: [FAR_BACKEND], flags: ['OUTSIDE'], ...service }, 4)
+    if (mtu) edge.setMtu(mtu)
+    assert.equal(edge.receive(frameOf(send, 4)).reason, reason)
+    seen.add(reason)
+  })
 
 function observeRun(node: TestNode, send: Sent, want: DropReason): void {
   const { action, event } = node.run(send)

@@ -96,6 +96,12 @@ export class Edge implements Disposable {
       (map as { clear(): void }).clear()
   }
 
+  /** Of the device. */
+  setMtu(mtu: number): void {
+    using netlink = NetlinkSocket.open({ namespace: this.node.namespace })
+    netlink.run(setLink({ index: UPLINK }, { mtu }))
+  }
+
   /** As the device receives it. */
   receive(frame: Uint8Array): Passed {
     return this.#run('from_netdev', frame, UPLINK)
