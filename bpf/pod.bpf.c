@@ -257,16 +257,15 @@ int from_pod(struct __sk_buff *skb)
 	}
 
 	track(skb, &packet, false, &outcome);
-	if (outcome.refuse) {
-		finish(skb, &packet, &outcome, TC_DROP);
-		return reject(skb, &packet) ? TC_DROP : answer_pod(skb);
-	}
 	if (outcome.reason == DROP_NONE) {
 		action = forward(skb, &packet, &outcome);
 		if (action == TC_DROP && outcome.reason == DROP_NONE)
 			outcome.reason = DROP_INVALID_PACKET;
 	}
-	return finish(skb, &packet, &outcome, action);
+	action = finish(skb, &packet, &outcome, action);
+	if (outcome.refuse && !reject(skb, &packet))
+		return answer_pod(skb);
+	return action;
 }
 
 SEC("tc")

@@ -187,9 +187,8 @@ static __always_inline bool names_flow(struct __sk_buff *skb, const struct packe
 			       outcome->direction == DIRECTION_EGRESS);
 }
 
-/* Finds the flow that the packet belongs to. */
-static __always_inline void find_flow(const struct packet *packet, struct tracked *tracked,
-				      struct outcome *outcome)
+/* The flow that the packet belongs to; its key and its direction, too. */
+static __always_inline struct flow *seek_flow(const struct packet *packet, struct tracked *tracked)
 {
 	bool related = packet->icmp_kind == KIND_ERROR;
 	enum flow_direction direction;
@@ -199,18 +198,30 @@ static __always_inline void find_flow(const struct packet *packet, struct tracke
 		flow_key_init(&tracked->key, related ? &tracked->quoted : &packet->tuple);
 	flow = flow_lookup(&tracked->key, tracked->now);
 	if (!flow)
-		return;
+		return 0;
 	direction = flow_direction(flow, tracked->source_is_high);
 	if (is_of_another(packet, flow, direction, tracked->from_host))
-		return;
+		return 0;
 	/* Without a raised revision no address has changed hands. */
 	if (flow->revision != tracked->revision && has_other_ends(&tracked->key, flow))
-		return;
+		return 0;
 	tracked->direction = direction;
 	tracked->related = related;
-	/* An error goes back to where the packet came from that it quotes. */
-	outcome->flow_direction = tracked->related ? !direction : direction;
+	return flow;
+}
+
+/* Not static, see parse_packet: it cannot give a flow back for that. @return whether there is one, by `tracked->key` */
+__noinline int has_flow(const struct packet *packet, struct tracked *tracked)
+{
+	return packet && tracked && seek_flow(packet, tracked);
+}
+
+static __always_inline void set_flow(struct outcome *outcome, const struct tracked *tracked,
+				     struct flow *flow)
+{
 	outcome->flow = flow;
+	/* An error goes back to where the packet came from that it quotes. */
+	outcome->flow_direction = tracked->direction ^ tracked->related;
 }
 
 /* A known flow that no translation concerns, and nobody opens anew, is told at first sight: most packets end here. */
@@ -336,11 +347,10 @@ static __always_inline void follow_translation(const struct packet *packet, stru
 	/* From when nothing stood for this address. */
 	if (stale && !(stale->flags & FLOW_TRANSLATED))
 		bpf_map_delete_elem(&flows, &tracked->key);
-	outcome->flow = 0;
-	outcome->flow_direction = FLOW_ORIGINAL;
 	tracked->direction = FLOW_ORIGINAL;
 	tracked->related = false;
-	find_flow(packet, tracked, outcome);
+	set_flow(outcome, tracked,
+		 has_flow(packet, tracked) ? bpf_map_lookup_elem(&flows, &tracked->key) : 0);
 	if (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED)) {
 		outcome->flow->flags |= FLOW_TRANSLATED;
 		outcome->flow->service = tracked->service;
@@ -429,7 +439,7 @@ static __noinline bool find(struct __sk_buff *skb, struct packet *packet, struct
 	tracked->revision = policy_revision();
 	if (!names_flow(skb, packet, tracked, outcome))
 		return false;
-	find_flow(packet, tracked, outcome);
+	set_flow(outcome, tracked, seek_flow(packet, tracked));
 	return may_be_translated(packet, tracked, outcome);
 }
 
