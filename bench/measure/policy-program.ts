@@ -3,11 +3,11 @@
 
 import { reservedLabels, withLabels } from '../../src/labels/index.ts'
 import {
-  CidrGroups,
   Cluster,
   type ClusterContent,
   explain,
   explainPod,
+  NamedPeers,
   type PolicyRepository,
   PROTOCOLS,
   podName,
@@ -235,9 +235,8 @@ function countEntries(): Samples {
 
 function countOf(cluster: Cluster): { readonly entries: number; readonly naive: number; readonly written: number } {
   const identities = identitiesOf(cluster)
-  const groups = new CidrGroups()
-  for (const group of cluster.content.cidrGroups ?? []) groups.set(group)
-  const policies = cluster.content.policies.map(policy => groups.expand(policy))
+  const named = new NamedPeers(cluster.content)
+  const policies = cluster.content.policies.map(policy => named.expand(policy))
   const total = { entries: 0, naive: 0, written: 0 }
   for (const subject of subjectsOf(cluster)) {
     const { keys, written } = naiveEntries(policies, identities, subject)

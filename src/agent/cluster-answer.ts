@@ -2,6 +2,7 @@
 // about policies elsewhere, with the same code that answers it from files.
 
 import type { ClusterAnswer } from '../api/index.ts'
+import { policyService } from '../policy/index.ts'
 import { objectKey, type Tables } from '../tables/index.ts'
 
 /**
@@ -9,7 +10,7 @@ import { objectKey, type Tables } from '../tables/index.ts'
  * @param enforcement who is isolated where no policy says so
  */
 export function clusterAnswer(
-  { pods, nodes, namespaces, policies, cidrGroups, endpoints }: Tables,
+  { pods, nodes, namespaces, policies, cidrGroups, services, endpointSlices, endpoints }: Tables,
   node: ClusterAnswer['nodes'][number],
   enforcement: ClusterAnswer['enforcement'],
 ): ClusterAnswer {
@@ -33,6 +34,9 @@ export function clusterAnswer(
     namespaces: namespaces.all().map(({ name, labels, audit }) => ({ name, labels, audit })),
     policies: policies.all().map(({ rules }) => rules),
     cidrGroups: cidrGroups.all(),
+    services: services
+      .all()
+      .map(service => policyService(service, () => endpointSlices.by('service', objectKey(service)))),
     enforcement,
   }
 }

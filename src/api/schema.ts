@@ -3,7 +3,7 @@
 // Server and client both take their types from here.
 
 import { z } from 'zod'
-import type { CidrGroup, EnforcementMode, Policy } from '../policy/index.ts'
+import type { CidrGroup, EnforcementMode, Policy, PolicyService } from '../policy/index.ts'
 import type { Namespace, Node, Pod } from '../tables/index.ts'
 
 /** Wants a pod's interface, as a CNI ADD does. Answered when the pod's policy is enforced on its packets. */
@@ -71,6 +71,7 @@ export type ClusterAnswer = {
   readonly namespaces: readonly Omit<Namespace, 'origin'>[]
   readonly policies: readonly Policy[]
   readonly cidrGroups: readonly CidrGroup[]
+  readonly services: readonly PolicyService[]
   readonly enforcement: EnforcementMode
 }
 

@@ -6,7 +6,7 @@ import { ip } from '../ip/index.ts'
 import { Cluster, type ClusterPod } from '../policy/index.ts'
 
 export function clusterOf(answer: ClusterAnswer): Cluster {
-  const { pods, nodes, namespaces, policies, cidrGroups, enforcement } = answer
+  const { pods, nodes, namespaces, policies, cidrGroups, services, enforcement } = answer
   const onlyNode = nodes.length === 1 ? nodes[0]?.name : undefined
   const addressesOf = new Map(nodes.map(({ name, addresses }) => [name, addresses.map(ip)]))
   return new Cluster({
@@ -29,6 +29,7 @@ export function clusterOf(answer: ClusterAnswer): Cluster {
     auditedNamespaces: new Set(namespaces.filter(({ audit }) => audit).map(({ name }) => name)),
     policies,
     cidrGroups,
+    services,
     enforcement,
   })
 }

@@ -4,7 +4,7 @@
 // their own on the way (docs/decisions/0008-changes-in-steps.md).
 
 import type { Address, EndpointEntry, Identity, NumberedRule, PolicyMap, Problem, Tables } from '../tables/index.ts'
-import { UNKNOWN_GROUP } from './declared-policies.ts'
+import { UNKNOWN_REFERENCE } from './declared-policies.ts'
 import { ADDRESSES_FILE, type Assignment } from './identities.ts'
 import type { TransitIds } from './transit-maps.ts'
 
@@ -14,7 +14,7 @@ export type Change = Pick<Assignment, 'release'> & {
   readonly rules: readonly NumberedRule[]
   readonly addresses: readonly Address[]
   readonly entries: readonly EndpointEntry[]
-  readonly problems: { readonly addresses: readonly Problem[]; readonly groups: readonly Problem[] }
+  readonly problems: { readonly addresses: readonly Problem[]; readonly references: readonly Problem[] }
   /** Policy maps that allow what is allowed both before and after. */
   readonly closing: readonly PolicyMap[]
   readonly policyMaps: readonly PolicyMap[]
@@ -55,7 +55,7 @@ export async function carryOut(
     tx.replace(tables.addresses, change.addresses)
     tx.replace(tables.endpointEntries, change.entries.filter(isThere).map(onTheWay))
     tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
-    tx.replace(tables.problems, change.problems.groups, { index: 'kind', key: UNKNOWN_GROUP })
+    tx.replace(tables.problems, change.problems.references, { index: 'kind', key: UNKNOWN_REFERENCE })
   })
   await inForce?.addresses(signal)
   tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))

@@ -230,6 +230,6 @@ test('an end in the middle of a change is no failure', async () => {
 })
 
 function inputsOf(tables: Tables) {
-  const { pods, namespaces, nodes, policies, cidrGroups, endpoints } = tables
-  return [pods, namespaces, nodes, policies, cidrGroups, endpoints]
+  const { pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, endpoints } = tables
+  return [pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, endpoints]
 }

@@ -57,7 +57,7 @@ export class PolicyController {
   /** Of the policies in force, and during a change of those that come too: identities tell apart what either names. */
   readonly #references = new ReferenceCounts()
   #plannedRevision = -1
-  readonly #declared = new DeclaredPolicies()
+  readonly #declared: DeclaredPolicies
   /** Labels of identities in the repository: those in use and those that linger. */
   readonly #identityLabels = new Map<number, LabelSet>()
   readonly #identityLinger: Linger<number>
@@ -83,6 +83,7 @@ export class PolicyController {
     this.#reader = new FactReader(options.tables, options.ownNode, options.memory)
     this.#subjectLinger.update(this.#rows.subjectKeys())
     this.#identities = new IdentityHolder(options.allocator)
+    this.#declared = new DeclaredPolicies(options.tables)
   }
 
   /** Until the signal is aborted. */
@@ -93,21 +94,25 @@ export class PolicyController {
     const marks = [identities, addresses, policyMaps, endpointEntries, rules].map(table =>
       table.registerInitializer('policy controller'),
     )
-    const watchers = inputs.map(table => table.watch())
+    const watchers = this.#watched().map(table => table.watch())
+    const { services } = this.#declared
     try {
       do {
         const revision = this.#inputRevision()
-        for (const watcher of watchers) watcher.take()
-        await this.step(signal)
+        const isOfServices = services.watchers.some(watcher => watcher.ready)
+        const isOfOthers = watchers.map(watcher => watcher.take().length).some(count => count > 0)
+        // Nearly all changes of services concern no policy.
+        if (this.#doneRevision < 0 || isOfOthers || !isOfServices || services.take()) await this.step(signal)
         if (this.#doneRevision < 0) this.#finishFirst(marks)
         this.#doneRevision = revision
         this.#waiters.release()
-      } while (await this.#waitForWork(watchers, signal))
+      } while (await this.#waitForWork([...watchers, ...services.watchers], signal))
     } catch (error) {
       if (!signal.aborted) throw error
     } finally {
       this.#waiters.stop()
       for (const watcher of watchers) watcher.close()
+      services.close()
     }
   }
 
@@ -124,7 +129,7 @@ export class PolicyController {
   /** One pass: what the tables say now becomes what the kernel is to have, step by step. */
   async step(signal: AbortSignal): Promise<void> {
     const facts = this.#reader.read()
-    const policies = this.#declared.changes(this.#options.tables)
+    const policies = this.#declared.changes()
     // First identities learn to tell apart what the policies to come name: no verdict depends on that yet.
     for (const policy of policies.set) this.#references.add(policy)
     if (this.#facts && this.#references.revision !== this.#plannedRevision)
@@ -139,6 +144,12 @@ export class PolicyController {
   }
 
   #inputs() {
+    const { services, endpointSlices } = this.#options.tables
+    return [...this.#watched(), services, endpointSlices] as const
+  }
+
+  /** Those of which every change is acted on. */
+  #watched() {
     const { pods, namespaces, nodes, policies, cidrGroups, endpoints } = this.#options.tables
     return [pods, namespaces, nodes, policies, cidrGroups, endpoints] as const
   }
@@ -171,7 +182,7 @@ export class PolicyController {
     const closing = before ? [...this.#rows.policyMaps(closingPolicies(before, after, moves)), ...onTheWay] : policyMaps
     const problems = {
       addresses: addressProblems(plan.conflicts, unnumbered),
-      groups: this.#declared.problems(this.#options.tables),
+      references: this.#declared.problems(),
     }
     const known = Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels }))
     const rules = this.#ruleRows([...closing, ...policyMaps])

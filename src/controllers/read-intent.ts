@@ -100,12 +100,18 @@ const SHADOWED =
 
 function policyIntent(object: ManifestObject): Validation<IntentRow> {
   const read = readPolicy(object)
-  if (!read) return { problems: [problemOf(object, 'warning', ['kind'], `${object.kind} is not used here`)] }
+  if (!read) return { problems: [problemOf(object, 'warning', ['kind'], notUsed(object))] }
   const { origin } = object
   return mapValue(read, rules => {
     const { kind, namespace, name } = rules.ref
     return { table: 'policies', row: { kind, namespace, name, rules, origin } }
   })
+}
+
+function notUsed({ apiVersion, kind }: ManifestObject): string {
+  const instead =
+    apiVersion === 'v1' && kind === 'Endpoints' ? ', only the EndpointSlices that Kubernetes makes of them' : ''
+  return `${kind} ${instead ? 'are' : 'is'} not used here${instead}`
 }
 
 function mapValue<From, To>({ value, problems }: Validation<From>, map: (value: From) => To): Validation<To> {

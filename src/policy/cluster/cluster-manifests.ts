@@ -1,27 +1,33 @@
-// Manifests to a cluster: pods, namespaces, nodes and policies are read, everything
-// else is passed over. What has errors is left out and told; the caller decides
+// Manifests to a cluster: pods, namespaces, nodes, policies and services are read,
+// everything else is passed over. What has errors is left out and told; the caller decides
 // whether to go on without it.
 
 import { addressAt, type Cidr, cidr, formatIp, type IpAddress, ip } from '../../ip/index.ts'
 import { PROTOCOLS } from '../../labels/index.ts'
 import {
   apiGroup,
+  type EndpointSliceManifest,
   type ManifestObject,
   objectKey,
   objectName,
   type PodManifest,
   type Problem,
   problemOf,
+  readEndpointSlice,
   readNamespace,
   readNode,
   readPod,
+  readService,
+  type ServiceManifest,
 } from '../../manifests/index.ts'
-import { unknownCidrGroupText } from '../engine/cidr-groups.ts'
+import { unknownReferenceText } from '../engine/expansion.ts'
 import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
 import { CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
+import { policyService } from '../kinds/policy-service.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import { type Peer, type Policy, policyKey } from '../model/rule.ts'
+import type { PolicyService } from '../model/service.ts'
 import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from './cluster.ts'
 
 /** Where pods without an address are assumed to be: the pools of a sandbox. */
@@ -57,6 +63,8 @@ class Reading {
   readonly #namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
   readonly #auditedNamespaces = new Set<string>()
   readonly #cidrGroups: CidrGroup[] = []
+  readonly #services: ServiceManifest[] = []
+  readonly #slices: EndpointSliceManifest[] = []
   readonly #policies: Policy[] = []
   readonly #policyObjects = new Map<string, ManifestObject>()
 
@@ -72,6 +80,8 @@ class Reading {
     if (object.apiVersion === 'v1' && object.kind === 'Pod') this.#readPod(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Namespace') this.#readNamespace(object)
     else if (object.apiVersion === 'v1' && object.kind === 'Node') this.#readNode(object)
+    else if (object.apiVersion === 'v1' && object.kind === 'Service') this.#readService(object)
+    else if (object.apiVersion === 'discovery.k8s.io/v1' && object.kind === 'EndpointSlice') this.#readSlice(object)
     else if (object.kind === CILIUM_CIDR_GROUP_KIND && apiGroup(object.apiVersion) === 'cilium.io')
       this.#readCidrGroup(object)
     else this.#readPolicy(object)
@@ -85,9 +95,10 @@ class Reading {
       namespaceLabels: this.#namespaceLabels,
       auditedNamespaces: this.#auditedNamespaces,
       cidrGroups: this.#cidrGroups,
+      services: this.#policyServices(),
       policies: this.#policies,
     })
-    this.#warnOfUnknownGroups(cluster)
+    this.#warnOfUnknown(cluster)
     return { cluster, problems: this.#problems }
   }
 
@@ -120,6 +131,25 @@ class Reading {
     if (value) this.#cidrGroups.push(value)
   }
 
+  #readService(object: ManifestObject): void {
+    const { value, problems } = readService(object)
+    this.#problems.push(...problems)
+    if (value) this.#services.push(value)
+  }
+
+  #readSlice(object: ManifestObject): void {
+    const { value, problems } = readEndpointSlice(object)
+    this.#problems.push(...problems)
+    if (value) this.#slices.push(value)
+  }
+
+  #policyServices(): PolicyService[] {
+    const slices = Map.groupBy(this.#slices, ({ namespace, service }) => `${namespace}/${service}`)
+    return this.#services.map(service => {
+      return policyService(service, () => slices.get(`${service.namespace}/${service.name}`) ?? [])
+    })
+  }
+
   #readPolicy(object: ManifestObject): void {
     const read = readPolicy(object)
     this.#problems.push(...(read?.problems ?? []))
@@ -128,11 +158,11 @@ class Reading {
     this.#policyObjects.set(policyKey(read.value.ref), object)
   }
 
-  #warnOfUnknownGroups({ repository }: Cluster): void {
-    for (const unknown of repository.unknownCidrGroups()) {
+  #warnOfUnknown({ repository }: Cluster): void {
+    for (const unknown of repository.unknownReferences()) {
       const { policy, path, origin } = unknown
       const object = this.#policyObjects.get(policyKey(policy))
-      const message = unknownCidrGroupText(unknown)
+      const message = unknownReferenceText(unknown)
       if (object) this.#problems.push({ ...problemOf(object, 'warning', [], message), line: origin.line, path })
     }
   }

@@ -331,7 +331,7 @@ test('what cannot be taken is told, and the rest is judged without it', async t 
 })
 
 test('other kinds are passed over, and pods that have ended are not there', () => {
-  const yaml = `{apiVersion: v1, kind: Service, metadata: {name: s}}${pod('a', { ips: '10.1.0.1' })}${pod('done', {}).replace('status: {', 'status: {phase: Succeeded, ')}`
+  const yaml = `{apiVersion: v1, kind: ConfigMap, metadata: {name: s}}${pod('a', { ips: '10.1.0.1' })}${pod('done', {}).replace('status: {', 'status: {phase: Succeeded, ')}`
   assert.deepEqual(clusterOf(yaml).content.pods.map(podName), ['shop/a'])
 })
 

@@ -21,6 +21,7 @@ import type { ResolvedPolicy } from '../engine/subject.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'
+import type { PolicyService } from '../model/service.ts'
 
 /** A pod as far as policies can tell pods apart. */
 export type ClusterPod = {
@@ -50,6 +51,8 @@ export type ClusterContent = {
   readonly auditedNamespaces?: ReadonlySet<string>
   readonly policies: readonly Policy[]
   readonly cidrGroups?: readonly CidrGroup[]
+  /** Those that policies may name; what they are besides is not needed. */
+  readonly services?: readonly PolicyService[]
   /** Who is isolated where no policy says so. `default` when it is left out. */
   readonly enforcement?: EnforcementMode
 }
@@ -78,6 +81,7 @@ export class Cluster {
     this.content = content
     this.repository = new PolicyRepository(content.enforcement ? { enforcement: content.enforcement } : {})
     for (const group of content.cidrGroups ?? []) this.repository.setCidrGroup(group)
+    for (const service of content.services ?? []) this.repository.setService(service)
     for (const policy of content.policies) this.repository.setPolicy(policy)
     for (const { number, labels } of reservedIdentities()) this.repository.setIdentity(number, labels)
     for (const node of content.nodes)

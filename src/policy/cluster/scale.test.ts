@@ -74,7 +74,7 @@ test('2,000 random questions agree with a second reading of the rule model', () 
     if (subject.kind !== 'pod') return
     const isAudited = content.auditedNamespaces?.has(subject.pod.namespace) ?? false
     const question = { subject: naiveEnd(subject, peer), peer: naiveEnd(peer, subject), direction, protocol, port }
-    const want = naiveVerdict(content.policies, content.cidrGroups ?? [], question, isAudited)
+    const want = naiveVerdict(content.policies, content, question, isAudited)
     const judged = got && { verdict: got.verdict, audit: got.audit ?? false, rule: got.entry?.rule ?? DEFAULT_DENY }
     const from = `${subject.pod.namespace}/${subject.pod.name}`
     assert.deepEqual(judged, want, `${direction} of ${from} with ${formatIp(peer.address.bytes)} ${port}/${protocol}`)

@@ -85,7 +85,8 @@ export const TEXTS: Readonly<Record<string, string>> = {
   securityGroupsNames: 'Names of security groups.',
   fromNodes: 'From nodes with these labels. Not enforced yet: a rule that allows matches nobody.',
   toNodes: 'To nodes with these labels. Not enforced yet: a rule that allows matches nobody.',
-  toServices: 'To the backends of these services. Not enforced yet: a rule that allows matches nobody.',
+  toServices:
+    'To the backends of these services: the pods that they select, or the addresses of those without a selector.',
   k8sService: 'A service by name.',
   k8sServiceSelector: 'Services by labels.',
   serviceName: 'Name of the service.',

@@ -102,7 +102,7 @@ test('a group that is not there: neither an allow nor a deny matches anybody, an
   made.setPolicy(policy('s', 'c', [labelled({ source: 'cidrgroup' })]))
   assert.deepEqual(reached(made, 'a'), [])
   assert.deepEqual(reached(made, 'b'), [INSIDE, EXCEPTED, POD])
-  const told = (): string[] => made.unknownCidrGroups().map(one => `${one.policy.name} ${one.path} ${one.group}`)
+  const told = (): string[] => made.unknownReferences().map(one => `${one.policy.name} ${one.path} ${one.name}`)
   assert.deepEqual(told(), ['deny egress[0] h', 's egress[0] cidrgroup:of = partner', 'z egress[0] g'])
   made.setCidrGroup(group('g', []))
   made.setCidrGroup(group('h', ['10.0.0.0/8'], { of: 'partner' }))

@@ -90,7 +90,7 @@ test('the order of objects makes no difference, nor do groups that were others b
       for (const { name } of before) if (!world.groups.some(group => group.name === name)) winding.deleteCidrGroup(name)
       for (const group of world.groups.toReversed()) winding.setCidrGroup(group)
       assert.deepEqual(winding.resolve(world.subject), straight.resolve(world.subject))
-      assert.deepEqual(winding.unknownCidrGroups(), straight.unknownCidrGroups())
+      assert.deepEqual(winding.unknownReferences(), straight.unknownReferences())
       const prefixes = [winding, straight].map(repository =>
         [...repository.references().prefixes].map(({ prefix, value }) => [prefix.text, value]),
       )

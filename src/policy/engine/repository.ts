@@ -17,8 +17,10 @@ import {
   type Rule,
   type RuleKey,
 } from '../model/rule.ts'
+import type { PolicyService } from '../model/service.ts'
 import { BoundRule, namedPortsOf } from './bound-rule.ts'
-import { CidrGroups, refersTo, refersToCidrGroups, type UnknownCidrGroup } from './cidr-groups.ts'
+import type { UnknownReference } from './expansion.ts'
+import { NamedPeers } from './named-peers.ts'
 import { type PeerSet, PeerSets } from './peer-sets.ts'
 import { ReferenceCounts, type References } from './references.ts'
 import { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
@@ -30,15 +32,15 @@ export type RepositoryOptions = {
   readonly enforcement?: EnforcementMode
 }
 
-/** `expanded`: with the prefixes of its CIDR groups; what the specs are bound to. */
+/** `expanded`: with what its CIDR groups and services stand for; what the specs are bound to. */
 type HeldPolicy = { readonly policy: Policy; readonly expanded: Policy; readonly specs: readonly Spec[] }
 
 /** Policies and identities, and the policy of each subject resolved from them, kept up to date change by change. */
 export class PolicyRepository {
   readonly enforcement: EnforcementMode
   readonly #policies = new Map<string, HeldPolicy>()
-  readonly #cidrGroups = new CidrGroups()
-  /** Keys of the policies that refer to CIDR groups. */
+  readonly #named = new NamedPeers()
+  /** Keys of the policies that refer to CIDR groups or services. */
   readonly #referring = new Set<string>()
   readonly #rules = new Map<RuleKey, Rule>()
   readonly #references = new ReferenceCounts()
@@ -59,7 +61,7 @@ export class PolicyRepository {
   setPolicy(policy: Policy): void {
     const key = policyKey(policy.ref)
     const old = this.#policies.get(key)
-    const expanded = this.#cidrGroups.expand(policy)
+    const expanded = this.#named.expand(policy)
     // What both versions use is taken before it is given up, so that nothing is made anew in between.
     const specs = expanded.specs.map(spec => this.#bind(expanded, spec))
     this.#references.add(expanded)
@@ -70,7 +72,7 @@ export class PolicyRepository {
         touched.add(member)
       }
     this.#policies.set(key, { policy, expanded, specs })
-    if (refersToCidrGroups(policy)) this.#referring.add(key)
+    if (this.#named.isReferring(policy)) this.#referring.add(key)
     else this.#referring.delete(key)
     for (const { rules } of policy.specs) for (const rule of rules) this.#rules.set(rule.key, rule)
     for (const member of touched) this.#regroup(member)
@@ -89,24 +91,44 @@ export class PolicyRepository {
 
   /** Adds a CIDR group, or replaces the one of the same name. The policies that refer to it change with it. */
   setCidrGroup(group: CidrGroup): void {
-    const old = this.#cidrGroups.get(group.name)
-    this.#cidrGroups.set(group)
-    this.#rebind(old ? [old, group] : [group])
+    const { groups } = this.#named
+    const old = groups.get(group.name)
+    groups.set(group)
+    this.#rebind(policy => [old, group].some(one => one && groups.refersTo(policy, one)))
   }
 
   /** @returns whether it was there */
   deleteCidrGroup(name: string): boolean {
-    const old = this.#cidrGroups.get(name)
+    const { groups } = this.#named
+    const old = groups.get(name)
     if (!old) return false
-    this.#cidrGroups.delete(name)
-    this.#rebind([old])
+    groups.delete(name)
+    this.#rebind(policy => groups.refersTo(policy, old))
     return true
   }
 
-  /** Where policies refer to CIDR groups that are not there, in the order of the policies' names. */
-  unknownCidrGroups(): UnknownCidrGroup[] {
+  /** Adds a service, or replaces the one of the same namespace and name. The policies that refer to it change with it. */
+  setService(service: PolicyService): void {
+    const { services } = this.#named
+    const old = services.get(service)
+    if (!services.set(service)) return
+    this.#rebind(policy => [old, service].some(one => one && services.refersTo(policy, one)))
+  }
+
+  /** @returns whether it was there */
+  deleteService(service: Pick<PolicyService, 'namespace' | 'name'>): boolean {
+    const { services } = this.#named
+    const old = services.get(service)
+    if (!old) return false
+    services.delete(service)
+    this.#rebind(policy => services.refersTo(policy, old))
+    return true
+  }
+
+  /** Where policies refer to CIDR groups and services that are not there, in the order of the policies' names. */
+  unknownReferences(): UnknownReference[] {
     return [...this.#referring]
-      .flatMap(key => this.#cidrGroups.unknownIn((this.#policies.get(key) as HeldPolicy).policy))
+      .flatMap(key => this.#named.unknownIn((this.#policies.get(key) as HeldPolicy).policy))
       .sort((a, b) => comparePolicies(a.policy, b.policy))
   }
 
@@ -169,11 +191,10 @@ export class PolicyRepository {
     for (const member of this.#groups.touch(set, identity)) this.#dirty.add(member)
   }
 
-  #rebind(changed: readonly CidrGroup[]): void {
+  #rebind(isConcerned: (policy: Policy) => boolean): void {
     for (const key of this.#referring) {
       const { policy, expanded } = this.#policies.get(key) as HeldPolicy
-      if (!changed.some(group => refersTo(policy, group))) continue
-      if (this.#cidrGroups.expand(policy) !== expanded) this.setPolicy(policy)
+      if (isConcerned(policy) && this.#named.expand(policy) !== expanded) this.setPolicy(policy)
     }
   }
 

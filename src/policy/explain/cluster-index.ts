@@ -4,13 +4,13 @@
 
 import { type LabelSet, SelectorIndex } from '../../labels/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
-import { CidrGroups } from '../engine/cidr-groups.ts'
+import { NamedPeers } from '../engine/named-peers.ts'
 import type { Policy, PolicySpec } from '../model/rule.ts'
 
 /** Pods with the same labels. */
 export type PodGroup = { readonly labels: LabelSet; readonly pods: readonly ClusterPod[] }
 
-/** A spec, of a policy with the prefixes of its CIDR groups, that selects a pod. */
+/** A spec, of a policy with what its CIDR groups and services stand for, that selects a pod. */
 export type SelectingSpec = { readonly spec: PolicySpec; readonly policy: Policy }
 
 type Index = {
@@ -40,10 +40,10 @@ export function specsSelecting(cluster: Cluster, labels: LabelSet): readonly Sel
 function indexOf(cluster: Cluster): Index {
   const known = indexes.get(cluster)
   if (known) return known
-  const { cidrGroups, policies } = cluster.content
-  const groups = new CidrGroups(cidrGroups)
+  const { policies } = cluster.content
+  const named = new NamedPeers(cluster.content)
   const specs = new SelectorIndex<SelectingSpec>()
-  for (const policy of policies.map(each => groups.expand(each)))
+  for (const policy of policies.map(each => named.expand(each)))
     for (const spec of policy.specs) specs.set({ spec, policy }, spec.subject)
   const index = { groups: groupsOf(cluster), specs, selecting: new Map<string, readonly SelectingSpec[]>() }
   indexes.set(cluster, index)

@@ -67,7 +67,6 @@ const FOREIGN_GROUPS: ReadonlySet<string> = new Set([
 ])
 const CORE_KINDS: ReadonlySet<string> = new Set([
   'ConfigMap',
-  'Endpoints',
   'LimitRange',
   'Namespace',
   'Node',
@@ -80,12 +79,15 @@ const CORE_KINDS: ReadonlySet<string> = new Set([
   'ServiceAccount',
 ])
 
+const ENDPOINTS = 'nobody reads Endpoints here, only the EndpointSlices that Kubernetes makes of them'
+
 /** Kinds that nobody reads here, and that may be a policy under a wrong name. */
 function unread(object: ManifestObject): Problem[] {
   const { apiVersion, kind } = object
   const group = apiGroup(apiVersion)
   if (isWorkload(object) || readPolicy(object) || FOREIGN_GROUPS.has(group)) return []
   if (group === 'cilium.io' && kind === CILIUM_CIDR_GROUP_KIND) return []
+  if (group === '' && kind === 'Endpoints') return [problemOf(object, 'warning', ['kind'], ENDPOINTS)]
   if (group === '' && CORE_KINDS.has(kind)) return []
   if (group === 'networking.k8s.io' && (kind === 'Ingress' || kind === 'IngressClass')) return []
   return [problemOf(object, 'warning', ['kind'], `nobody reads ${kind} of ${apiVersion} here; it has no effect`)]

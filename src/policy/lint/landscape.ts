@@ -15,7 +15,7 @@ import {
 } from '../../labels/index.ts'
 import type { Cluster, ClusterPod, End } from '../cluster/cluster.ts'
 import { nodePlaces, podPlaces, worldPlaces } from '../cluster/places.ts'
-import { CidrGroups } from '../engine/cidr-groups.ts'
+import { NamedPeers } from '../engine/named-peers.ts'
 import { isResolved, peerSelector, type Rule } from '../model/rule.ts'
 import type { LintedPolicy } from './linted-policy.ts'
 
@@ -32,15 +32,15 @@ export type Landscape = {
   readonly subjects: readonly SubjectPod[]
   /** The real ones first. */
   readonly peers: readonly Someone[]
-  /** What the peers of a rule match, its CIDR groups as their prefixes. */
+  /** What the peers of a rule match, its CIDR groups as their prefixes and its services as their backends. */
   readonly selectorsOf: (rule: Rule) => 'any' | readonly Selector[]
 }
 
 export function landscapeOf(cluster: Cluster, policies: readonly LintedPolicy[]): Landscape {
-  const groups = new CidrGroups(cluster.content.cidrGroups)
+  const named = new NamedPeers(cluster.content)
   const expanded = new Map(
     policies.flatMap(({ policy }) =>
-      groups.expand(policy).specs.flatMap(({ rules }) => rules.map(rule => [rule.key, rule])),
+      named.expand(policy).specs.flatMap(({ rules }) => rules.map(rule => [rule.key, rule])),
     ),
   )
   const selectors = new Map<Rule, 'any' | readonly Selector[]>()

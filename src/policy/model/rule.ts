@@ -3,6 +3,7 @@
 // them, and holds rules. Each rule knows the object, place and line it comes from.
 
 import { has, lacks, type Selector, selector } from '../../labels/index.ts'
+import type { ServiceReference } from './service.ts'
 
 /** Which way a rule looks. Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
 export type Direction = 'ingress' | 'egress'
@@ -118,6 +119,8 @@ export type Peer =
       readonly group: { readonly name: string } | { readonly selector: Selector }
       readonly except: readonly string[]
     }
+  /** Those behind services: the pods that they select, or the addresses of those without a selector. */
+  | { readonly kind: 'service'; readonly service: ServiceReference }
 
 /** One alternative of a rule's ports. `protocol` is the IP protocol number, 1 to 255; for ICMP a port is the type. */
 export type PortMatch = {
@@ -134,12 +137,12 @@ export type Treatment = {
   readonly l7?: string
 }
 
-/** Peers as the engine has them: groups stand there as their prefixes. */
-export type ResolvedPeer = Exclude<Peer, { readonly kind: 'cidr-group' }>
+/** Peers as the engine has them: groups stand there as their prefixes, services as their backends. */
+export type ResolvedPeer = Exclude<Peer, { readonly kind: 'cidr-group' | 'service' }>
 
-/** Whether a peer can be matched as it is: a reference to CIDR groups cannot. */
+/** Whether a peer can be matched as it is: a reference to CIDR groups or services cannot. */
 export function isResolved(peer: Peer): peer is ResolvedPeer {
-  return peer.kind !== 'cidr-group'
+  return peer.kind !== 'cidr-group' && peer.kind !== 'service'
 }
 
 /** The selector that a peer stands for. */

@@ -3,7 +3,7 @@
 // enough to be seen to be right.
 
 import { cidr, cidrContains, type IpAddress } from '../../ip/index.ts'
-import { type LabelSet, matches, type NamedPort } from '../../labels/index.ts'
+import { KEYS, type LabelSet, matches, type NamedPort } from '../../labels/index.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import {
   compareRules,
@@ -15,6 +15,7 @@ import {
   type Rule,
   type RuleKey,
 } from '../model/rule.ts'
+import type { PolicyService } from '../model/service.ts'
 
 /** One end: the labels of who stands there, without those of its address. */
 export type NaiveEnd = {
@@ -34,10 +35,13 @@ export type NaiveQuestion = {
 
 export type NaiveVerdict = { readonly verdict: 'allowed' | 'denied'; readonly audit: boolean; readonly rule: RuleKey }
 
+/** What rules may name. */
+export type NaiveNames = { readonly cidrGroups?: readonly CidrGroup[]; readonly services?: readonly PolicyService[] }
+
 /** `isAudited`: nothing is enforced at the subject. */
 export function naiveVerdict(
   policies: readonly Policy[],
-  groups: readonly CidrGroup[],
+  known: NaiveNames,
   question: NaiveQuestion,
   isAudited = false,
 ): NaiveVerdict {
@@ -45,7 +49,7 @@ export function naiveVerdict(
   const specs = policies.flatMap(({ specs }) => specs).filter(spec => matches(spec.subject, subject.labels))
   const matching = specs
     .flatMap(({ rules }) => rules)
-    .filter(rule => rule.direction === direction && isPeer(rule, question, groups) && isPort(rule, question))
+    .filter(rule => rule.direction === direction && isPeer(rule, question, known) && isPort(rule, question))
     .sort(compareRules)
   const isolating = specs.filter(({ isolates }) => isolates[direction])
   const all = decide(matching, isolating.length > 0)
@@ -70,17 +74,36 @@ function decide(matching: readonly Rule[], isIsolated: boolean): Decided {
   return isIsolated ? { action: 'deny', rule: DEFAULT_DENY } : { action: 'allow', rule: NOT_ISOLATED }
 }
 
-function isPeer({ peers }: Rule, { peer }: NaiveQuestion, groups: readonly CidrGroup[]): boolean {
-  return peers === 'any' || peers.some(one => stands(one, peer, groups))
+function isPeer({ peers }: Rule, { peer }: NaiveQuestion, known: NaiveNames): boolean {
+  return peers === 'any' || peers.some(one => stands(one, peer, known))
 }
 
-function stands(peer: Peer, end: NaiveEnd, groups: readonly CidrGroup[]): boolean {
+function stands(peer: Peer, end: NaiveEnd, { cidrGroups, services }: NaiveNames): boolean {
   if (peer.kind === 'selector') return matches(peer.selector, end.labels)
+  if (peer.kind === 'service')
+    return (services ?? []).some(service => isMeant(peer, service) && answersFor(service, end))
   if (isIn(peer.except, end)) return false
   if (peer.kind === 'cidr') return (peer.covers === 'everything' || end.isWorld) && isIn([peer.cidr], end)
   const { group } = peer
-  const meant = groups.filter(({ name }) => 'name' in group && name === group.name)
+  const meant = (cidrGroups ?? []).filter(({ name }) => 'name' in group && name === group.name)
   return end.isWorld && meant.some(({ cidrs }) => isIn(cidrs, end))
+}
+
+/** Of services that a name means; the random policies have no selectors of services. */
+const isMeant = ({ service: wanted }: Extract<Peer, { kind: 'service' }>, service: PolicyService): boolean =>
+  'name' in wanted && wanted.name === service.name && (wanted.namespace ?? service.namespace) === service.namespace
+
+function answersFor({ namespace, selector, addresses }: PolicyService, end: NaiveEnd): boolean {
+  if (!selector)
+    return (
+      end.isWorld &&
+      isIn(
+        addresses.map(address => `${address}/${address.includes(':') ? 128 : 32}`),
+        end,
+      )
+    )
+  const wanted = { [KEYS.namespace]: namespace, ...selector }
+  return Object.entries(wanted).every(([key, value]) => end.labels.values.get(`k8s:${key}`) === value)
 }
 
 const isIn = (cidrs: readonly string[], { address }: NaiveEnd): boolean =>

@@ -7,6 +7,7 @@ import { has, type LabelSet, labelSet, podLabels, podRequirements, selector } fr
 import type { CidrGroup } from '../../model/cidr-group.ts'
 import { precedence } from '../../model/precedence.ts'
 import type { Action, Direction, Peer, Policy, PolicySpec, PortMatch, Rule, Tier } from '../../model/rule.ts'
+import type { PolicyService } from '../../model/service.ts'
 import { lookup } from '../evaluate.ts'
 import { PolicyRepository } from '../repository.ts'
 import type { Subject } from '../subject.ts'
@@ -31,6 +32,8 @@ const PREFIXES = new Map([
   ['10.1.0.0/16', '10.1.'],
   ['10.1.2.0/24', '10.1.2.'],
   ['192.0.2.0/24', '192.0.2.'],
+  ['10.1.2.3/32', '10.1.2.3'],
+  ['192.0.2.1/32', '192.0.2.1'],
 ])
 const CIDRS = [...PREFIXES.keys()]
 const isIn = ({ address }: Party, cidr: string): boolean => address.startsWith(PREFIXES.get(cidr) as string)
@@ -81,6 +84,7 @@ export const QUESTIONS: readonly Question[] = (['ingress', 'egress'] as const).f
 // ---- The reading.
 
 function isPeer({ groups }: World, peer: Peer, party: Party): boolean {
+  if (peer.kind === 'service') return isServicePeer(peer, party)
   if (peer.kind === 'selector') return party.app !== undefined && (APP_OF.get(peer) ?? party.app) === party.app
   const isOutside = party.app === undefined
   if (peer.except.some(cidr => isIn(party, cidr))) return false
@@ -88,6 +92,14 @@ function isPeer({ groups }: World, peer: Peer, party: Party): boolean {
   const { group } = peer
   const wanted = groups.filter(({ name, labels }) => ('name' in group ? name === group.name : labels['set'] === 'x'))
   return isOutside && wanted.some(({ cidrs }) => cidrs.some(cidr => isIn(party, cidr)))
+}
+
+/** Of the services of every world: one of the pods of app `a`, one of the addresses of such a pod and of one outside. */
+function isServicePeer({ service }: Extract<Peer, { kind: 'service' }>, party: Party): boolean {
+  if (service.namespace === 'inn') return false
+  const isPods = !('name' in service) || service.name === 'pods'
+  const isOutside = !('name' in service) || service.name === 'outside'
+  return party.app === undefined ? isOutside && party.address === '192.0.2.1' : isPods && party.app === 'a'
 }
 
 function isPort({ subject }: World, match: PortMatch, { direction, party, protocol, port }: Question): boolean {
@@ -129,6 +141,7 @@ export function modelOutcome(world: World, question: Question): Outcome | undefi
 export function repositoryOf({ policies, groups, enforcement }: World): PolicyRepository {
   const repository = new PolicyRepository({ enforcement })
   for (const group of groups) repository.setCidrGroup(group)
+  for (const service of SERVICES) repository.setService(service)
   for (const party of PARTIES) repository.setIdentity(party.number, labelsOf(party))
   for (const policy of policies) repository.setPolicy(policy)
   return repository
@@ -147,7 +160,18 @@ const app = (name: string): Peer => {
   APP_OF.set(peer, name)
   return peer
 }
+const SERVICES: readonly PolicyService[] = [
+  { namespace: 'shop', name: 'pods', labels: { set: 'y' }, selector: { app: 'a' }, addresses: [] },
+  { namespace: 'shop', name: 'outside', labels: { set: 'y' }, addresses: ['10.1.2.3', '192.0.2.1'] },
+]
 const PEERS: readonly Peer[] = [
+  { kind: 'service', service: { name: 'pods' } },
+  { kind: 'service', service: { namespace: 'shop', name: 'outside' } },
+  { kind: 'service', service: { namespace: 'inn', name: 'pods' } },
+  {
+    kind: 'service',
+    service: { selector: selector([{ source: 'any', key: 'set', operator: 'In', values: ['y'] }]) },
+  },
   app('a'),
   app('b'),
   { kind: 'selector', selector: appSelector() },

@@ -61,8 +61,8 @@ const serviceSchema = apiObject({
   k8sService: apiObject({ serviceName: z.string().min(1), namespace: z.string().optional() }).optional(),
   k8sServiceSelector: apiObject({ selector: prefixedSelectorSchema, namespace: z.string().optional() }).optional(),
 }).check(({ value, issues }) => {
-  if (!value.k8sService && !value.k8sServiceSelector)
-    issues.push({ code: 'custom', message: 'must have k8sService or k8sServiceSelector', input: value })
+  if (Boolean(value.k8sService) === Boolean(value.k8sServiceSelector))
+    issues.push({ code: 'custom', message: 'must have either k8sService or k8sServiceSelector', input: value })
 })
 
 const endpoints = z.array(prefixedSelectorSchema).optional()
@@ -98,6 +98,7 @@ export const egressPeers = {
 }
 
 export type CidrRuleContent = z.output<typeof cidrRuleSchema>
+export type ServiceContent = z.output<typeof serviceSchema>
 export type Entity = (typeof ENTITIES)[number]
 
 /** Peers without their direction: `endpoints` is fromEndpoints or toEndpoints. Absent and empty differ. */

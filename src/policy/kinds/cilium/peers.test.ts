@@ -97,6 +97,16 @@ const cases: readonly Case[] = [
     rule: '{fromEndpoints: [{matchLabels: {"reserved:host": ""}}, {matchLabels: {"reserved:world": "", app: a}}]}',
     peers: ['reserved:host = ', 'any:app = a; reserved:world = '],
   },
+  {
+    name: 'services by name and by labels',
+    rule: '{toServices: [{k8sService: {serviceName: db, namespace: bank}}, {k8sServiceSelector: {selector: {matchLabels: {a: b}}, namespace: shop}}]}',
+    peers: ['service db in bank', 'service of any:a = b in shop'],
+  },
+  {
+    name: 'services of any namespace',
+    rule: '{toServices: [{k8sService: {serviceName: db, namespace: ""}}, {k8sServiceSelector: {selector: {}}}]}',
+    peers: ['service db in any namespace', 'service of  in any namespace'],
+  },
   { name: 'reserved:all', rule: '{fromEndpoints: [{matchLabels: {"reserved:all": ""}}]}', peers: 'any' },
   {
     name: 'a reserved label that there is not: nobody',
@@ -187,8 +197,6 @@ const WAITING: readonly (readonly [rule: string, path: string, reason: string, a
   ['fromGroups: [{aws: {securityGroupsIds: [sg-1]}}]', 'fromGroups', 'groups of cloud providers', []],
   ['toNodes: [{}]', 'toNodes', 'labels of nodes', []],
   ['toGroups: [{aws: {labels: {a: b}, region: r, securityGroupsNames: [name]}}]', 'toGroups', 'groups of cloud', []],
-  ['toServices: [{k8sService: {serviceName: db, namespace: shop}}]', 'toServices', 'services are not known', []],
-  ['toServices: [{k8sServiceSelector: {selector: {matchLabels: {a: b}}}}]', 'toServices', 'services are not', []],
   ['toFQDNs: [{matchName: example.com}, {matchPattern: "**.example.com"}]', 'toFQDNs', 'DNS names are not', []],
 ]
 

@@ -2,12 +2,12 @@
 // there and empty is nobody; no list at all is left to the ports. Prefixes and
 // entities of the world never mean pods or nodes.
 
-import { has, IS_POD, podRequirements, selector } from '../../../labels/index.ts'
+import { has, IS_POD, podRequirements, prefixedRequirements, selector } from '../../../labels/index.ts'
 import type { Path } from '../../../manifests/index.ts'
 import type { Direction, Peer } from '../../model/rule.ts'
 import { hostBitsWarning } from '../cidr-schema.ts'
 import type { Findings } from '../findings.ts'
-import type { CidrRuleContent, Entity, PeersContent } from './peer-schema.ts'
+import type { CidrRuleContent, Entity, PeersContent, ServiceContent } from './peer-schema.ts'
 import { endpointPeer, NOT_HERE } from './selectors.ts'
 
 /** `missing`: the fields that are not enforced, so that `peers` is not all that is meant. */
@@ -34,7 +34,6 @@ const FIELDS = {
 const WAITING = {
   groups: 'groups of cloud providers are not looked up yet',
   nodes: 'labels of nodes are not known yet',
-  services: 'services are not known yet',
   fqdns: 'DNS names are not followed yet',
 } as const
 
@@ -62,6 +61,7 @@ export function readPeers(
       return found({ kind: 'cidr', cidr: text, except: [], covers: 'world' })
     }),
     ...(content.cidrSet ?? []).map((item, i) => readCidrRule(item, [...pathOf('cidrSet'), i], findings)),
+    ...(content.services ?? []).map(readService),
     ...waiting.map(field => missing({ path: pathOf(field), reason: WAITING[field] })),
   ]
   return {
@@ -120,4 +120,15 @@ function readCidrRule(content: CidrRuleContent, path: Path, findings: Findings):
         }
       : { name: cidrGroupRef }
   return found({ kind: 'cidr-group', group, except })
+}
+
+/** No namespace means any, as to Cilium. */
+function readService({ k8sService, k8sServiceSelector }: ServiceContent): ReadPeers {
+  if (k8sService) {
+    const { serviceName: name, namespace } = k8sService
+    return found({ kind: 'service', service: { name, namespace: namespace || undefined } })
+  }
+  const { selector: labels = { matchLabels: {}, matchExpressions: [] }, namespace } = k8sServiceSelector ?? {}
+  const wanted = selector(prefixedRequirements(labels))
+  return found({ kind: 'service', service: { selector: wanted, namespace: namespace || undefined } })
 }

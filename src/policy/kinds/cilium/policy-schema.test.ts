@@ -325,7 +325,11 @@ test('two kinds of peers in one item are refused, and so on', async t => {
       'ingress: [{fromEndpoints: [{matchExpressions: [{key: a, operator: Is}]}]}]',
       /operator: must be one of In, NotIn/,
     ],
-    ['egress: [{toServices: [{}]}]', /toServices\[0\]: must have k8sService or k8sServiceSelector/],
+    ['egress: [{toServices: [{}]}]', /toServices\[0\]: must have either k8sService or k8sServiceSelector/],
+    [
+      'egress: [{toServices: [{k8sService: {serviceName: a}, k8sServiceSelector: {selector: {}}}]}]',
+      /toServices\[0\]: must have either k8sService or k8sServiceSelector/,
+    ],
     ['egress: [{toServices: [{k8sService: {namespace: a}}]}]', /k8sService\.serviceName: is required/],
     ['egress: [{toGroups: [{}]}]', /toGroups\[0\]\.aws: is required/],
     ['egress: [{toFQDNs: [{}]}]', /toFQDNs\[0\]: must have either matchName or matchPattern/],

@@ -67,6 +67,11 @@ export function brief({ specs }: Policy): { rule: string; peers: unknown; ports:
 
 function briefPeer(peer: Peer): string {
   if (peer.kind === 'selector') return peer.selector.key
+  if (peer.kind === 'service') {
+    const { service } = peer
+    const name = 'name' in service ? service.name : `of ${service.selector.key}`
+    return `service ${name} in ${service.namespace ?? 'any namespace'}`
+  }
   const except = peer.except.map(cidr => `!${cidr}`)
   if (peer.kind === 'cidr') return [`${peer.covers} ${peer.cidr}`, ...except].join(' ')
   return [`group ${'name' in peer.group ? peer.group.name : peer.group.selector.key}`, ...except].join(' ')
