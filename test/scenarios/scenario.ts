@@ -13,6 +13,8 @@
 //   $ restart [silent]          ends the agent where it runs and starts the next one; shows what that wrote.
 //                               Silent: the source tells nothing before `$ deliver`
 //   $ deliver
+//   $ service NAMESPACE/NAME    as `axoneme services NAMESPACE/NAME` prints it
+//   $ why TARGET [from=POD | host | outside=ADDRESS] [source=IP:PORT]        as `axoneme services why` prints it
 //   $ tables NAME...            as `axoneme tables NAME` prints them
 //   $ maps [NAME...]            the datapath's maps: endpoints ipcache policy_maps runtime; and those of services, where
 //                               they are named: frontends backends slots affinity_backends source_ranges
@@ -20,12 +22,15 @@
 //                               host, or an address
 
 import { stripVTControlCharacters } from 'node:util'
+import { explanationAnswer, serviceAnswer } from '../../src/agent/service-answers.ts'
 import { tableText } from '../../src/cli/output.ts'
+import { serviceDetailText } from '../../src/cli/services-text.ts'
+import { serviceExplanationText } from '../../src/cli/services-why-text.ts'
 import type { Tables } from '../../src/tables/index.ts'
 import { attempt, type End, outcome, type Port } from './attempt.ts'
 import { type DumpedMap, dumpMap, MAP_NAMES } from './dump.ts'
 import { type DumpedServiceMap, dumpServiceMap, SERVICE_MAP_NAMES } from './dump-services.ts'
-import type { SimulatedNode } from './simulated-node.ts'
+import { NODE, type SimulatedNode } from './simulated-node.ts'
 
 type Block = { readonly command: string; readonly line: number; readonly body: readonly string[] }
 
@@ -122,6 +127,14 @@ const ACTIONS: Readonly<Record<string, (given: Given) => Promise<readonly string
   async tables({ words, node }) {
     return words.flatMap(name => titled(words, name, tableLines(node.tables, name)))
   },
+  async service({ words: [key = ''], node }) {
+    return textLines(serviceDetailText(serviceAnswer(servicesOf(node), key)))
+  },
+  async why({ words: [target = '', ...rest], node }) {
+    const query = new URLSearchParams(rest.join('&'))
+    query.set('target', target)
+    return textLines(serviceExplanationText(explanationAnswer(servicesOf(node), query)))
+  },
   async maps({ words, node }) {
     const names: readonly string[] = words.length > 0 ? words : MAP_NAMES
     const dump = (name: string): string[] =>
@@ -158,11 +171,21 @@ function titled(names: readonly string[], name: string, lines: readonly string[]
   return names.length > 1 ? [`[${name}]`, ...lines] : [...lines]
 }
 
+const servicesOf = ({ tables, engine, datapath }: SimulatedNode) => ({
+  node: NODE,
+  tables,
+  kernel: engine.servicesInKernel,
+  datapath,
+  sockets: true,
+})
+
+const textLines = (text: string): string[] => stripVTControlCharacters(text).split('\n')
+
 function tableLines({ database }: Tables, name: string): string[] {
   const table = database.table(name)
   if (!table) throw new Error(`there is no table ${name}`)
   const { columns, rows } = table.print()
-  return stripVTControlCharacters(tableText(columns, rows)).split('\n')
+  return textLines(tableText(columns, rows))
 }
 
 function tryLine(node: SimulatedNode, from: string, to: string, portText: string, family: 4 | 6): string {
