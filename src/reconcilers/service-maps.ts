@@ -10,7 +10,7 @@ import { asError, type Clock, type Failures, type Operations, rowsEqual, systemC
 import { objectKey, type ServiceEntry } from '../tables/index.ts'
 import { distinctRanges, type PortChoices, rangesOf, ServiceChoices, type SlotsOf } from './service-choices.ts'
 import { readServiceContent, type ServiceContent } from './service-content.ts'
-import { elementsOf, type ServiceElements } from './service-elements.ts'
+import { elementsOf, frontendText, type ServiceElements } from './service-elements.ts'
 import { ServiceRemovals } from './service-removals.ts'
 import { difference, type ServiceWrite, ServiceWriter, type WritesTarget } from './service-writes.ts'
 import { SlotAllocator, SlotsExhaustedError } from './slot-allocator.ts'
@@ -104,6 +104,7 @@ class ServiceMapsState {
       removeBackends: ids => this.#writer.removeBackends(ids),
       freeRange: range => this.#choices.free(range),
       isFrontendOwned: text => this.#owners.has(text),
+      isBackendExpected: id => this.#writer.isExpected(id),
       elementsInForce: key => this.#elements(this.#held.get(key)),
       alone: work => this.alone(work),
       onChanged: target.onChanged,
@@ -151,12 +152,9 @@ class ServiceMapsState {
     // What failed from the start on is in force as it was before.
     const failed = desired.filter(row => !this.#held.has(objectKey(row)))
     const kept = new Set(failed.flatMap(row => inheritedNumbers(row, content)))
-    await this.#removals.prune(content, {
-      services: kept,
-      held: this.#elementsBesideFrontends(),
-      stuck: [...this.#stuck.values()],
-    })
-    this.#choices.freeInherited([...kept].flatMap(number => content.rangesByService.get(number) ?? []))
+    const stuck = [...this.#stuck.values()]
+    const held = this.#elementsBesideFrontends()
+    this.#choices.freeInherited(await this.#removals.prune(content, { services: kept, held, stuck }))
   }
 
   #read(): ServiceContent {
@@ -175,7 +173,9 @@ class ServiceMapsState {
     const plans: Plan[] = []
     for (const row of rows) {
       try {
-        plans.push(this.#plan(row, content))
+        const plan = this.#plan(row, content)
+        this.#writer.expect(plan)
+        plans.push(plan)
       } catch (error) {
         this.#fail(row, error, failures)
       }
@@ -199,7 +199,7 @@ class ServiceMapsState {
       if (found && !rowsEqual(found, backend)) this.#writer.forget(id)
     }
     const frontendBefore = (text: string) =>
-      content ? content.frontends.get(text) : (old?.frontends.get(text) ?? this.#frontendOfOther(text))
+      content ? content.frontends.get(text) : (old?.frontends.get(text) ?? this.#frontendOfOwner(text))
     return {
       row,
       key,
@@ -244,7 +244,7 @@ class ServiceMapsState {
     this.#held.set(key, { row, choices })
     this.#unread.delete(key)
     for (const text of wanted.frontends.keys()) this.#owners.set(text, key)
-    this.#writer.settle(wanted.backends.keys())
+    this.#writer.settle(plan)
     this.#removals.hold(wanted.backends.keys())
     const ranges = new Set<BackendRange>(distinctRanges(choices))
     const left = held ? distinctRanges(held.choices).filter(range => !ranges.has(range)) : []
@@ -307,12 +307,27 @@ class ServiceMapsState {
   async #unstick(): Promise<void> {
     for (const [key, plan] of this.#stuck) {
       try {
-        await this.#writer.takeBack(plan)
+        await this.#writer.takeBack({ ...plan, frontends: this.#undo(plan) })
       } catch {
         continue // told when the service is tried again
       }
       this.#stuck.delete(key)
       for (const { range } of plan.fresh) this.#choices.free(range)
+    }
+  }
+
+  /** An address that was to change hands is again as its owner of now has it; that need not be the one of before. */
+  #undo({ frontends, old, held }: Plan): ServiceWrite['frontends'] {
+    const touched = [...frontends.restore, ...frontends.remove.map(key => [key, undefined] as const)]
+    const inForce = touched.map(([key, before]) => {
+      const text = frontendText(key)
+      const isInherited = !held && old?.frontends.has(text)
+      return [key, this.#frontendOfOwner(text)?.[1] ?? (isInherited ? before : undefined)] as const
+    })
+    return {
+      put: frontends.put,
+      restore: inForce.flatMap(([key, value]) => (value ? [[key, value] as const] : [])),
+      remove: inForce.flatMap(([key, value]) => (value ? [] : [key])),
     }
   }
 
@@ -334,7 +349,7 @@ class ServiceMapsState {
         yield elementsOf(this.#target.schema, row, rangesOf(choices))
   }
 
-  #frontendOfOther(text: string) {
+  #frontendOfOwner(text: string) {
     const owner = this.#owners.get(text)
     return owner === undefined ? undefined : this.#elements(this.#held.get(owner))?.frontends.get(text)
   }

@@ -28,6 +28,8 @@ export type RemovalsTarget = {
   readonly removeBackends: (ids: readonly number[]) => Promise<void>
   readonly freeRange: (range: BackendRange) => void
   readonly isFrontendOwned: (text: string) => boolean
+  /** Whether a change is on its way that leads to the backend. */
+  readonly isBackendExpected: (id: number) => boolean
   readonly elementsInForce: (service: string) => ServiceElements | undefined
   /** Runs work while nothing else is written. */
   readonly alone: (work: () => Promise<void>) => Promise<void>
@@ -101,8 +103,11 @@ export class ServiceRemovals {
     return undefined
   }
 
-  /** Removes what is neither of a service in force nor of one of these numbers, nor about to be taken back. */
-  async prune(content: ServiceContent, wanted: Wanted): Promise<void> {
+  /**
+   * Removes what is neither of a service in force nor of one of these numbers, nor about to be taken back.
+   * @returns ranges that frontends lead to which stay although they are of no service in force
+   */
+  async prune(content: ServiceContent, wanted: Wanted): Promise<readonly BackendRange[]> {
     const { maps, isFrontendOwned, removeBackends, onChanged } = this.#target
     const isKept = (service: number): boolean => wanted.services.has(service)
     const stuck = wanted.stuck.map(write => write.wanted)
@@ -114,9 +119,10 @@ export class ServiceRemovals {
     }
     for (const elements of wanted.held) want(elements)
     for (const elements of stuck) want(elements)
-    const frontends = [...content.frontends]
-      .filter(([text, [, { service }]]) => !isFrontendOwned(text) && !isKept(service))
-      .filter(([text]) => !stuck.some(elements => elements.frontends.has(text)))
+    const others = [...content.frontends].filter(([text]) => !isFrontendOwned(text))
+    const stays = ([text, [, { service }]]: (typeof others)[number]): boolean =>
+      isKept(service) || stuck.some(elements => elements.frontends.has(text))
+    const frontends = others.filter(element => !stays(element))
     await removeAll(maps.frontends, keysOf(frontends.map(([text, [key]]) => [text, key])))
     if (frontends.length > 0) onChanged()
     const surplus = <Key extends { readonly service: number }>(
@@ -125,15 +131,12 @@ export class ServiceRemovals {
     ): Key[] => [...elements].flatMap(([text, [key]]) => (texts.has(text) || isKept(key.service) ? [] : [key]))
     await removeAll(maps.source_ranges, surplus(content.sourceRanges, sourceRanges))
     await removeAll(maps.affinity_backends, surplus(content.affinity, affinity))
-    await removeBackends(this.#surplusBackends(content, wanted))
-  }
-
-  #surplusBackends(content: ServiceContent, { services, stuck }: Wanted): number[] {
-    const kept = new Set(stuck.flatMap(write => [...write.wanted.backends.keys()]))
-    for (const number of services)
-      for (const range of content.rangesByService.get(number) ?? [])
-        for (const id of content.slots(range) ?? []) kept.add(id)
-    return [...content.backends.keys()].filter(id => !this.#holders.has(id) && !this.#resting.has(id) && !kept.has(id))
+    const ranges = others.filter(stays).flatMap(([, [, { backends }]]) => backends.filter(({ count }) => count > 0))
+    const kept = new Set(stuck.flatMap(elements => [...elements.backends.keys()]))
+    for (const range of ranges) for (const id of content.slots(range) ?? []) kept.add(id)
+    const isHeld = (id: number): boolean => this.#holders.has(id) || this.#resting.has(id) || kept.has(id)
+    await removeBackends([...content.backends.keys()].filter(id => !isHeld(id)))
+    return ranges
   }
 
   #stillLeft(leftover: Leftover): Leftover {
@@ -166,15 +169,17 @@ export class ServiceRemovals {
 
   async #removeRested(): Promise<void> {
     if (this.#signal?.aborted) return
-    const { clock, restMs, removeBackends } = this.#target
-    const rested = [...this.#resting].filter(([, sinceMs]) => clock.nowMs() - sinceMs >= restMs).map(([id]) => id)
-    try {
-      await removeBackends(rested)
-      for (const id of rested) this.#resting.delete(id)
-    } catch {
-      // Rests on, and is tried again after as long a time.
-      for (const id of rested) this.#resting.set(id, clock.nowMs())
-    }
+    const { clock, restMs, removeBackends, isBackendExpected } = this.#target
+    const nowMs = clock.nowMs()
+    const rested = [...this.#resting].filter(([, sinceMs]) => nowMs - sinceMs >= restMs).map(([id]) => id)
+    for (const id of rested) this.#resting.delete(id)
+    const removed = rested.filter(id => !isBackendExpected(id))
+    const isDone = await removeBackends(removed).then(
+      () => true,
+      () => false,
+    )
+    // The others rest on, and are looked at again after as long a time.
+    for (const id of rested) if (!isDone || isBackendExpected(id)) this.#resting.set(id, nowMs)
     this.#setTimer()
   }
 }

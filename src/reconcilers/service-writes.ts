@@ -54,8 +54,10 @@ export class ServiceWriter {
   readonly #pages = new Set<number>()
   /** Ids of backends that stand in the map. */
   readonly #backends = new Set<number>()
-  /** Those of them that were written for services that are not in force yet. */
+  /** Those of them that no service in force has yet. */
   readonly #ahead = new Set<number>()
+  /** How many changes are on their way that lead to a backend. */
+  readonly #expected = new Map<number, number>()
 
   constructor(target: WritesTarget) {
     this.#target = target
@@ -72,6 +74,11 @@ export class ServiceWriter {
   /** The backend of this id is not what it should be: it is written again. */
   forget(backend: number): void {
     this.#backends.delete(backend)
+  }
+
+  /** Announces a change: its backends stay until it is settled or taken back. */
+  expect({ wanted }: ServiceWrite): void {
+    for (const id of wanted.backends.keys()) this.#expected.set(id, (this.#expected.get(id) ?? 0) + 1)
   }
 
   /** @throws whatever a map throws; then some of it may be written */
@@ -97,30 +104,45 @@ export class ServiceWriter {
     )
   }
 
-  /** The backends of services that are in force now are theirs for good. */
-  settle(ids: Iterable<number>): void {
-    for (const id of ids) this.#ahead.delete(id)
+  /** A change is in force: its backends are there for good. */
+  settle(write: ServiceWrite): void {
+    for (const id of write.wanted.backends.keys()) this.#ahead.delete(id)
+    this.#release(write)
   }
 
   /** Undoes what may have been written of a service. @throws whatever a map throws; may be called again */
-  async takeBack({ wanted, frontends, sourceRanges, affinity }: ServiceWrite): Promise<void> {
+  async takeBack(write: ServiceWrite): Promise<void> {
     const { maps } = this.#target
+    const { wanted, frontends, sourceRanges, affinity } = write
     await putAll(maps.frontends, frontends.restore)
     await removeAll(maps.frontends, frontends.remove)
     await putAll(maps.source_ranges, sourceRanges.restore)
     await removeAll(maps.source_ranges, sourceRanges.remove)
     await putAll(maps.affinity_backends, affinity.restore)
     await removeAll(maps.affinity_backends, affinity.remove)
-    await this.removeBackends([...wanted.backends.keys()].filter(id => this.#ahead.has(id)))
+    const isNobodys = (id: number): boolean => this.#ahead.has(id) && this.#expected.get(id) === 1
+    await this.removeBackends([...wanted.backends.keys()].filter(isNobodys))
+    this.#release(write)
+  }
+
+  /** Whether a change is on its way that leads to the backend. */
+  isExpected(id: number): boolean {
+    return this.#expected.has(id)
   }
 
   async removeBackends(ids: readonly number[]): Promise<void> {
+    // Where it fails, some may be gone.
+    for (const id of ids) this.#backends.delete(id)
     await removeAll(this.#target.maps.backends, ids)
-    for (const id of ids) {
-      this.#backends.delete(id)
-      this.#ahead.delete(id)
+    for (const id of ids) this.#ahead.delete(id)
+  }
+
+  #release({ wanted }: ServiceWrite): void {
+    for (const id of wanted.backends.keys()) {
+      const left = (this.#expected.get(id) ?? 0) - 1
+      if (left > 0) this.#expected.set(id, left)
+      else this.#expected.delete(id)
     }
-    if (ids.length > 0) this.#target.onBackendsGone?.()
   }
 
   async #writeSlots(fresh: readonly FreshSlots[]): Promise<void> {
