@@ -25,6 +25,7 @@ import { FileSource } from '../sources/index.ts'
 import { type ReconcileFailure, Reconciler } from '../state/index.ts'
 import type { AgentConfiguration } from './configuration.ts'
 import { createEngine } from './engine.ts'
+import { createHealthChecks } from './health-checks.ts'
 import { Journal } from './journal.ts'
 import { agentRoutes } from './routes.ts'
 import { openSockets } from './sockets.ts'
@@ -104,7 +105,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     }),
     onFailure: failure => logFailure(log, failure),
   })
-  const reconcilers = { ...engine.reconcilers, 'node-devices': nodeDevices }
+  const healthChecks = createHealthChecks(tables, configuration.nodeAddresses, failure => logFailure(log, failure))
+  const reconcilers = { ...engine.reconcilers, 'node-devices': nodeDevices, 'service-health': healthChecks }
   const devices = followNodeDevices({
     database: tables.database,
     table: tables.nodeDevices,
@@ -179,6 +181,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     new FileSource(configuration.objects).run(engine.intent, signal),
     engine.run(signal),
     nodeDevices.run(signal),
+    healthChecks.run(signal),
     observer.run(signal),
     serviceNames.run(signal),
     becomeReady(),

@@ -2,6 +2,7 @@
 
 export { type Attacher, clsactAttacher, type Programs, type TcxOptions, tcxAttacher } from './attachments.ts'
 export * from './endpoint-devices.ts'
+export { healthServerOperations } from './health-servers.ts'
 export * from './map-entries.ts'
 export { nodeDeviceOperations, type XdpMode } from './node-devices.ts'
 export * from './pod-network.ts'
