@@ -8,6 +8,7 @@ import { measureAddedServices, measureEndpointChanges } from './service-changes.
 import { measureServiceConnections } from './service-connections.ts'
 import { type Programmed, programAll, type ServiceNodes, startServiceNodes } from './service-nodes.ts'
 import { measureServicePackets, PACKET_SERVICES } from './service-packets.ts'
+import { measureServiceScale } from './service-scale.ts'
 
 export async function measureServices(context: Context): Promise<Section[]> {
   await using owned = new AsyncDisposableStack()
@@ -17,15 +18,19 @@ export async function measureServices(context: Context): Promise<Section[]> {
   const connections: Line[][] = []
   for (const count of context.effort.serviceCounts.toSorted((a, b) => b - a)) {
     const took = await programAll(nodes, count, context)
-    if (count === most) sections.push(await measureScale(nodes, count, took, context))
+    if (count === most) sections.push(await measureMost(nodes, count, took, context))
     connections.push(await measureServiceConnections(nodes, count, context))
     if (count === PACKET_SERVICES) sections.push(await measureServicePackets(nodes, context))
   }
   const title = 'New connections through a service, against the rules of kube-proxy'
-  return [{ name: 'service-connections', title, lines: connections.toReversed().flat() }, ...sections.toReversed()]
+  return [
+    { name: 'service-connections', title, lines: connections.toReversed().flat() },
+    ...sections.toReversed(),
+    await measureServiceScale(context),
+  ]
 }
 
-async function measureScale(nodes: ServiceNodes, count: number, took: Programmed, context: Context): Promise<Section> {
+async function measureMost(nodes: ServiceNodes, count: number, took: Programmed, context: Context): Promise<Section> {
   const { testbed } = nodes.ours
   using maps = new AgentMaps((await testbed.agentProcess()).pid, testbed.pinFolder)
   const lines = [
@@ -34,8 +39,8 @@ async function measureScale(nodes: ServiceNodes, count: number, took: Programmed
     ...(await measureAddedServices(nodes, maps, count, context)),
     ...(await measureEndpointChanges(nodes, count, context)),
   ]
-  const title = `${count.toLocaleString('en-US')} services with 4 endpoints each`
-  return { name: 'service-scale', title, lines }
+  const title = `${count.toLocaleString('en-US')} services with 4 endpoints each: a node, from files`
+  return { name: 'service-node', title, lines }
 }
 
 function programming(count: number, took: Programmed): Line[] {
