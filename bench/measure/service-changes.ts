@@ -15,8 +15,6 @@ import type { ServiceNodes } from './service-nodes.ts'
 const PROXIES = ['iptables', 'nftables'] as const
 /** Their changes take seconds among many services. */
 const PROXY_CHANGES = 5
-/** After thousands of services came: what an agent clears up then is no part of a change. */
-const REST_MS = 5000
 const PAUSE_MS = { least: 20, spread: 40 } as const
 const POLL_MS = 0.2
 const PATIENCE_MS = 30_000
@@ -119,7 +117,6 @@ export async function measureAddedServices(
   { effort, signal, say }: Context,
 ): Promise<Line[]> {
   say(`services added ${among(count)}`)
-  await sleep(REST_MS, undefined, { signal })
   const { ours } = nodes
   const own: number[] = []
   for (let i = 0; i < effort.serviceChanges; i++) {

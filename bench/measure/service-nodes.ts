@@ -1,5 +1,6 @@
 // The contestants of the measurements of services, and what they are loaded with.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type OwnNode, startOwnNode, startProxyNode } from '../testbed/service-node.ts'
 import type { Context } from './measurement.ts'
 
@@ -22,6 +23,9 @@ export async function startServiceNodes(owned: AsyncDisposableStack, context: Co
   return nodes
 }
 
+/** What was there before is still being cleared away afterwards: rules by the kernel, rows by an agent. */
+const REST_MS = 3000
+
 /** Milliseconds that each took. */
 export type Programmed = Readonly<Record<'ours' | 'iptables' | 'nftables', number>>
 
@@ -34,5 +38,6 @@ export async function programAll(nodes: ServiceNodes, count: number, { signal, s
     await nodes[name].program(count)
     took[name] = performance.now() - before
   }
+  await sleep(REST_MS, undefined, { signal })
   return took
 }
