@@ -39,12 +39,14 @@ static void join_cgroup(const char *folder)
 
 static int dial(const struct addrinfo *to, int type)
 {
-	int one = 1, fd = socket(to->ai_family, type, 0);
+	int one = 1, syns = 2, fd = socket(to->ai_family, type, 0);
 
 	if (fd < 0)
 		die("socket");
-	if (type == SOCK_STREAM)
+	if (type == SOCK_STREAM) {
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &syns, sizeof(syns));
+	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &PATIENCE, sizeof(PATIENCE));
 	if (connect(fd, to->ai_addr, to->ai_addrlen))
 		die("connect");

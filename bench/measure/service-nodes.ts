@@ -6,7 +6,7 @@ import type { Context } from './measurement.ts'
 
 export type ServiceNodes = {
   readonly ours: OwnNode
-  /** Ours as well, with never more than the services that are asked: what the others cost is the difference. */
+  /** Ours as well, with never more than the services that are asked: what the others cost is the difference. And with XDP. */
   readonly one: OwnNode
   readonly iptables: Awaited<ReturnType<typeof startProxyNode>>
   readonly nftables: Awaited<ReturnType<typeof startProxyNode>>
@@ -15,7 +15,7 @@ export type ServiceNodes = {
 export async function startServiceNodes(owned: AsyncDisposableStack, context: Context): Promise<ServiceNodes> {
   const nodes = {
     ours: await startOwnNode(owned, 'bench', context),
-    one: await startOwnNode(owned, 'bench-one', context),
+    one: await startOwnNode(owned, 'bench-one', context, ['--xdp', 'native']),
     iptables: await startProxyNode(owned, 'iptables'),
     nftables: await startProxyNode(owned, 'nftables'),
   }

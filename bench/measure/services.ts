@@ -7,6 +7,7 @@ import type { Context } from './measurement.ts'
 import { measureAddedServices, measureEndpointChanges } from './service-changes.ts'
 import { measureServiceConnections } from './service-connections.ts'
 import { type Programmed, programAll, type ServiceNodes, startServiceNodes } from './service-nodes.ts'
+import { measureServicesOutside } from './service-outside.ts'
 import { measureServicePackets, PACKET_SERVICES } from './service-packets.ts'
 import { measureServiceScale } from './service-scale.ts'
 
@@ -20,7 +21,8 @@ export async function measureServices(context: Context): Promise<Section[]> {
     const took = await programAll(nodes, count, context)
     if (count === most) sections.push(await measureMost(nodes, count, took, context))
     connections.push(await measureServiceConnections(nodes, count, context))
-    if (count === PACKET_SERVICES) sections.push(await measureServicePackets(nodes, context))
+    if (count === PACKET_SERVICES)
+      sections.push(await measureServicesOutside(nodes, context), await measureServicePackets(nodes, context))
   }
   const title = 'New connections through a service, against the rules of kube-proxy'
   return [
@@ -72,7 +74,7 @@ async function memory({ ours, one }: ServiceNodes, maps: AgentMaps): Promise<Lin
         id: 'services/memory/agent',
         text: 'resident memory of the agent',
         unit: 'MB',
-        note: `with 3 services ${(before ?? 0).toFixed(0)} MB`,
+        note: `with ${Object.keys(one.services).length} services ${(before ?? 0).toFixed(0)} MB`,
       },
       resident ?? 0,
     ),

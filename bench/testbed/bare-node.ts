@@ -1,4 +1,4 @@
-// A node for rules of kube-proxy: a network namespace that routes between a client, backends and a machine outside,
+// A node for rules of kube-proxy: a network namespace that routes between a client, backends and machines outside,
 // all of them plain namespaces; no program anywhere. Outside hangs on a bridge, as in the sandbox.
 
 import {
@@ -17,24 +17,31 @@ import { type BareEnd, plugIn } from './bare-pair.ts'
 const MTU = 1500
 export const NODE_ADDRESS = '172.30.0.2'
 export const OUTSIDE_ADDRESS = '172.30.0.9'
+export const ELSEWHERE_ADDRESS = '172.30.0.20'
 /** kube-proxy's default for two CPUs; and closed connections are forgotten soon, or the table would fill up with them. */
 const CLOSED_SECONDS = 2
+
+type Machines = { readonly outside: Namespace; readonly elsewhere: Namespace; readonly bridge: Namespace }
 
 export class BareNode implements Disposable {
   readonly namespace: Namespace
   readonly client: BareEnd
   readonly backends: readonly BareEnd[]
+  /** Who asks from outside. */
   readonly outside: Namespace
+  /** A machine on the same network with backends. */
+  readonly elsewhere: Namespace
   readonly #switch: Namespace
 
-  private constructor(namespace: Namespace, ends: readonly BareEnd[], outside: Namespace, bridge: Namespace) {
+  private constructor(namespace: Namespace, ends: readonly BareEnd[], machines: Machines) {
     const [client, ...backends] = ends
     if (!client) throw new RangeError('a node needs a client')
     this.namespace = namespace
     this.client = client
     this.backends = backends
-    this.outside = outside
-    this.#switch = bridge
+    this.outside = machines.outside
+    this.elsewhere = machines.elsewhere
+    this.#switch = machines.bridge
   }
 
   static async create(backends: number): Promise<BareNode> {
@@ -53,10 +60,16 @@ export class BareNode implements Disposable {
     run(bridge, createLink({ kind: 'bridge', name: 'underlay', index: 100, up: true, multicastSnooping: false }))
     plugIntoBridge(bridge, node, 101, NODE_ADDRESS)
     const outside = owned.use(createNamespace())
+    const elsewhere = owned.use(createNamespace())
     plugIntoBridge(bridge, outside, 102, OUTSIDE_ADDRESS)
-    await Promise.all([whenLocal(node, NODE_ADDRESS), whenLocal(outside, OUTSIDE_ADDRESS)])
+    plugIntoBridge(bridge, elsewhere, 103, ELSEWHERE_ADDRESS)
+    await Promise.all([
+      whenLocal(node, NODE_ADDRESS),
+      whenLocal(outside, OUTSIDE_ADDRESS),
+      whenLocal(elsewhere, ELSEWHERE_ADDRESS),
+    ])
     owned.move()
-    return new BareNode(node, ends, outside, bridge)
+    return new BareNode(node, ends, { outside, elsewhere, bridge })
   }
 
   /** Once there are rules: conntrack of a namespace has settings only when somebody uses it. */
@@ -66,7 +79,7 @@ export class BareNode implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { namespace } of [this.client, ...this.backends]) namespace.close()
-    for (const namespace of [this.outside, this.#switch, this.namespace]) namespace.close()
+    for (const namespace of [this.outside, this.elsewhere, this.#switch, this.namespace]) namespace.close()
   }
 }
 

@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import { createNamespace, type Namespace, whenLocal } from '../../src/net/index.ts'
 import { cgroupRoot } from '../../src/sandbox/cgroup.ts'
-import { NODE_ADDRESS, OUTSIDE_ADDRESS, plugIntoBridge } from './bare-node.ts'
+import { ELSEWHERE_ADDRESS, NODE_ADDRESS, OUTSIDE_ADDRESS, plugIntoBridge } from './bare-node.ts'
 import { type ProxyMode, ProxyNode } from './kube-proxy/node.ts'
 import { amongOthers, askedServices } from './kube-proxy/services.ts'
 import { LoadServer, PORTS, widenPorts } from './load.ts'
@@ -13,6 +13,7 @@ import { ServiceFolder } from './service-objects.ts'
 import { Testbed, type TestbedOptions, type TestPod } from './testbed.ts'
 
 export const LETTERS = ['a', 'b', 'c', 'd'] as const
+const FAR_LETTER = 'e'
 const CLIENT = 1
 const FIRST_BACKEND = 2
 /** On the sandbox's switch, far from those of its nodes. */
@@ -34,15 +35,18 @@ export type ServiceNode = {
 type End = { readonly namespace: Namespace; readonly addresses: Record<4 | 6, string> }
 
 /** Starts what all backends serve. */
-async function serve(owned: AsyncDisposableStack, backends: readonly End[]) {
+async function serve(owned: AsyncDisposableStack, backends: readonly End[], elsewhere: Namespace) {
   for (const [i, { namespace }] of backends.entries()) {
     owned.use(await startBackend(namespace, LETTERS[i] ?? '?'))
     owned.use(await LoadServer.start(namespace))
   }
-  return askedServices(
-    backends.map(({ addresses }) => ({ address: addresses[4], port: BACKEND_PORT })),
-    PORTS.rr,
-  )
+  owned.use(await startBackend(elsewhere, FAR_LETTER))
+  const endpoints = backends.map(({ addresses }) => ({ address: addresses[4], port: BACKEND_PORT }))
+  return askedServices({
+    endpoints,
+    echo: { address: endpoints[0]?.address ?? '', port: PORTS.rr },
+    elsewhere: { address: ELSEWHERE_ADDRESS, port: BACKEND_PORT },
+  })
 }
 
 export async function startProxyNode(
@@ -50,7 +54,7 @@ export async function startProxyNode(
   mode: ProxyMode,
 ): Promise<ServiceNode & { readonly proxy: ProxyNode }> {
   const proxy = owned.use(await ProxyNode.create(mode, LETTERS.length))
-  const services = await serve(owned, proxy.bare.backends)
+  const services = await serve(owned, proxy.bare.backends, proxy.bare.elsewhere)
   const { client, outside } = proxy.bare
   for (const namespace of [client.namespace, outside]) widenPorts(namespace)
   return {
@@ -90,11 +94,9 @@ export async function startOwnNode(
   )
   const client = await testbed.pod(CLIENT)
   const backends = await Promise.all(LETTERS.map((_, i) => testbed.pod(FIRST_BACKEND + i)))
-  const outside = owned.use(createNamespace())
-  using underlay = await testbed.underlay()
-  plugIntoBridge(underlay, outside, OUTSIDE_PORT, OUTSIDE_ADDRESS)
-  await whenLocal(outside, OUTSIDE_ADDRESS)
-  const services = await serve(owned, backends)
+  const outside = await plugIntoSandbox(owned, testbed, OUTSIDE_PORT, OUTSIDE_ADDRESS)
+  const elsewhere = await plugIntoSandbox(owned, testbed, OUTSIDE_PORT + 1, ELSEWHERE_ADDRESS)
+  const services = await serve(owned, backends, elsewhere)
   for (const namespace of [client.namespace, outside]) widenPorts(namespace)
   let programmed = 0
   const settled = async (more: number): Promise<void> => {
@@ -123,6 +125,19 @@ export async function startOwnNode(
     },
     settled,
   }
+}
+
+async function plugIntoSandbox(
+  owned: AsyncDisposableStack,
+  testbed: Testbed,
+  port: number,
+  address: string,
+): Promise<Namespace> {
+  const machine = owned.use(createNamespace())
+  using underlay = await testbed.underlay()
+  plugIntoBridge(underlay, machine, port, address)
+  await whenLocal(machine, address)
+  return machine
 }
 
 /** The control group of a pod, whose sockets the agent's programs act on. */

@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { NODE_ADDRESS } from '../../bench/testbed/bare-node.ts'
+import { ELSEWHERE_ADDRESS, NODE_ADDRESS } from '../../bench/testbed/bare-node.ts'
 import { PROXY_MODES, type ProxyMode, ProxyNode } from '../../bench/testbed/kube-proxy/node.ts'
 import { amongOthers, askedServices, clusterAddress } from '../../bench/testbed/kube-proxy/services.ts'
 import { askLetters, BACKEND_PORT, startBackend } from '../../bench/testbed/service-load.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: network namespaces and their rules'
 const LETTERS = ['a', 'b', 'c', 'd'] as const
+const FAR_LETTER = 'e'
 /** So many flows that none of four backends is left out but once in 10^17 runs. */
 const FLOWS = 140
 
@@ -26,6 +27,14 @@ for (const mode of PROXY_MODES) {
       [outside, { address: NODE_ADDRESS, port: given.names.nodePort }, 'udp'],
     ] as const)
       assert.deepEqual([...new Set(await askLetters(client, to, protocol, FLOWS))].sort(), [...LETTERS])
+    for (const [service, protocol] of [
+      [given.farWeb, 'tcp'],
+      [given.farNames, 'udp'],
+    ] as const)
+      assert.deepEqual(await askLetters(outside, { address: NODE_ADDRESS, port: service.nodePort }, protocol, 2), [
+        FAR_LETTER,
+        FAR_LETTER,
+      ])
   })
 
   test(`${mode}: changes are followed`, { skip }, async t => {
@@ -50,7 +59,13 @@ async function startNode(t: TestContext, mode: ProxyMode) {
     const backend = await startBackend(namespace, LETTERS[i] ?? '?')
     t.after(() => backend[Symbol.dispose]())
   }
+  const far = await startBackend(node.bare.elsewhere, FAR_LETTER)
+  t.after(() => far[Symbol.dispose]())
   const endpoints = node.bare.backends.map(({ addresses }) => ({ address: addresses[4], port: BACKEND_PORT }))
-  const given = askedServices(endpoints, BACKEND_PORT)
+  const given = askedServices({
+    endpoints,
+    echo: { address: endpoints[0]?.address ?? '', port: BACKEND_PORT },
+    elsewhere: { address: ELSEWHERE_ADDRESS, port: BACKEND_PORT },
+  })
   return { node, given }
 }

@@ -21,40 +21,28 @@ const FIRST_CLUSTER_IP = 0x0a61_0000
 const FIRST_ENDPOINT = 0x0ac0_0000
 const ENDPOINTS_EACH = 4
 
+type AskedEndpoints = {
+  readonly endpoints: readonly Endpoint[]
+  readonly echo: Endpoint
+  /** On a machine that is not the node. */
+  readonly elsewhere: Endpoint
+}
+
 /**
- * Those that are asked: one by TCP, one by UDP, both with a node port; and one whose backend is always the same.
- * @param echo port of the first endpoint
+ * Those that are asked: one by TCP, one by UDP, both with a node port; the same two with a backend on another machine;
+ * and one whose backend is always the same.
  */
-export function askedServices(endpoints: readonly Endpoint[], echo: number) {
+export function askedServices({ endpoints, echo, elsewhere }: AskedEndpoints) {
   const common = { namespace: 'bench', endpoints }
+  const tcp = { ...common, portName: 'http', protocol: 'tcp', port: 80 } as const
+  const udp = { ...common, portName: 'dns', protocol: 'udp', port: 53 } as const
+  const far = [elsewhere]
   return {
-    web: {
-      ...common,
-      name: 'web',
-      portName: 'http',
-      protocol: 'tcp',
-      clusterIp: '10.96.1.1',
-      port: 80,
-      nodePort: 30080,
-    },
-    names: {
-      ...common,
-      name: 'names',
-      portName: 'dns',
-      protocol: 'udp',
-      clusterIp: '10.96.1.2',
-      port: 53,
-      nodePort: 30053,
-    },
-    echo: {
-      ...common,
-      name: 'echo',
-      portName: 'echo',
-      protocol: 'tcp',
-      clusterIp: '10.96.1.3',
-      port: 7,
-      endpoints: endpoints.slice(0, 1).map(({ address }) => ({ address, port: echo })),
-    },
+    web: { ...tcp, name: 'web', clusterIp: '10.96.1.1', nodePort: 30080 },
+    names: { ...udp, name: 'names', clusterIp: '10.96.1.2', nodePort: 30053 },
+    farWeb: { ...tcp, name: 'far-web', clusterIp: '10.96.1.5', nodePort: 30081, endpoints: far },
+    farNames: { ...udp, name: 'far-names', clusterIp: '10.96.1.6', nodePort: 30054, endpoints: far },
+    echo: { ...tcp, name: 'echo', clusterIp: '10.96.1.3', port: 7, endpoints: [echo] },
   } as const satisfies Readonly<Record<string, ProxiedService>>
 }
 
