@@ -43,14 +43,34 @@ export type Group = {
   readonly spec: { readonly externalCIDRs: readonly string[] }
 }
 
+export type Service = {
+  readonly kind: 'Service'
+  readonly metadata: { readonly namespace: string; readonly name: string; readonly labels: Labels }
+  readonly spec: { readonly selector?: Labels }
+}
+export type Slice = {
+  readonly kind: 'EndpointSlice'
+  readonly metadata: { readonly namespace: string; readonly labels: Labels }
+  readonly endpoints: readonly { readonly addresses: readonly string[] }[]
+}
+type ServiceItem = {
+  readonly k8sService?: { readonly serviceName: string; readonly namespace?: string }
+  readonly k8sServiceSelector?: { readonly selector: Selector; readonly namespace?: string }
+}
+
 export class SecondReading {
   readonly #policies: readonly Policy[]
   readonly #groups: readonly Group[]
+  readonly #services: readonly Service[]
+  readonly #slices: readonly Slice[]
 
   /** Policies that are tried out enforce nothing. */
-  constructor(policies: readonly Policy[], groups: readonly Group[]) {
+  constructor(objects: readonly (Policy | Group | Service | Slice)[]) {
+    const policies = objects.filter(isPolicy)
     this.#policies = policies.filter(({ metadata }) => metadata.annotations?.['policy.axoneme.io/audit'] !== 'true')
-    this.#groups = groups
+    this.#groups = objects.filter(object => object.kind === 'CiliumCIDRGroup')
+    this.#services = objects.filter(object => object.kind === 'Service')
+    this.#slices = objects.filter(object => object.kind === 'EndpointSlice')
   }
 
   /** Both ends must let a connection pass; what the node sends always comes in. */
@@ -112,16 +132,37 @@ export class SecondReading {
   #isPeer(item: Item, direction: Direction, namespace: string | undefined, peer: Somebody): boolean {
     const word = direction === 'ingress' ? 'from' : 'to'
     const list = (field: string) => item[`${word}${field}`] as readonly never[] | undefined
-    const [endpoints, cidrs, blocks, entities] = ['Endpoints', 'CIDR', 'CIDRSet', 'Entities'].map(list)
-    if (!endpoints && !cidrs && !blocks && !entities)
-      return item['toPorts'] !== undefined || item['icmps'] !== undefined
+    const fields = ['Endpoints', 'CIDR', 'CIDRSet', 'Entities', 'Services']
+    const [endpoints, cidrs, blocks, entities, services] = fields.map(list)
+    if (fields.every(field => !list(field))) return item['toPorts'] !== undefined || item['icmps'] !== undefined
     const isWorld = !peer.pod && !peer.isNode
     return (
       (endpoints ?? []).some(selector => isEndpoint(selector, namespace, peer)) ||
       (cidrs ?? []).some(cidr => isWorld && isInside(peer.address, cidr)) ||
       (blocks ?? []).some(block => isWorld && this.#isInBlock(block, peer.address)) ||
-      (entities ?? []).some(entity => isEntity(entity, peer))
+      (entities ?? []).some(entity => isEntity(entity, peer)) ||
+      (services ?? []).some(item => this.#isBehind(item, peer))
     )
+  }
+
+  #isBehind({ k8sService, k8sServiceSelector }: ServiceItem, { pod, isNode, address }: Somebody): boolean {
+    const namespace = (k8sService ?? k8sServiceSelector)?.namespace
+    return this.#services
+      .filter(({ metadata }) => !namespace || metadata.namespace === namespace)
+      .filter(({ metadata }) =>
+        k8sService
+          ? metadata.name === k8sService.serviceName
+          : selects(k8sServiceSelector?.selector ?? {}, metadata.labels),
+      )
+      .some(({ metadata, spec: { selector } }) => {
+        if (selector) return pod?.namespace === metadata.namespace && selects({ matchLabels: selector }, pod.labels)
+        const slices = this.#slices.filter(slice => {
+          const { namespace: of, labels } = slice.metadata
+          return of === metadata.namespace && labels['kubernetes.io/service-name'] === metadata.name
+        })
+        const addresses = slices.flatMap(({ endpoints }) => endpoints.flatMap(one => one.addresses))
+        return !pod && !isNode && addresses.includes(address)
+      })
   }
 
   #isInBlock({ cidr, cidrGroupRef, cidrGroupSelector, except = [] }: Block, address: string): boolean {
@@ -132,6 +173,8 @@ export class SecondReading {
     return prefixes.some(prefix => isInside(address, prefix)) && !except.some(prefix => isInside(address, prefix))
   }
 }
+
+const isPolicy = (object: { readonly kind: string }): object is Policy => object.kind.endsWith('Policy')
 
 const NAMESPACE = 'io.kubernetes.pod.namespace'
 const NAMESPACE_LABEL = 'io.cilium.k8s.namespace.labels.'

@@ -95,6 +95,23 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
       says: /allows nobody; write labels that a pod has$/,
     },
     {
+      name: 'a service that is not there',
+      bad: [cnp('x', 'egress: [{toServices: [{k8sService: {serviceName: db, namespace: shop}}]}]')],
+      says: /egress\[0\]\.toServices: names no service of the manifests that has backends, so it allows nobody/,
+      good: [
+        cnp('x', 'egress: [{toServices: [{k8sService: {serviceName: db, namespace: shop}}]}]'),
+        '{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop}, spec: {ports: [{port: 80}], selector: {app: db}}}',
+      ],
+    },
+    {
+      name: 'a service that selects no pod',
+      bad: [
+        cnp('x', 'egressDeny: [{toServices: [{k8sServiceSelector: {selector: {}}}]}]'),
+        '{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop}, spec: {ports: [{port: 80}], selector: {app: cache}}}',
+      ],
+      says: /names services that select no pod of the manifests, so it has no effect/,
+    },
+    {
       name: 'the world and nodes need no pods',
       good: [cnp('x', 'ingress: [{fromEntities: [world, host]}]'), from('[{ipBlock: {cidr: 192.0.2.0/24}}]')],
     },

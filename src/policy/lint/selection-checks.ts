@@ -2,7 +2,7 @@
 // subjects, peers that are nobody, named ports that no destination has.
 
 import { KEYS, matches, protocolName, type Requirement, type Selector, selector } from '../../labels/index.ts'
-import type { Path } from '../../manifests/index.ts'
+import type { ManifestObject, Path } from '../../manifests/index.ts'
 import type { Rule } from '../model/rule.ts'
 import { finding, type LintFinding } from './finding.ts'
 import type { Landscape, SubjectPod } from './landscape.ts'
@@ -48,16 +48,32 @@ function idlePeers(landscape: Landscape, { rule, content, path, in: spec }: Lint
     const message = 'is empty, which is nobody; leave it out to mean everybody, or write whom you mean'
     return [finding('peer-selects-nothing', object, [...path, field], message)]
   }
+  if (rule.peers.some(({ kind }) => kind === 'service')) return idleServices(landscape, rule, object, path)
   return rule.peers.flatMap((peer, i) => {
     if (peer.kind !== 'selector' || !asksForPods(peer.selector)) return []
     if (landscape.peers.some(({ isReal, labels }) => isReal && matches(peer.selector, labels))) return []
     const at = field && written.length === (rule.peers as readonly unknown[]).length ? [...path, field, i] : path
     const misplaced = misplacedLabel(landscape, peer.selector, object.kind)
     if (misplaced) return [finding('misplaced-label', object, at, misplaced)]
-    const effect = rule.action === 'allow' ? 'so it allows nobody' : 'so it has no effect'
-    const message = `selects no pod of the manifests, ${effect}; write labels that a pod has`
+    const message = `selects no pod of the manifests, ${effectOf(rule)}; write labels that a pod has`
     return [finding('peer-selects-nothing', object, at, `${message}${nearMiss(landscape, peer.selector)}`)]
   })
+}
+
+const effectOf = ({ action }: Rule): string => (action === 'allow' ? 'so it allows nobody' : 'so it has no effect')
+
+/** Services behind which there is nobody. Where some are outside the cluster, the manifests do not tell. */
+function idleServices(landscape: Landscape, rule: Rule, object: ManifestObject, path: Path): LintFinding[] {
+  const selectors = landscape.selectorsOf(rule)
+  if (selectors === 'any' || !selectors.every(asksForPods)) return []
+  const isMet = (one: Selector): boolean => landscape.peers.some(({ isReal, labels }) => isReal && matches(one, labels))
+  if (selectors.some(isMet)) return []
+  const what =
+    selectors.length === 0
+      ? 'names no service of the manifests that has backends'
+      : 'names services that select no pod of the manifests'
+  const message = `${what}, ${effectOf(rule)}; add the Service, or correct its selector`
+  return [finding('peer-selects-nothing', object, [...path, 'toServices'], message)]
 }
 
 const POD_SOURCES: ReadonlySet<string> = new Set(['k8s', 'any', 'pod'])
