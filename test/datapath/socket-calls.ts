@@ -30,12 +30,13 @@ export type Answer =
 export class SocketProcess {
   readonly #child
   readonly #answers
-  #closed = false
+  readonly #ended
 
   constructor(namespace: Namespace, cgroup: string) {
     const netns = `/proc/${process.pid}/fd/${namespace.fd}`
     const enter = ['enter', '--die-with-parent', '--cgroup', cgroup, '--netns', netns, '--']
     this.#child = spawn(PROGRAMS.podInit, [...enter, process.execPath, PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#ended = once(this.#child, 'exit')
     this.#answers = readline.createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]()
   }
 
@@ -58,11 +59,8 @@ export class SocketProcess {
   }
 
   async end(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    const ended = once(this.#child, 'exit')
     this.#child.kill('SIGKILL')
-    await ended
+    await this.#ended
   }
 }
 
