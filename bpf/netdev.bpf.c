@@ -115,16 +115,6 @@ static __always_inline int to_local_pod(struct __sk_buff *skb, const struct pack
 	return bpf_redirect(endpoint->ifindex, 0);
 }
 
-/* Every datagram says what was asked for; of a connection, its opening. */
-static __always_inline bool tells_frontend(const struct packet *packet,
-					   const struct rewrite *rewrite)
-{
-	return (rewrite->entry.flags & TRANSLATION_DIRECT) &&
-	       !(rewrite->entry.flags & TRANSLATION_REPLY) && packet->icmp_kind == KIND_NOT_ICMP &&
-	       packet->fragment != FRAGMENT_LATER &&
-	       (rewrite->from.protocol != PROTOCOL_TCP || (packet->tcp_flags & TCP_SYN));
-}
-
 /* To a backend elsewhere, or an answer of one to its client. */
 static __noinline int send_on(struct __sk_buff *skb, struct packet *packet, struct rewrite *rewrite)
 {

@@ -46,7 +46,7 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct packet *
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->family = packet->family == 4 ? AF_INET : AF_INET6;
 	fib->l4_protocol = to->protocol;
-	fib->ifindex = skb->ifindex;
+	fib->ifindex = frame_device(skb);
 	fib->tot_len = length;
 	if (packet->family == 4) {
 		fib->ipv4_src = address_word(&to->source, 3);

@@ -10,6 +10,7 @@
 #define AXONEME_OUTSIDE_H
 
 #include "direct-return.h"
+#include "endpoint.h"
 #include "forward.h"
 #include "ipcache.h"
 #include "translate.h"
@@ -174,6 +175,16 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 	if (packet->icmp_kind == KIND_ERROR)
 		return TRANSLATE_NOTHING;
 	return outside_new(skb, packet, rewrite, now);
+}
+
+/* Every datagram says what was asked for; of a connection, its opening. */
+static __always_inline bool tells_frontend(const struct packet *packet,
+					   const struct rewrite *rewrite)
+{
+	return (rewrite->entry.flags & TRANSLATION_DIRECT) &&
+	       !(rewrite->entry.flags & TRANSLATION_REPLY) && packet->icmp_kind == KIND_NOT_ICMP &&
+	       packet->fragment != FRAGMENT_LATER &&
+	       (rewrite->from.protocol != PROTOCOL_TCP || (packet->tcp_flags & TCP_SYN));
 }
 
 #endif

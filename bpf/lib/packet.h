@@ -12,6 +12,7 @@
 #include <linux/ipv6.h>
 
 #include "address.h"
+#include "frame.h"
 #include "verdict.h"
 
 #define IP_MORE_FRAGMENTS 0x2000
@@ -310,7 +311,8 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, struct
 		return DROP_INVALID_PACKET;
 	header = ip.ihl * 4;
 	total = bpf_ntohs(ip.tot_len);
-	if (ip.version != 4 || header < sizeof(ip) || total < header || ETH_HLEN + total > skb->len)
+	if (ip.version != 4 || header < sizeof(ip) || total < header ||
+	    ETH_HLEN + total > frame_length(skb))
 		return DROP_INVALID_PACKET;
 
 	packet->family = 4;
@@ -409,14 +411,14 @@ static __always_inline enum drop_reason parse_ipv6(struct __sk_buff *skb, struct
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
 		return DROP_INVALID_PACKET;
 	payload = bpf_ntohs(ip.payload_len);
-	if (walk.offset + payload > skb->len)
+	if (walk.offset + payload > frame_length(skb))
 		return DROP_INVALID_PACKET;
 
 	packet->family = 6;
 	packet->ttl = ip.hop_limit;
 	/* A jumbogram (RFC 2675) has its length in a hop-by-hop option; so has a large packet before segmentation. */
-	packet->end =
-		payload || ip.nexthdr != EXTENSION_HOP_BY_HOP ? walk.offset + payload : skb->len;
+	packet->end = payload || ip.nexthdr != EXTENSION_HOP_BY_HOP ? walk.offset + payload
+								    : frame_length(skb);
 	__builtin_memcpy(&packet->tuple.source, &ip.saddr, sizeof(struct address));
 	__builtin_memcpy(&packet->tuple.destination, &ip.daddr, sizeof(struct address));
 	packet->tuple.protocol = ip.nexthdr;
@@ -509,10 +511,10 @@ __noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
 {
 	if (!packet)
 		return DROP_INVALID_PACKET;
-	packet->length = skb->len;
-	if (skb->vlan_present)
+	packet->length = frame_length(skb);
+	if (frame_is_tagged(skb))
 		return DROP_VLAN_FILTERED;
-	switch (skb->protocol) {
+	switch (frame_protocol(skb)) {
 	case bpf_htons(ETH_P_IP):
 		return parse_ipv4(skb, packet);
 	case bpf_htons(ETH_P_IPV6):

@@ -11,6 +11,7 @@
 #ifndef AXONEME_REWRITE_H
 #define AXONEME_REWRITE_H
 
+#include "checksum.h"
 #include "packet.h"
 
 #define CRC32C_POLYNOMIAL 0x82f63b78 /* bits reversed, as SCTP has it (RFC 9260 appendix A) */
@@ -25,25 +26,6 @@ enum checksum_offset {
 	CHECKSUM_OF_SCTP = 8,
 	CHECKSUM_OF_ICMP = 2,
 };
-
-static __always_inline __u32 sum_add(__u32 a, __u32 b)
-{
-	__u32 sum = a + b;
-
-	return sum + (sum < b);
-}
-
-static __always_inline __u16 sum_fold(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-/* What a checksum becomes when the sum of what it covers grows by `difference`. */
-static __always_inline __u16 checksum_grow(__u16 checksum, __u32 difference)
-{
-	return ~sum_fold(sum_add((__u16)~checksum, difference));
-}
 
 /* The prefix that makes an IPv4 address 16 bytes long is the same on both sides, so it takes no part. */
 static __always_inline __u32 addresses_difference(const struct tuple *from, const struct tuple *to)

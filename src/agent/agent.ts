@@ -90,7 +90,10 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')
 
   // The devices that outside clients come by.
-  using outside = datapath.load(readObject('netdev'), { rodata: sourceAddresses(configuration.nodeAddresses) })
+  const rodata = sourceAddresses(configuration.nodeAddresses)
+  using outside = datapath.load(readObject('netdev'), { rodata })
+  const mode = configuration.xdp
+  using driver = mode === 'off' ? undefined : datapath.load(readObject('xdp'), { rodata })
   const nodeDevices = new Reconciler({
     name: 'node-devices',
     database: tables.database,
@@ -99,6 +102,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       programs: { fromNetdev: outside.program('from_netdev'), toNetdev: outside.program('to_netdev') },
       pins: datapath.pins?.folder('device_links'),
       mechanism: attacher.mechanism,
+      ...(driver && mode !== 'off' && { xdp: { program: driver.program('xdp_netdev'), mode } }),
       node,
       onFallback: ({ name }, error) =>
         log.info({ device: name, error: error.message }, 'the driver has no XDP; the generic one is used'),

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
-import { type LoadedObject, PinDirectory } from '../../src/bpf/index.ts'
+import { attachXdp, type LoadedObject, PinDirectory, type Program } from '../../src/bpf/index.ts'
 import { cidr, ip, mac, wireBytes } from '../../src/ip/index.ts'
 import {
   type Datapath,
@@ -24,6 +24,7 @@ import {
   NetlinkSocket,
   setLink,
   whenLocal,
+  withNamespace,
   writeSysctls,
 } from '../../src/net/index.ts'
 import {
@@ -34,6 +35,8 @@ import {
   PodNetwork,
   type XdpMode,
 } from '../../src/reconcilers/index.ts'
+import { check } from '../../src/sys/errors.ts'
+import { addressOf, close, keepAlive, SYSCALL, stableBuffer, syscall } from '../../src/sys/native.ts'
 import { temporaryBpffs } from '../bpf/support.ts'
 import { SocketHost, type Transport } from '../e2e/sockets.ts'
 
@@ -41,6 +44,8 @@ const HOST_MAC = '02:61:78:6f:6e:65'
 const POLICY = 1
 const IDENTITY = 300
 const UPLINK = 100
+/** Of the switch. */
+const PORTS = [20, 21, 22] as const
 const PROTOCOL = { TCP: 6, UDP: 17 } as const
 const object = (name: string): Buffer => readFileSync(new URL(`../../build/${name}.o`, import.meta.url))
 const { signal } = new AbortController()
@@ -113,7 +118,7 @@ export class EdgeNode {
       pins: PinDirectory.open(bpffs.path, 1),
       mechanism: 'tcx',
       node,
-      ...(xdp && { xdp: { program: this.#loadXdp(t), mode: xdp } }),
+      ...(xdp && { xdp: { program: this.loadXdp(t), mode: xdp } }),
       onFallback: ({ name }, error) => {
         throw new Error(`no native XDP on ${name}`, { cause: error })
       },
@@ -122,7 +127,7 @@ export class EdgeNode {
     for (const [, error] of failures ?? []) throw error
   }
 
-  #loadXdp(t: TestContext) {
+  loadXdp(t: TestContext): Program {
     const loaded = this.datapath.load(object('xdp'), {
       rodata: { node_ipv4: wireBytes(ip(this.address[4])), node_ipv6: wireBytes(ip(this.address[6])) },
     })
@@ -229,15 +234,47 @@ export class EdgeNetwork {
   static async start(t: TestContext, xdp?: XdpMode): Promise<EdgeNetwork> {
     const network = new EdgeNetwork(t)
     const { client, near, far } = network
-    await plugIn(t, [
+    const underlay = await plugIn(t, [
       [client, CLIENT],
       [near.namespace, near.address],
       [far.namespace, far.address],
     ])
     await near.start(t, far, xdp)
     await far.start(t, near, xdp)
+    if (xdp === 'native') receiveFrames(t, underlay, near)
+    if (xdp) for (const sender of [client, near.podNamespace, far.podNamespace]) computeChecksums(sender)
     return network
   }
+}
+
+/** A veth device takes a packet that is sent back from XDP only where it has an XDP program itself: any that lets it pass. */
+function receiveFrames(t: TestContext, underlay: Namespace, node: EdgeNode): void {
+  const program = node.loadXdp(t)
+  const links = withNamespace(underlay, () => PORTS.map(port => attachXdp(program, port, 'native')))
+  t.after(() => {
+    for (const link of links) link.close()
+  })
+}
+
+const SIOCETHTOOL = 0x8946
+const ETHTOOL_STXCSUM = 0x17
+
+/**
+ * A veth device leaves checksums to be computed by whoever the packet leaves the machine by. On XDP a packet has none but
+ * its own: the senders behind it must make them, as those behind a real wire do.
+ */
+function computeChecksums(namespace: Namespace): void {
+  withNamespace(namespace, () => {
+    const socket = check('open socket', syscall(SYSCALL.socket, 2, 2, 0))
+    const value = stableBuffer(8)
+    value.writeUInt32LE(ETHTOOL_STXCSUM, 0)
+    const request = stableBuffer(40) // struct ifreq
+    request.write('eth0', 0)
+    request.writeBigUInt64LE(addressOf(value), 16)
+    check('turn off checksum offload', syscall(SYSCALL.ioctl, socket, SIOCETHTOOL, addressOf(request)))
+    keepAlive([value, request])
+    close(socket)
+  })
 }
 
 function fresh(t: TestContext): Namespace {
@@ -254,13 +291,15 @@ function fresh(t: TestContext): Namespace {
 }
 
 /** Each gets a device `eth0` on one switch. */
-async function plugIn(t: TestContext, ends: readonly (readonly [Namespace, Addresses])[]): Promise<void> {
+async function plugIn(t: TestContext, ends: readonly (readonly [Namespace, Addresses])[]): Promise<Namespace> {
   const underlay = fresh(t)
   using netlink = NetlinkSocket.open({ namespace: underlay })
   netlink.run(createLink({ kind: 'bridge', name: 'switch', index: 10, up: true, multicastSnooping: false }))
   for (const [number, [namespace, addresses]] of ends.entries()) {
     const peer = { name: 'eth0', index: UPLINK, namespace }
-    netlink.run(createLink({ kind: 'veth', name: `port${number}`, index: 20 + number, up: true, master: 10, peer }))
+    netlink.run(
+      createLink({ kind: 'veth', name: `port${number}`, index: PORTS[number] ?? 0, up: true, master: 10, peer }),
+    )
     using inside = NetlinkSocket.open({ namespace })
     const index = inside.get(linkOf({ name: 'eth0' }))?.index ?? 0
     inside.run(
@@ -270,6 +309,7 @@ async function plugIn(t: TestContext, ends: readonly (readonly [Namespace, Addre
     )
     for (const address of Object.values(addresses)) await whenLocal(namespace, address)
   }
+  return underlay
 }
 
 export const hostIn = (t: TestContext, namespace: Namespace): SocketHost => SocketHost.in(t, namespace)

@@ -5,14 +5,23 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before } from 'node:test'
-import type { LoadedObject } from '../../src/bpf/index.ts'
+import { attachXdp, type Link, type LoadedObject } from '../../src/bpf/index.ts'
 import { formatIp, formatMac, ip, mac } from '../../src/ip/index.ts'
 import type { FlowEvent } from '../../src/maps/index.ts'
-import { addAddress, addRoute, NetlinkSocket, replaceNeighbour, setLink, writeSysctls } from '../../src/net/index.ts'
+import {
+  addAddress,
+  addRoute,
+  NetlinkSocket,
+  replaceNeighbour,
+  setLink,
+  withNamespace,
+  writeSysctls,
+} from '../../src/net/index.ts'
 
 import { HOST, needsRoot, OUTSIDE, type Party, TestNode, UPLINK } from './node.ts'
 import { ServiceMaps } from './services.ts'
 
+const XDP_OBJECT = readFileSync(new URL('../../build/xdp.o', import.meta.url))
 const OBJECT = readFileSync(new URL('../../build/netdev.o', import.meta.url))
 
 const party = (name: string, four: string, six: string, ether: string): Party => ({
@@ -34,6 +43,7 @@ export type Passed = {
   readonly event: FlowEvent | undefined
 }
 
+const XDP_ACTIONS: Readonly<Record<number, 'pass' | 'drop' | 'sent back'>> = { 1: 'drop', 2: 'pass', 3: 'sent back' }
 const ACTIONS: Readonly<Record<number, Passed['action']>> = { 0: 'pass', 2: 'drop', 7: 'redirect' }
 
 /** An edge for all tests of a file. */
@@ -50,13 +60,16 @@ export class Edge implements Disposable {
   readonly node: TestNode
   readonly services: ServiceMaps
   readonly object: LoadedObject
+  readonly #xdp: LoadedObject
+  /** On a veth device, a test run needs the queues that an attached program brings. */
+  readonly #xdpLink: Link
 
   /** @param rodata constants of the device program */
   constructor(rodata: Readonly<Record<string, unknown>> = {}) {
     this.node = new TestNode()
-    this.object = this.node.datapath.load(OBJECT, {
-      rodata: { node_ipv4: HOST[4].subarray(12), node_ipv6: HOST[6], ...rodata },
-    })
+    const options = { rodata: { node_ipv4: HOST[4].subarray(12), node_ipv6: HOST[6], ...rodata } }
+    this.object = this.node.datapath.load(OBJECT, options)
+    this.#xdp = this.node.datapath.load(XDP_OBJECT, options)
     this.services = new ServiceMaps(this.node)
     const { namespace } = this.node
     writeSysctls(namespace, {
@@ -67,6 +80,7 @@ export class Edge implements Disposable {
     })
     using netlink = NetlinkSocket.open({ namespace })
     const index = UPLINK
+    this.#xdpLink = withNamespace(namespace, () => attachXdp(this.#xdp.program('xdp_netdev'), index, 'native'))
     netlink.run(
       setLink({ index }, { up: true }),
       setLink({ name: `${OUTSIDE.name}-peer` }, { up: true }),
@@ -112,6 +126,16 @@ export class Edge implements Disposable {
     return this.#run('to_netdev', frame, 0)
   }
 
+  /** As the driver receives it. */
+  atDriver(packet: Uint8Array): { readonly action: 'pass' | 'drop' | 'sent back'; readonly frame: Uint8Array } {
+    const context = Buffer.alloc(24) // struct xdp_md
+    context.writeUInt32LE(packet.length, 4)
+    context.writeUInt32LE(UPLINK, 12)
+    const run = this.node.inside(() => this.#xdp.program('xdp_netdev').testRun({ packet, context }))
+    const action = XDP_ACTIONS[run.returnValue] ?? assert.fail(`unknown action ${run.returnValue}`)
+    return { action, frame: run.packet }
+  }
+
   #run(program: string, packet: Uint8Array, ingress: number): Passed {
     const run = this.node.inside(() =>
       this.object.program(program).testRun({ packet, context: { ifindex: UPLINK, ingress_ifindex: ingress } }),
@@ -129,6 +153,8 @@ export class Edge implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#xdpLink.close()
+    this.#xdp.close()
     this.object.close()
     this.node[Symbol.dispose]()
   }

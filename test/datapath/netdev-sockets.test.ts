@@ -128,6 +128,9 @@ async function everyPath(t: TestContext, network: EdgeNetwork): Promise<void> {
 
 test('every path', { skip: needsRoot }, async t => everyPath(t, await EdgeNetwork.start(t)))
 
+for (const mode of ['generic', 'native'] as const)
+  test(`every path, with ${mode} XDP`, { skip: needsRoot }, async t => everyPath(t, await EdgeNetwork.start(t, mode)))
+
 test('every path, with kube-proxy’s rules there', { skip: needsRoot }, async t => {
   const network = await EdgeNetwork.start(t)
   addKubeProxyRules(network)
