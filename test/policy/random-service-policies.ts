@@ -2,16 +2,16 @@
 // several namespaces under one name, and ones that nobody has declared.
 
 import * as fc from 'fast-check'
-import { WORLD } from './random-cluster.ts'
+import { NODE_ADDRESS, WORLD } from './random-cluster.ts'
 
 const namespace = fc.constantFrom('x', 'y', 'z')
 const name = fc.constantFrom('front', 'back', 'far')
 const podLabels = fc.constantFrom({ app: 'web' }, { app: 'db' }, { tier: 'front' }, { app: 'web', tier: 'back' })
 const serviceLabels = fc.constantFrom({}, { kind: 'near' }, { kind: 'far' }, { kind: 'near', layer: 'data' })
 
-/** Some of the world's addresses, and one that a pod may have. */
+/** Some of the world's addresses, two of pods and the node's. */
 const endpoints = fc
-  .subarray([...WORLD, '10.244.1.1'], { maxLength: 4 })
+  .subarray([...WORLD, '10.244.1.10', 'fd00:10:244::20', NODE_ADDRESS], { maxLength: 4 })
   .map(addresses => addresses.map(address => ({ addresses: [address] })))
 
 type Endpoints = readonly { readonly addresses: readonly string[] }[]
