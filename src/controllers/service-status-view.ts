@@ -148,7 +148,7 @@ function problemsOf({ problems }: Tables, { namespace, name, origin }: Service):
   const ofObject = problems
     .by('object', `Service ${objectKey({ namespace, name })}`)
     .filter(({ about }) => about === undefined || isCoreService(about))
-  return [...ofObject, ...problems.by('file', origin.file).filter(({ object }) => object === '')]
+  return [...ofObject, ...problems.by('object', '').filter(({ file }) => file === origin.file)]
 }
 
 /** Of the kind of Kubernetes itself; other API groups have Services, too. */

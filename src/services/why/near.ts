@@ -25,6 +25,7 @@ export function nearServices(world: ServiceWorld, asked: AskedAddress): Near[] {
     ...otherProtocols(world, asked),
     ...asBackends(world, asked),
     ...otherPorts(world, asked),
+    ...declaredPorts(world, asked),
     ...whoseAddress(world, asked),
     ...otherAddresses(world, asked),
   ]
@@ -56,14 +57,35 @@ export function losers(world: ServiceWorld, asked: AskedAddress): Near[] {
     .map(known => ({ kind: 'lost', service: serviceName(known), to: serviceName(owner) }))
 }
 
+/** Those that declare the address with other ports, and have none of them here. */
+function declaredPorts(world: ServiceWorld, asked: AskedAddress): Near[] {
+  return world.services.flatMap(known => {
+    const { manifest, ports } = known
+    if (!manifest || !declaresAddress(manifest, asked.address)) return []
+    if (claims(manifest, asked, world.node.addresses)) return []
+    if (ports.some(({ frontends }) => frontends.some(({ address }) => address === asked.address))) return []
+    const [reason] = nothingToTranslate(known)
+    if (reason && reason.kind !== 'not-in-force') return [reason]
+    const texts = manifest.ports
+      .filter(({ port, protocol }) => !hasOwner(world, { address: asked.address, port }, protocol))
+      .map(({ port, protocol }) => `${port}/${protocol}`)
+    if (texts.length === 0) return []
+    return [{ kind: 'other-ports' as const, service: serviceName(known), ports: texts }]
+  })
+}
+
+const hasOwner = (world: ServiceWorld, end: Omit<AskedAddress, 'protocol'>, protocol: string): boolean =>
+  findFrontend(world, { ...end, protocol: protocolNumber(protocol) ?? 0 }) !== undefined
+
+const declaresAddress = ({ clusterIps, externalIps, loadBalancerAddresses }: ServiceManifest, address: string) =>
+  clusterIps.includes(address) ||
+  externalIps.includes(address) ||
+  loadBalancerAddresses.some(({ ip }) => ip === address)
+
 /** Whether what is declared stands for the address and port, whoever has it in the end. */
 function claims(manifest: ServiceManifest, asked: AskedAddress, nodeAddresses: readonly string[]): boolean {
-  const { clusterIps, externalIps, loadBalancerAddresses, ports } = manifest
-  const hasAddress =
-    clusterIps.includes(asked.address) ||
-    externalIps.includes(asked.address) ||
-    loadBalancerAddresses.some(({ ip }) => ip === asked.address)
-  return ports.some(({ port, nodePort, protocol }) => {
+  const hasAddress = declaresAddress(manifest, asked.address)
+  return manifest.ports.some(({ port, nodePort, protocol }) => {
     if (protocolNumber(protocol) !== asked.protocol) return false
     return (hasAddress && port === asked.port) || (nodePort === asked.port && nodeAddresses.includes(asked.address))
   })

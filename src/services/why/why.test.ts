@@ -261,6 +261,16 @@ test('what comes near where there is no frontend', async t => {
       ],
     ],
     [
+      'another port of an address that another proxy has',
+      '10.96.0.31:99',
+      [{ kind: 'other-proxy', service: 'shop/theirs', proxy: 'mesh' }],
+    ],
+    [
+      'another port of a service that is not in force',
+      '10.96.0.30:99',
+      [{ kind: 'other-ports', service: 'shop/late', ports: ['80/TCP'] }],
+    ],
+    [
       'a backend of a headless service',
       '10.0.0.2:5432',
       [
