@@ -14,7 +14,13 @@ import {
   type Problem,
   parseManifests,
 } from '../manifests/index.ts'
-import { admissionCheck, whenServicesTaken, withClusterObjects } from '../sandbox/index.ts'
+import {
+  admissionCheck,
+  isDeployment,
+  readDeployment,
+  whenServicesTaken,
+  withClusterObjects,
+} from '../sandbox/index.ts'
 import { type ObjectCheck, ObjectStore, type StoredObject } from '../sources/index.ts'
 import { colours as pc } from './colours.ts'
 import { objectsFolder } from './connection.ts'
@@ -66,6 +72,7 @@ export function deleteCommand(): Command {
 
 /** What an object's own rules say, and, if they allow it, what the control plane says. */
 function checked(object: ManifestObject, admit: ObjectCheck): readonly Problem[] {
+  if (isDeployment(object)) return readDeployment(object).problems
   const { problems } = readIntent(object)
   return problems.some(({ severity }) => severity === 'error') ? problems : [...problems, ...admit(object)]
 }

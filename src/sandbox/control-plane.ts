@@ -1,5 +1,5 @@
-// What plays the API server and the controllers of the cluster: follows the declared objects, gives pods to nodes, and
-// keeps Services and their EndpointSlices as the pods are.
+// What plays the API server and the controllers of the cluster: follows the declared objects, makes the pods of
+// Deployments, gives pods to nodes, and keeps Services and their EndpointSlices as the pods are.
 
 import { type ManifestObject, readNode } from '../manifests/index.ts'
 import { FileSource, type ObjectChanges } from '../sources/index.ts'
@@ -11,6 +11,7 @@ import { PodCollection } from './pods/source.ts'
 import { rangesOf } from './services/admission.ts'
 import { ClusterFolder } from './services/cluster-folder.ts'
 import { ServiceController, type ServiceStatus } from './services/controller.ts'
+import { DeploymentController } from './workloads/deployments.ts'
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone'
 
@@ -21,6 +22,7 @@ export class ControlPlane {
   readonly #folders: readonly string[]
   readonly #services: ServiceController
   readonly #pods = new PodCollection()
+  readonly #deployments: DeploymentController
   readonly #zones = new Map<string, string>()
   #nodes: readonly PodNode[] = []
   #podsDiffer = false
@@ -28,7 +30,9 @@ export class ControlPlane {
   constructor(configuration: SandboxConfiguration, paths: SandboxPaths) {
     const podCidrs = configuration.nodes.flatMap(node => node.podCidrs)
     this.#folders = [paths.objects, ...configuration.folders]
-    this.#services = new ServiceController({ folder: new ClusterFolder(paths.cluster), ranges: rangesOf(podCidrs) })
+    const folder = new ClusterFolder(paths.cluster)
+    this.#services = new ServiceController({ folder, ranges: rangesOf(podCidrs) })
+    this.#deployments = new DeploymentController(folder)
   }
 
   /** Until the signal is aborted. */
@@ -49,6 +53,8 @@ export class ControlPlane {
     setImmediate(() => {
       this.#podsDiffer = false
       this.#updateEndpoints()
+      const running = this.#nodes.flatMap(({ runner }) => runner.status())
+      if (this.#deployments.setRunning(running)) this.#assign()
     })
   }
 
@@ -64,6 +70,7 @@ export class ControlPlane {
       else this.#zones.set(node.metadata.name, zone)
     }
     this.#pods.apply(changes)
+    this.#deployments.apply(changes)
     this.#services.apply(changes)
     this.#assign()
     if ([...changes.put, ...changes.deleted].some(isNode)) this.onPods()
@@ -71,7 +78,7 @@ export class ControlPlane {
 
   /** A pod without a node goes to the first. One that names a node that is not here runs nowhere. */
   #assign(): void {
-    const pods = this.#pods.pods()
+    const pods = [...this.#pods.pods(), ...this.#deployments.pods()]
     for (const [position, node] of this.#nodes.entries()) {
       const isHere = ({ spec }: PodManifest): boolean => (spec.nodeName ? spec.nodeName === node.name : position === 0)
       node.runner.setWanted(pods.filter(isHere))

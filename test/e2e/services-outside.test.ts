@@ -3,8 +3,6 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { spawnOutside } from '../../src/sandbox/exec.ts'
-import { finish } from '../sandbox/support.ts'
 import { NODE_ADDRESSES } from './outside.ts'
 import {
   admittedService,
@@ -136,34 +134,6 @@ test('services for clients outside', { skip: NEEDS_ROOT }, async t => {
     for (const target of await nodePorts(cluster, 'shop/nobody', 81))
       await untilRefused(cluster, 'outside', target, { protocol: 'udp' })
     cluster.remove('nobody')
-  })
-
-  await t.test('health checks tell load balancers how many pods there are', async () => {
-    const { spec } = await admittedService(cluster, 'shop/local')
-    const page = async () => {
-      const url = `http://${hostPort(NODE_ADDRESSES[0], spec.healthCheckNodePort)}/healthz`
-      return (await finish(await spawnOutside(cluster.client, ['curl', '-s', '-w', '%{http_code}', url], 'pipe')))
-        .stdout
-    }
-    await until('two pods', async () => /"localEndpoints": *2\b[^]*200$/.test(await page()))
-    await cluster.enforce(
-      'local-moved',
-      serviceManifest('shop/lonely', {
-        ...toWeb,
-        selector: { app: 'nobody' },
-        type: 'LoadBalancer',
-        externalTrafficPolicy: 'Local',
-      }),
-    )
-    const lonely = (await admittedService(cluster, 'shop/lonely')).spec.healthCheckNodePort
-    const url = `http://${hostPort(NODE_ADDRESSES[0], lonely)}/healthz`
-    await until('a failing check', async () => {
-      const { stdout } = await finish(
-        await spawnOutside(cluster.client, ['curl', '-s', '-w', '%{http_code}', url], 'pipe'),
-      )
-      return stdout.endsWith('503')
-    })
-    cluster.remove('local-moved')
   })
 
   await t.test('affinity of a client outside, by node port', async () => {
