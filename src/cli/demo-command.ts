@@ -1,4 +1,4 @@
-// `axoneme demo`: starts a sandbox, plays the story and shows, step by step, what was
+// `axoneme demo`: starts a sandbox, plays the stories and shows, step by step, what was
 // applied, tried, expected and measured. Leaves nothing behind, also when it fails or is
 // interrupted, unless asked to.
 
@@ -10,6 +10,7 @@ import { AgentClient } from '../api/index.ts'
 import { type Flow, flowLine } from '../observe/index.ts'
 import { defaultConfiguration, down, nodePaths, SandboxClient, sandboxPaths, up } from '../sandbox/index.ts'
 import { colours as pc } from './colours.ts'
+import { SCENES, showRows } from './demo-services.ts'
 import { type Attempt, STORY, STORY_PORTS, type Step } from './demo-story.ts'
 import { tableText } from './output.ts'
 
@@ -21,7 +22,7 @@ const PROBE = { timeoutMs: 500, tries: 2, family: 4 } as const
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('try it: a sandbox, a small shop, and policies that protect it')
+    .description('try it: a sandbox, a small shop, policies that protect it, and services that lead to it')
     .option('--keep', 'leave the sandbox up', false)
     .action(async ({ keep }: { readonly keep: boolean }) => {
       const interrupted = new AbortController()
@@ -53,6 +54,11 @@ async function playAll(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted()
     console.log(`\n${pc.bold(`${index + 1}. ${step.title}`)}`)
     wrong += await play(step, signal)
+  }
+  for (const [index, { title, play: playScene }] of SCENES.entries()) {
+    signal.throwIfAborted()
+    console.log(`\n${pc.bold(`${STORY.length + index + 1}. ${title}`)}`)
+    wrong += showRows(await playScene({ sandbox: NAME, signal, axoneme }))
   }
   return wrong
 }
@@ -117,8 +123,8 @@ function summarise(wrong: number): void {
   const count = STORY.reduce((total, step) => total + step.attempts.length, 0)
   console.log(
     wrong === 0
-      ? `\n${pc.green(`All ${count} connection attempts ended as expected`)}, each a real connection between two processes.`
-      : `\n${pc.red(`${wrong} of ${count} connection attempts did not end as expected.`)}`,
+      ? `\n${pc.green(`All ${count} connection attempts, and all requests to services, ended as expected`)}, each a real connection between two processes.`
+      : `\n${pc.red(`${wrong} of the results did not come out as expected.`)}`,
   )
 }
 
@@ -127,6 +133,7 @@ function sayHowToGoOn(): void {
 The sandbox is still up. Go on with:
   bin/axoneme observe -f --sandbox ${NAME}                 flows as they happen
   bin/axoneme apply -f demo/allow-shop.yaml --sandbox ${NAME}
+  bin/axoneme services --sandbox ${NAME}
   bin/axoneme sandbox probe --name ${NAME} --ports 8080/TCP,5432/TCP
   bin/axoneme status --sandbox ${NAME}
   bin/axoneme sandbox down --name ${NAME}                  when you are done`)
