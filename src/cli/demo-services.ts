@@ -163,7 +163,7 @@ async function ask(stage: Stage, from: Client, target: string, requests: number,
   return await load()
 }
 
-/** Starts to ask again and again. @returns ends it, and tells what became of the requests */
+/** Starts to ask again and again, and resolves when it does. @returns ends it, and tells what became of the requests */
 async function startLoad(
   { sandbox }: Stage,
   from: Client,
@@ -177,13 +177,19 @@ async function startLoad(
     from === 'outside'
       ? await spawnOutside(client, command, 'pipe')
       : await spawnInPod(client, { namespace: NAMESPACE, pod: CUSTOMER, command, terminal: false }, 'pipe')
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => (printed += text.toString()))
+  let [printed, said] = ['', '']
+  const begun = Promise.withResolvers<void>()
+  child.stdout?.on('data', (text: Buffer) => (printed += text.toString()))
+  child.stderr?.on('data', (text: Buffer) => {
+    said += text.toString()
+    begun.resolve()
+  })
   const closed = once(child, 'close')
+  await Promise.race([begun.promise, closed])
   return async () => {
     child.stdin?.end()
     await closed
-    if (!printed.startsWith('{')) throw new Error(`the client ${from} said: ${printed}`)
+    if (!printed.startsWith('{')) throw new Error(`the client ${from} said: ${printed}${said}`)
     return JSON.parse(printed) as Report
   }
 }

@@ -114,7 +114,7 @@ const MAX_DISTINCT_ANSWERS = 1000
 
 /**
  * load URL|HOST:PORT: requests again and again, until the count, the duration, its input or a signal ends it; then prints
- * one line of JSON, a LoadReport. For a HOST:PORT a connection (`tcp`) or a datagram that asks for the host's name (`udp`).
+ * one line of JSON, a LoadReport. Says on standard error when it begins. For a HOST:PORT a connection (`tcp`) or a datagram that asks for the host's name (`udp`).
  *   [--protocol tcp|udp] [--requests N] [--duration 10s] [--interval 2ms] [--timeout 1s] [--concurrency 1]
  *   [--keep-alive] (one connection for many requests) [--source-port N] (of udp: one socket for all)
  */
@@ -140,6 +140,7 @@ export async function load(args: string[]): Promise<void> {
   const most = Number(options['requests'] ?? Infinity)
   const timeoutMs = durationMs(options['timeout'] ?? '1s')
   const intervalMs = durationMs(options['interval'] ?? '2ms')
+  process.stderr.write(`asking ${options['positional']}\n`)
   const worker = async (): Promise<void> => {
     while (!stop.signal.aborted && report.requests < most) {
       report.requests++

@@ -190,6 +190,7 @@ export async function startAsking(
   child.stdout?.on('data', (text: Buffer) => (collected.stdout += text.toString()))
   child.stderr?.on('data', (text: Buffer) => (collected.stderr += text.toString()))
   const closed = once(child, 'close')
+  await until(`the client in ${from} to begin`, () => collected.stderr.includes('asking') || child.exitCode !== null)
   return {
     finish: async () => {
       child.stdin?.end()
