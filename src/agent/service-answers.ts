@@ -85,7 +85,17 @@ function explained(options: ServiceAnswersOptions, query: URLSearchParams): Serv
     ...(source !== null && { source: readEndpoint(source) }),
   }
   const kernel = kernelView(options.datapath, asked)
-  return kernel ? { ...explanation, kernel } : explanation
+  if (!kernel) return explanation
+  const standing = found && standingOf(options, objectKey(found.service))
+  return { ...explanation, kernel: standing === undefined ? kernel : { ...kernel, standing } }
+}
+
+/** Undefined where the kernel is said to have what is wanted. */
+function standingOf({ tables, kernel }: ServiceAnswersOptions, key: string): string | undefined {
+  const detail = serviceDetail(tables, kernel, key)
+  return detail && (detail.state === 'waiting' || detail.state === 'failed')
+    ? `${detail.state}: ${detail.message}`
+    : undefined
 }
 
 function worldOf({ node, tables, sockets }: ServiceAnswersOptions): ServiceWorld {

@@ -11,7 +11,7 @@ import {
   ServiceQuestionError,
 } from '../services/index.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
-import { clusterObjects, readManifests } from './manifest-files.ts'
+import { clusterObjects, ManifestError, readManifests } from './manifest-files.ts'
 import { type OutputFormat, outputOption, print } from './output.ts'
 import { servicesWorld } from './services-offline.ts'
 import { serviceDetailText, serviceListText } from './services-text.ts'
@@ -40,7 +40,8 @@ export function servicesCommand(): Command {
       const agent = agentOf(options)
       const { namespace, output } = options
       if (name !== undefined) {
-        const [given = '', bare] = name.split('/')
+        const [given = '', bare, ...rest] = name.split('/')
+        if (rest.length > 0) throw new ManifestError(`${name} is no NAMESPACE/NAME of a service`)
         const detail = bare === undefined ? agent.service(namespace ?? 'default', given) : agent.service(given, bare)
         print(output, await detail, serviceDetailText)
         return

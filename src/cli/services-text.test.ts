@@ -69,6 +69,7 @@ test('why: the kernel has it otherwise, and a live connection', () => {
   const text = why('10.96.0.10:80', {
     kernel: {
       state: 'different',
+      standing: 'failed: map full',
       differences: [{ what: 'algorithm', wanted: 'random', held: 'maglev' }],
       affinity: { client: '10.0.0.2', backend: '10.0.0.3:8080', usedSecondsAgo: 5, isInForce: true },
       connection: {
@@ -82,8 +83,9 @@ test('why: the kernel has it otherwise, and a live connection', () => {
     },
   })
   assert.equal(
-    text.slice(text.indexOf('THE KERNEL')),
+    text.slice(text.indexOf('THE KERNEL'), text.indexOf('\n\nfrom pods')),
     `THE KERNEL HAS IT OTHERWISE:
+  the service is failed: map full
   algorithm: wanted random, in the kernel maglev
 10.0.0.2 had 10.0.0.3:8080 5 s ago, and gets it again
 the connection from 10.0.0.2:40000 is translated packet by packet to 10.0.0.3:8080, which sees it come from 172.30.0.2:50000, remembered for 9 s more`,

@@ -21,11 +21,15 @@ export function serviceExplanationText(explanation: ServiceExplanation): string 
   const head = match
     ? matchLines(asked, match)
     : [`${pc.bold(asked)} ${pc.yellow(NO_FRONTEND[asked.includes(':') ? 'address' : 'name'])}`]
+  const held = kernel ? kernelLines(kernel) : []
+  const isAsWanted = kernel === undefined || kernel.state === 'same'
   const sections = [
     [...head, ...near.map(nearText)],
+    // What is said below is what is wanted: where the kernel has something else, that comes first.
+    isAsWanted ? [] : held,
     clients.map(outcomeText),
-    backends.length > 0 && match ? [backendsText(backends, clients)] : match ? ['No backends are known.'] : [],
-    kernel ? kernelLines(kernel) : [],
+    match ? [backends.length > 0 ? backendsText(backends, clients) : 'No backends are known.'] : [],
+    isAsWanted ? held : [],
   ]
   return sections
     .filter(lines => lines.length > 0)
@@ -152,7 +156,7 @@ function backendsText(backends: readonly ServiceBackend[], clients: readonly Cli
   )
 }
 
-function kernelLines({ state, differences, affinity, connection }: KernelView): string[] {
+function kernelLines({ state, differences, standing, affinity, connection }: KernelView): string[] {
   const head = {
     same: pc.green('the kernel has this'),
     absent: pc.red('THE KERNEL DOES NOT HAVE IT: nothing is translated at this address and port'),
@@ -160,6 +164,7 @@ function kernelLines({ state, differences, affinity, connection }: KernelView): 
   }[state]
   return [
     head,
+    ...(standing === undefined ? [] : [pc.yellow(`  the service is ${standing}`)]),
     ...differences.map(({ what, wanted, held }) => pc.red(`  ${what}: wanted ${wanted}, in the kernel ${held}`)),
     ...(affinity
       ? [

@@ -60,6 +60,7 @@ function kernel(more: Partial<Frontend> = {}) {
   page.set(11, 4)
   page.set(12, 77)
   maps.slot_pages.set(0, page)
+  for (const id of [3, 4]) maps.affinity_backends.set({ service: 7, backend: id }, 3)
   const range = { first: 10, count: 2 }
   maps.frontends.set(
     { address: toAddress(ip(asked.address)), port: asked.port, protocol: asked.protocol },
@@ -120,6 +121,20 @@ test('everything that a kernel has otherwise', () => {
     'backends for clients of the cluster: 10.0.0.3:8080, not there',
     'backends for clients of the cluster: not there, id 77, of no backend',
   ])
+})
+
+test('source ranges and backends for affinity that are missing in their maps', () => {
+  const { SOURCE_RANGES, OUTSIDE } = new MemoryDatapath(object).schema.frontendFlags.number
+  const { maps, view } = kernel({ flags: SOURCE_RANGES | OUTSIDE })
+  const frontend = { ...clusterIp('10.96.0.10'), kind: 'LoadBalancer', reach: 'everybody' } as const
+  const guarded = { ...port, sourceRanges: ['192.0.2.0/24', '198.51.100.0/24', '2001:db8::/32'], frontends: [frontend] }
+  maps.source_ranges.set({ prefix_length: 32 + 96 + 24, service: 7, address: ip('192.0.2.0').bytes }, 1)
+  maps.affinity_backends.set({ service: 7, backend: 4 }, 1)
+  const differences = view({ found: { ...found, port: guarded, frontend } })?.differences ?? []
+  assert.deepEqual(
+    differences.map(({ what, wanted, held }) => `${what}: ${wanted}, ${held}`),
+    ['source ranges: 198.51.100.0/24, not there', 'affinity of clients outside: 10.0.0.4:8080, not there'],
+  )
 })
 
 test('nothing where nothing is wanted, a frontend that should not be there, one that is missing', () => {

@@ -2,7 +2,7 @@
 // them, the backend that a client is kept with, the translation of an open connection.
 // Reads, and decides nothing.
 
-import { formatIp, ip } from '../ip/index.ts'
+import { cidr, formatIp, ip, mappedLength } from '../ip/index.ts'
 import {
   type DatapathMaps,
   type Frontend,
@@ -16,6 +16,7 @@ import {
   type AskedAddress,
   endpointText,
   type FoundFrontend,
+  type FrontendDifference,
   frontendDifferences,
   type KernelView,
   type LiveAffinity,
@@ -29,7 +30,14 @@ export type ServiceMaps = {
   readonly schema: Schema
   readonly maps: Pick<
     DatapathMaps,
-    'frontends' | 'backends' | 'slot_pages' | 'affinities' | 'affinity_backends' | 'translations' | 'flows'
+    | 'frontends'
+    | 'backends'
+    | 'slot_pages'
+    | 'affinities'
+    | 'affinity_backends'
+    | 'source_ranges'
+    | 'translations'
+    | 'flows'
   >
   /** The page of slots under a number, which the caller closes where it can be. */
   openSlotPage(key: number): (SlotPage & { close?(): void }) | undefined
@@ -63,7 +71,10 @@ export function kernelView(target: ServiceMaps, question: AskedFrontend): Kernel
   if (!held) return found && { state: 'absent', differences: [], ...(connection && { connection }) }
   const content = contentOf(target, held)
   const differences = found
-    ? frontendDifferences(found.port, found.frontend, content, number)
+    ? [
+        ...frontendDifferences(found.port, found.frontend, content, number),
+        ...besideDifferences(target, found, content),
+      ]
     : [{ what: 'frontend', wanted: 'none', held: `one of service port number ${held.service}` }]
   const affinity = held.affinity_seconds > 0 ? affinityOf(target, question, held) : undefined
   return {
@@ -73,6 +84,38 @@ export function kernelView(target: ServiceMaps, question: AskedFrontend): Kernel
     ...(affinity && { affinity }),
     ...(connection && { connection }),
   }
+}
+
+/** What stands in maps of its own: source ranges, and the backends that clients may be kept with. */
+function besideDifferences(
+  { maps, schema }: ServiceMaps,
+  { port: { sourceRanges, family } }: FoundFrontend,
+  { service, hasSourceRanges, affinitySeconds, backends }: LiveFrontend,
+): FrontendDifference[] {
+  const ranges = hasSourceRanges ? sourceRanges.map(cidr).filter(range => range.family === family) : []
+  const missing = ranges.filter(
+    range => !maps.source_ranges.get({ prefix_length: 32 + mappedLength(range), service, address: range.bytes }),
+  )
+  const kinds = schema.clientKind.number
+  const unkept = ([kind, clients]: readonly ['cluster' | 'outside', number]) =>
+    backends[kind]
+      .filter(({ id }) => ((maps.affinity_backends.get({ service, backend: id }) ?? 0) & (1 << clients)) === 0)
+      .map(({ address, id }) => ({
+        what: `affinity of clients ${kind === 'cluster' ? 'of the cluster' : 'outside'}`,
+        wanted: address || `id ${id}`,
+        held: 'not there',
+      }))
+  return [
+    ...missing.map(({ text }) => ({ what: 'source ranges', wanted: text, held: 'not there' })),
+    ...(affinitySeconds > 0
+      ? (
+          [
+            ['cluster', kinds.CLUSTER],
+            ['outside', kinds.OUTSIDE],
+          ] as const
+        ).flatMap(unkept)
+      : []),
+  ]
 }
 
 function contentOf(target: ServiceMaps, held: Frontend): LiveFrontend {

@@ -139,6 +139,8 @@ export type KernelView = {
   /** `absent`: nothing at that address and port. */
   readonly state: 'same' | 'different' | 'absent'
   readonly differences: readonly FrontendDifference[]
+  /** Why it may differ: how the service stands, where it is not in force as it is wanted. */
+  readonly standing?: string
   readonly content?: LiveFrontend
   readonly affinity?: LiveAffinity
   readonly connection?: LiveConnection
