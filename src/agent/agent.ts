@@ -19,6 +19,7 @@ import {
   endpointDeviceOperations,
   nodeDeviceOperations,
   PodNetwork,
+  requireControlGroup,
   tcxAttacher,
 } from '../reconcilers/index.ts'
 import { FileSource } from '../sources/index.ts'
@@ -57,6 +58,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   // Before anything is touched: without rights or kernel nothing can be done, and a second agent would write over the
   // first one's journal and maps.
   for (const feature of ['redirect_peer', 'lpm_batch'] as const) requireFeature(feature)
+  if (configuration.serviceCgroup !== undefined) requireControlGroup(configuration.serviceCgroup)
   await requireUnserved(configuration.socket)
   // What was there before: numbers and endpoints from the journal, packets judged by the pinned datapath.
   fs.mkdirSync(configuration.state, { recursive: true })

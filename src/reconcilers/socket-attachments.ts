@@ -71,6 +71,11 @@ function detach(pins: PinDirectory, names: readonly string[]): void {
   }
 }
 
+/** @throws NoControlGroupError */
+export function requireControlGroup(folder: string): void {
+  controlGroupId(folder)
+}
+
 const namesOf = <Name extends string>(programs: Readonly<Record<Name, unknown>>): Name[] =>
   Object.keys(programs) as Name[]
 

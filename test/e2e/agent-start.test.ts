@@ -67,6 +67,8 @@ suite('an agent that cannot start says why', { skip: NEEDS_ROOT }, () => {
       ['--pod-cidr', 'fd00::/300', /--pod-cidr fd00::\/300 is not a prefix/],
       ['--node-address', '1.2.3', /--node-address 1\.2\.3 is not an IP address/],
       ['--mtu', '100', /--mtu 100 is not between/],
+      ['--service-cgroup', '/tmp', /--service-cgroup \/tmp is not a control group; give the folder/],
+      ['--service-cgroup', '/nowhere', /--service-cgroup \/nowhere cannot be opened; give the folder/],
     ]
     const ends = await Promise.all(wrong.map(([option, value]) => start(bpf, [option, value])))
     for (const [i, end] of ends.entries()) assertRefused(end, wrong[i]?.[2] ?? /^$/)
