@@ -98,21 +98,42 @@ static __noinline int too_big(struct __sk_buff *skb, const struct packet *packet
 	return refuse_with(skb, packet, &icmp);
 }
 
-/* To a pod of this node, by its device: the pod program judges it there. The pod's answers pass by the stack likewise. */
-static __always_inline int to_local_pod(struct __sk_buff *skb, const struct packet *packet,
-					const struct rewrite *rewrite,
-					const struct endpoint *endpoint)
+/* To a pod's device, with what it is to get: the pod program judges it there. */
+static __always_inline int to_pod_device(struct __sk_buff *skb, const struct packet *packet,
+					 const struct endpoint *endpoint, __u32 service)
 {
-	enum drop_reason reason = rewrite_by(skb, packet, rewrite);
 	struct ethhdr macs;
 
 	copy_host_mac(macs.h_source);
 	__builtin_memcpy(macs.h_dest, endpoint->mac, ETH_ALEN);
-	if (reason == DROP_NONE && hop_to(skb, packet, &macs))
-		reason = DROP_INVALID_PACKET;
-	if (reason != DROP_NONE)
-		return drop(skb, packet, reason, rewrite->entry.service);
+	if (hop_to(skb, packet, &macs))
+		return drop(skb, packet, DROP_INVALID_PACKET, service);
 	return bpf_redirect(endpoint->ifindex, 0);
+}
+
+/* @return 0, or what the pod's device takes at most: it would drop the packet without a word */
+static __always_inline __u32 mtu_exceeded(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	__u32 mtu = 0;
+
+	return bpf_check_mtu(skb, endpoint->ifindex, &mtu, 0, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED
+		       ? mtu
+		       : 0;
+}
+
+/* Past the stack, as the pod's answers go: its connection tracking sees both ways or none. */
+static __noinline int to_local_pod(struct __sk_buff *skb, struct packet *packet,
+				   struct rewrite *rewrite, const struct endpoint *endpoint)
+{
+	__u32 service = rewrite->entry.service;
+	__u32 mtu = mtu_exceeded(skb, endpoint);
+	enum drop_reason reason;
+
+	if (mtu)
+		return too_big(skb, packet, service, mtu);
+	reason = rewrite_by(skb, packet, rewrite);
+	return reason == DROP_NONE ? to_pod_device(skb, packet, endpoint, service)
+				   : drop(skb, packet, reason, service);
 }
 
 /* To a backend elsewhere, or an answer of one to its client. */
@@ -235,21 +256,16 @@ static __always_inline bool has_options(const struct packet *packet)
 	       packet->fragment != FRAGMENT_LATER;
 }
 
-/* To the pod's device, with what the client sent: nothing is left to translate. */
+/* It is what the client sent by now: nothing is left to translate. */
 static __always_inline int deliver_direct(struct __sk_buff *skb, struct packet *packet)
 {
 	struct endpoint *endpoint = endpoint_lookup(&packet->tuple.destination);
-	struct ethhdr macs;
 
 	if (!endpoint)
 		return TC_PASS;
 	if (packet->ttl <= 1)
 		return hop_limit_reached(skb, packet, 0);
-	copy_host_mac(macs.h_source);
-	__builtin_memcpy(macs.h_dest, endpoint->mac, ETH_ALEN);
-	if (hop_to(skb, packet, &macs))
-		return drop(skb, packet, DROP_INVALID_PACKET, 0);
-	return bpf_redirect(endpoint->ifindex, 0);
+	return to_pod_device(skb, packet, endpoint, 0);
 }
 
 SEC("tc")

@@ -27,8 +27,10 @@ export type NodeDeviceOptions = {
 }
 
 const IFF_LOOPBACK = 8
+/** Pods' devices come and go among them; one look does for many changes. */
+const LOOK_AFTER_MS = 100
 
-/** Fills the table now and at every change, until it is closed. The next write, if any, is after this returns. */
+/** Fills the table now and soon after every change, until it is closed. */
 export function followNodeDevices(options: NodeDeviceOptions): Watch {
   const { database, table, node, names, addresses, onProblem } = options
   const delivered = table.registerInitializer('node devices')
@@ -43,10 +45,17 @@ export function followNodeDevices(options: NodeDeviceOptions): Watch {
     for (const [name] of problems) told.add(name)
   }
 
-  const watch = watchLinksAndAddresses(node, refresh)
+  let timer: NodeJS.Timeout | undefined
+  const watch = watchLinksAndAddresses(node, () => {
+    timer ??= setTimeout(() => {
+      timer = undefined
+      refresh()
+    }, LOOK_AFTER_MS).unref()
+  })
   refresh()
   delivered()
   const close = (): void => {
+    clearTimeout(timer)
     watch.close()
     socket.close()
   }

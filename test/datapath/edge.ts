@@ -86,9 +86,9 @@ export class Edge implements Disposable {
       setLink({ name: `${OUTSIDE.name}-peer` }, { up: true }),
       addAddress({ index, address: formatIp(HOST[4]), prefixLength: 24 }),
       addAddress({ index, address: formatIp(HOST[6]), prefixLength: 64, noDad: true }),
+      ...['198.51.100.0/24', '2001:db8::/64'].map(destination => addRoute({ destination, index })),
       ...[OUTSIDE, OTHER_CLIENT].flatMap(client =>
         ([4, 6] as const).flatMap(family => [
-          addRoute({ destination: `${formatIp(client[family])}/${family === 4 ? 32 : 128}`, index }),
           replaceNeighbour({ index, address: formatIp(client[family]), mac: formatMac(client.mac) }),
         ]),
       ),
@@ -110,10 +110,10 @@ export class Edge implements Disposable {
       (map as { clear(): void }).clear()
   }
 
-  /** Of the device. */
-  setMtu(mtu: number): void {
+  /** Of a device: the node's unless another is given. */
+  setMtu(mtu: number, index = UPLINK): void {
     using netlink = NetlinkSocket.open({ namespace: this.node.namespace })
-    netlink.run(setLink({ index: UPLINK }, { mtu }))
+    netlink.run(setLink({ index }, { mtu }))
   }
 
   /** As the device receives it. */

@@ -13,8 +13,14 @@ import { needsRoot } from './node.ts'
 
 const NODE_PORT = 30080
 
-/** As kube-proxy has them for a node port whose pod is on the node. */
-function addKubeProxyRules({ near }: EdgeNetwork): void {
+/** As kube-proxy has them for a node port whose pod is on the near node. */
+function addKubeProxyRules({ near, far }: EdgeNetwork): void {
+  withNamespace(far.namespace, () => {
+    for (const program of ['iptables', 'ip6tables'])
+      execFileSync(program, ['-w', ...'-A FORWARD -m conntrack --ctstate INVALID -j DROP'.split(' ')], {
+        stdio: 'pipe',
+      })
+  })
   withNamespace(near.namespace, () => {
     for (const [program, address] of [
       ['iptables', `${near.pod[4]}:8080`],
