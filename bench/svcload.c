@@ -11,14 +11,19 @@
  *   svcload udp-new HOST PORT SECONDS CGROUP PROCESSES  the same with a new socket each time, as for DNS
  *   svcload letters HOST PORT COUNT CGROUP tcp|udp   who answers so many flows, as one word
  *   svcload follow HOST PORT MICROS CGROUP           connects every so often, prints a line when another LETTER answers
+ *   svcload compute-checksums DEVICE                 leaves none to others: on XDP a packet has no other checksum
  *
  * CGROUP is the folder of a control group that the client joins, or `-`.
  */
 #define _GNU_SOURCE
 #include "netload.h"
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -229,6 +234,18 @@ static int follow(const struct addrinfo *to, int micros)
 	return 0;
 }
 
+static int compute_checksums(const char *device)
+{
+	struct ethtool_value off = { .cmd = ETHTOOL_STXCSUM };
+	struct ifreq request = { .ifr_data = (char *)&off };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device);
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &request))
+		die(device);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -238,6 +255,8 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (argc == 4 && !strcmp(mode, "serve"))
 		serve(atoi(argv[2]), argv[3][0]);
+	if (argc == 3 && !strcmp(mode, "compute-checksums"))
+		return compute_checksums(argv[2]);
 	if (argc < 6) {
 		fprintf(stderr, "usage: see svcload.c\n");
 		return 2;

@@ -15,7 +15,7 @@ export type ServiceNodes = {
 export async function startServiceNodes(owned: AsyncDisposableStack, context: Context): Promise<ServiceNodes> {
   const nodes = {
     ours: await startOwnNode(owned, 'bench', context),
-    one: await startOwnNode(owned, 'bench-one', context, ['--xdp', 'native']),
+    one: await startOwnNode(owned, 'bench-one', context, ['--xdp', 'generic']),
     iptables: await startProxyNode(owned, 'iptables'),
     nftables: await startProxyNode(owned, 'nftables'),
   }

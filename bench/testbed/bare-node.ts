@@ -15,6 +15,8 @@ import {
 import { type BareEnd, plugIn } from './bare-pair.ts'
 
 const MTU = 1500
+/** Of machines on the network of the nodes: their device. */
+export const UPLINK = 'uplink'
 export const NODE_ADDRESS = '172.30.0.2'
 export const OUTSIDE_ADDRESS = '172.30.0.9'
 export const ELSEWHERE_ADDRESS = '172.30.0.20'
@@ -85,7 +87,7 @@ export class BareNode implements Disposable {
 
 /** As a machine on the network of the nodes. @param port index of its device on the bridge, whose index is 100 */
 export function plugIntoBridge(bridge: Namespace, namespace: Namespace, port: number, address: string): void {
-  const peer = { name: 'uplink', index: 100, namespace }
+  const peer = { name: UPLINK, index: 100, namespace }
   run(bridge, createLink({ kind: 'veth', name: `port${port}`, index: port, up: true, master: 100, peer }))
   run(
     namespace,

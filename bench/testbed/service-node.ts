@@ -4,11 +4,11 @@
 import fs from 'node:fs'
 import { createNamespace, type Namespace, whenLocal } from '../../src/net/index.ts'
 import { cgroupRoot } from '../../src/sandbox/cgroup.ts'
-import { ELSEWHERE_ADDRESS, NODE_ADDRESS, OUTSIDE_ADDRESS, plugIntoBridge } from './bare-node.ts'
+import { ELSEWHERE_ADDRESS, NODE_ADDRESS, OUTSIDE_ADDRESS, plugIntoBridge, UPLINK } from './bare-node.ts'
 import { type ProxyMode, ProxyNode } from './kube-proxy/node.ts'
 import { amongOthers, askedServices } from './kube-proxy/services.ts'
 import { LoadServer, PORTS, widenPorts } from './load.ts'
-import { BACKEND_PORT, type ServiceClient, startBackend } from './service-load.ts'
+import { BACKEND_PORT, computeChecksums, type ServiceClient, startBackend } from './service-load.ts'
 import { ServiceFolder } from './service-objects.ts'
 import { Testbed, type TestbedOptions, type TestPod } from './testbed.ts'
 
@@ -57,6 +57,7 @@ export async function startProxyNode(
   const services = await serve(owned, proxy.bare.backends, proxy.bare.elsewhere)
   const { client, outside } = proxy.bare
   for (const namespace of [client.namespace, outside]) widenPorts(namespace)
+  for (const namespace of [outside, proxy.bare.elsewhere]) await computeChecksums(namespace, UPLINK)
   return {
     proxy,
     client: { namespace: client.namespace },
@@ -137,6 +138,7 @@ async function plugIntoSandbox(
   using underlay = await testbed.underlay()
   plugIntoBridge(underlay, machine, port, address)
   await whenLocal(machine, address)
+  await computeChecksums(machine, UPLINK)
   return machine
 }
 
