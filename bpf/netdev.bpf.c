@@ -210,8 +210,8 @@ static __always_inline bool may_be_told_of(const struct address *address, __be16
 }
 
 /*
- * A packet that another node sent on to a pod here, and that says which frontend its
- * client asked for: the pod's answers will come from there. It goes on without saying so.
+ * A packet that another node sent on to a backend here, and that says which frontend its
+ * client asked for: the backend's answers will come from there. It goes on without saying so.
  * @return whether it is one, with the drop reason
  */
 static __noinline int take_direct(struct __sk_buff *skb, struct packet *packet,
@@ -222,7 +222,8 @@ static __noinline int take_direct(struct __sk_buff *skb, struct packet *packet,
 	__u64 now = bpf_ktime_get_coarse_ns();
 
 	if (!direct_return_read(skb, packet, &asked->destination, &asked->destination_port) ||
-	    !endpoint_lookup(&packet->tuple.destination) ||
+	    (!endpoint_lookup(&packet->tuple.destination) &&
+	     !is_host_address(&packet->tuple.destination)) ||
 	    !may_be_told_of(&asked->destination, asked->destination_port, asked->protocol)) {
 		*asked = packet->tuple;
 		return false;
@@ -276,7 +277,8 @@ int from_netdev(struct __sk_buff *skb)
 	struct rewrite *rewrite;
 	int result;
 
-	if (parse_packet(skb, &packet) != DROP_NONE)
+	/* What a switch floods is for others. */
+	if (skb->pkt_type != PACKET_HOST || parse_packet(skb, &packet) != DROP_NONE)
 		return TC_PASS;
 	rewrite = rewrite_room();
 	if (!rewrite || !name_tuple(skb, &packet, &rewrite->from))

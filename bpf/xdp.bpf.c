@@ -21,13 +21,16 @@ static __always_inline int send_on(struct xdp_md *xdp, struct packet *packet,
 {
 	bool tells = tells_frontend(packet, rewrite);
 	struct bpf_fib_lookup fib;
-	struct ethhdr macs;
+	struct ethhdr macs, came;
 	__u32 length = packet->end - ETH_HLEN + (tells ? direct_return_bytes(packet) : 0);
 
 	/* What is yet to be resolved, or does not fit, the device program deals with. */
 	if (route_to(xdp, packet, &rewrite->entry.target, length, &fib) !=
 		    BPF_FIB_LKUP_RET_SUCCESS ||
-	    fib.ifindex != frame_device(xdp))
+	    fib.ifindex != frame_device(xdp) || bpf_xdp_load_bytes(xdp, 0, &came, sizeof(came)))
+		return XDP_PASS;
+	/* What a switch floods is for others: the device's own MAC is the one that it sends from. */
+	if (!mac_equal(came.h_dest, fib.smac))
 		return XDP_PASS;
 	__builtin_memcpy(macs.h_dest, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(macs.h_source, fib.smac, ETH_ALEN);

@@ -41,6 +41,13 @@ static __always_inline __u32 direct_return_bytes(const struct packet *packet)
 	return packet->family == 4 ? sizeof(struct direct_ipv4) : sizeof(struct direct_ipv6);
 }
 
+/* Not beside other options: IPv4's header may have no room, and what IPv6 wants to be first must stay so. */
+static __always_inline bool direct_return_fits(const struct packet *packet)
+{
+	return packet->l4_offset ==
+	       ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+}
+
 /*
  * The IP header of a packet that has `more` bytes of options, whose own sum is `sum`. What a device
  * summed up is kept right, unlike in other rewrites: the room comes and goes with its bytes in that sum.

@@ -44,7 +44,8 @@ static __always_inline bool returns_directly(struct __sk_buff *skb, const struct
 	struct bpf_fib_lookup fib;
 	__u32 length = packet->end - ETH_HLEN + direct_return_bytes(packet);
 
-	if (!(frontend->flags & FRONTEND_DIRECT_RETURN) || packet->fragment != FRAGMENT_NONE)
+	if (!(frontend->flags & FRONTEND_DIRECT_RETURN) || packet->fragment != FRAGMENT_NONE ||
+	    !direct_return_fits(packet))
 		return false;
 	return route_to(skb, packet, target, length, &fib) != BPF_FIB_LKUP_RET_FRAG_NEEDED;
 }

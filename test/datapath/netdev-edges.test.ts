@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { between, type Family, frameOf, icmpError, type Packet, tcp, udp } from './cases.ts'
 import { Edge, edgeForTests, FAR, OTHER_CLIENT, type Passed } from './edge.ts'
 import { ACK, bytes, PROTOCOL, SYN, udp as udpPayload } from './frames.ts'
-import { A, B, C, HOST, needsRoot, OUTSIDE, type Party, ROUTER, UPLINK } from './node.ts'
+import { A, B, C, HOST, HOST_MAC, needsRoot, OUTSIDE, type Party, ROUTER, UPLINK } from './node.ts'
 import type { Service } from './services.ts'
 
 const edge = edgeForTests()
@@ -163,7 +163,7 @@ for (const family of [4, 6] as const) {
   check('direct return: only of frontends that do', edge => {
     const { translations } = edge.node.datapath.maps
     edge.services.set(service(FAR, { flags: ['OUTSIDE', 'DIRECT_RETURN'] }), family)
-    const { frame } = send(udp(asked))
+    const frame = Uint8Array.from([...HOST_MAC, ...send(udp(asked)).frame.subarray(6)])
     edge.reset()
     edge.node.addEndpoint({ ...FAR, ifindex: A.ifindex, id: 20, identity: 1020, policy: A.policy })
     const forged = edge.receive(frame)

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { between, type Family, frameOf, type Packet, sctp, tcp, udp } from './cases.ts'
 import { type Edge, edgeForTests, FAR, type Passed } from './edge.ts'
-import { ACK, PROTOCOL, RST, SYN } from './frames.ts'
+import { ACK, PROTOCOL, padding, RST, SYN } from './frames.ts'
 import { A, HOST, HOST_MAC, needsRoot, OUTSIDE, type Party } from './node.ts'
 import { SERVICE, type Service } from './services.ts'
 
@@ -40,6 +40,9 @@ const forwarded = (
   ip: { timeToLive: 63, ...packet.ip },
   ethernet: macs,
 })
+
+/** As the next node's device receives it. */
+const arriving = (frame: Uint8Array): Uint8Array => Uint8Array.from([...HOST_MAC, ...frame.subarray(6)])
 
 const asked = between(OUTSIDE, HOST, CLIENT_PORT, NODE_PORT)
 const toClient: NonNullable<Packet['ethernet']> = { source: HOST_MAC, destination: OUTSIDE.mac }
@@ -112,6 +115,44 @@ for (const family of FAMILIES) {
     assert.equal(passed.event?.service, 1)
   })
 
+  check('what is for the MAC of another is left alone', edge => {
+    edge.services.set(nodePort(FAR), family)
+    const packet = { ...tcp(asked, SYN), ethernet: { destination: A.mac } }
+    leftAs(edge.receive(frameOf(packet, family)), 'pass', packet, family)
+    assert.equal(edge.node.datapath.maps.translations.lookupBatch().length, 0)
+  })
+
+  check('direct return to a process of the other node, and its answer', edge => {
+    const direct = nodePort(FAR, { flags: ['OUTSIDE', 'DIRECT_RETURN'] })
+    edge.services.set(direct, family)
+    const sent = edge.receive(frameOf(tcp(asked, SYN), family))
+    edge.node.datapath.maps.translations.clear()
+    const prefix = family === 4 ? '10.244.1.20/32' : 'fd00:10:244:1::20/128'
+    edge.node.setIpcache(prefix, 1, true)
+    const plain = tcp(between(OUTSIDE, FAR, CLIENT_PORT, 8080), SYN)
+    leftAs(
+      edge.receive(arriving(sent.frame)),
+      'pass',
+      forwarded(plain, { source: NOBODY, destination: HOST_MAC }),
+      family,
+    )
+    const answer = { ...tcp(between(FAR, OUTSIDE, 8080, CLIENT_PORT), ACK), ethernet: toClient }
+    const back = { ...tcp(between(HOST, OUTSIDE, NODE_PORT, CLIENT_PORT), ACK), ethernet: toClient }
+    leftAs(edge.leave(frameOf(answer, family)), 'pass', back, family)
+  })
+
+  check('direct return: not beside other options', edge => {
+    edge.services.set(nodePort(FAR, { flags: ['OUTSIDE', 'DIRECT_RETURN'] }), family)
+    const full = family === 4 ? { options: new Uint8Array(40).fill(1) } : { extensions: [padding(0)] }
+    const sent = edge.receive(frameOf(tcp(asked, SYN, { ip: full }), family))
+    assert.equal(sent.action, 'redirect')
+    assert.equal(sent.frame.length, frameOf(tcp(asked, SYN, { ip: full }), family).length)
+    assert.deepEqual(
+      [...edge.node.datapath.maps.translations.lookupBatch()].map(([, { flags }]) => flags & 2),
+      [2, 2],
+    )
+  })
+
   check('nobody there: a reset, or nothing', edge => {
     edge.services.set(nodePort(A, { backends: [] }), family)
     const refused = edge.receive(frameOf(tcp(asked, SYN), family))
@@ -162,7 +203,7 @@ for (const family of FAMILIES) {
     // The other node: the same program, where the pod is.
     edge.node.datapath.maps.translations.clear()
     edge.node.addEndpoint({ ...FAR, ifindex: A.ifindex, id: 20, identity: 1020, policy: A.policy })
-    const taken = edge.receive(sent.frame)
+    const taken = edge.receive(arriving(sent.frame))
     const arrived = tcp(between(OUTSIDE, FAR, CLIENT_PORT, 8080), SYN)
     const macs = { source: HOST_MAC, destination: FAR.mac }
     leftAs(taken, 'redirect', { ...forwarded(arrived, macs), ip: { timeToLive: 62 } }, family)
