@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test'
 import { openPinnedMap } from '../../src/bpf/index.ts'
 import { formatIp } from '../../src/ip/index.ts'
 import { type FrontendKey, readDatapathObject } from '../../src/maps/index.ts'
+import type { Flow } from '../../src/observe/index.ts'
 import { nodePaths } from '../../src/sandbox/index.ts'
 import type { ServiceExplanation } from '../../src/services/index.ts'
 import type { ServiceDetail, ServiceStatus } from '../../src/tables/index.ts'
@@ -215,6 +216,24 @@ test('looking at services', { skip: NEEDS_ROOT }, async t => {
       /-> shop\/empty:word \(10\.96\.0\.20:53\) .*axoneme services why 10\.96\.0\.20:53\/UDP --from shop\/client$/m,
     )
     await letGo()
+  })
+
+  await t.test('clients outside: a node port, and a cluster IP that is not for them', async () => {
+    const sinceMs = Date.now()
+    const connect = (target: string) =>
+      axoneme(['sandbox', 'outside', '--name', NAME, '--', 'agnhost', 'connect', target, '--timeout', '1s'])
+    assert.equal((await connect('172.30.0.2:30080')).code, 0)
+    const isNew = (flow: Flow): boolean => flow.event === 'new' && !flow.source.pod
+    const { source, destination, destinationService } = await flows.next('the flow', isNew, sinceMs)
+    assert.equal(destinationService?.name, 'web')
+    const from = ['--from-outside', source.address, '--source', `${source.address}:${source.port}`]
+    const { kernel } = await why('172.30.0.2:30080', ...from)
+    assert.equal(kernel?.connection?.kind, 'packet')
+    assert.equal(kernel.connection.backend, `${destination.address}:${destination.port}`)
+
+    assert.equal((await connect('10.96.0.10:80')).code, 4)
+    const drop = await flows.next('the drop', flow => isDropped(flow) && !flow.source.pod, sinceMs)
+    assert.deepEqual([drop.dropReason, drop.destinationService?.name], ['IS_CLUSTER_IP', 'web'])
   })
 
   await t.test('a kernel that has it otherwise', async () => {
