@@ -337,6 +337,9 @@ static __always_inline void follow_translation(const struct packet *packet, stru
 	tracked->opened = !!(result & PACKET_OPENED);
 	tracked->translated = result & PACKET_TRANSLATED;
 	if (outcome->reason != DROP_NONE) {
+		tracked->direction = FLOW_ORIGINAL;
+		tracked->related = false;
+		set_flow(outcome, tracked, 0);
 		name_asker(packet, outcome);
 		if (tracked->opened)
 			translation_forget();

@@ -2,8 +2,9 @@
 // connection is one entry with two directions; it ends by the clock alone.
 
 import { compareBytes } from '../ip/index.ts'
-import { auditByte, type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
+import { type Address, auditByte, type Flow, type FlowKey, orderedFlowKey } from '../maps/index.ts'
 import { dissectQuoted, type Packet, PROTOCOL, TCP, type Tuple } from './dissect.ts'
+import { isLoopback } from './loopback.ts'
 import { addressOf, endpointAt, type Judgement } from './policy.ts'
 import type { Question, World } from './world.ts'
 
@@ -17,6 +18,22 @@ export type Found = {
   readonly quoted?: Tuple
 }
 
+/** A packet that may belong to a connection, with the one that it quotes if it is an error. */
+export type Named = { readonly packet: Packet; readonly quoted?: Tuple }
+
+/** undefined: it belongs to none, whichever there are */
+export function nameFlow(question: Question, packet: Packet): Named | undefined {
+  const kind = packet.icmp?.kind
+  if (kind === 'ERROR') {
+    if (packet.fragment?.place === 'later') return undefined
+    const quoted = dissectQuoted(question.frame, packet)
+    if (!quoted || !same(quoted.source, packet.destination)) return undefined
+    if (question.hook === 'from_pod' && !same(quoted.destination, packet.source)) return undefined
+    return { packet, quoted }
+  }
+  return isIcmp(packet) && kind !== 'ECHO_REQUEST' && kind !== 'ECHO_REPLY' ? undefined : { packet }
+}
+
 /**
  * - A lone SYN from the answering side, or after the end, opens another connection; so does an echo request from the
  *   side that answers echoes.
@@ -26,18 +43,12 @@ export type Found = {
  *   also has to come from that packet's receiver, for a pod is no router.
  * - Any other ICMP message but echoes belongs to none.
  */
-export function findFlow(world: World, question: Question, packet: Packet): Found | undefined {
+export function findFlow(world: World, question: Question, { packet, quoted }: Named): Found | undefined {
   const kind = packet.icmp?.kind
-  if (kind === 'ERROR') {
-    if (packet.fragment?.place === 'later') return undefined
-    const quoted = dissectQuoted(question.frame, packet)
-    if (!quoted || !same(quoted.source, packet.destination)) return undefined
-    if (question.hook === 'from_pod' && !same(quoted.destination, packet.source)) return undefined
+  if (quoted) {
     const found = lookUp(world, question.now, quoted)
     return found && !hasOtherEnds(world, found) ? { ...found, quoted } : undefined
   }
-  if (isIcmp(packet) && kind !== 'ECHO_REQUEST' && kind !== 'ECHO_REPLY') return undefined
-
   const found = lookUp(world, question.now, packet)
   if (!found) return undefined
   const reply = found.direction === 'reply'
@@ -53,8 +64,10 @@ export function findFlow(world: World, question: Question, packet: Packet): Foun
 /** Whether an address has gone to another pod. Without a raised revision none has. */
 function hasOtherEnds(world: World, { key, flow }: Found): boolean {
   if (flow.revision === revisionOf(world)) return false
-  const ids = [key.low, key.high].map(end => endpointAt(world, end.bytes)?.id ?? 0)
-  if ((flow.flags & world.schema.flowFlags.number.INITIATOR_IS_HIGH) !== 0) ids.reverse()
+  const ends = [key.low, key.high]
+  if ((flow.flags & world.schema.flowFlags.number.INITIATOR_IS_HIGH) !== 0) ends.reverse()
+  const [opener, other] = ends as [Address, Address]
+  const ids = [isLoopback(opener.bytes) ? other : opener, other].map(end => endpointAt(world, end.bytes)?.id ?? 0)
   return ids.some((id, side) => id !== flow.endpoint[side])
 }
 
@@ -63,7 +76,8 @@ export const isIcmp = ({ protocol }: Tuple): boolean => protocol === PROTOCOL.ic
 /** Whether an allowed packet of no known connection is remembered as the start of one. */
 export const opensFlow = (packet: Packet): boolean => !isIcmp(packet) || packet.icmp?.kind === 'ECHO_REQUEST'
 
-const isLoneSyn = ({ tcpFlags }: Packet): boolean => (tcpFlags & (TCP.syn | TCP.ack | TCP.rst | TCP.fin)) === TCP.syn
+export const isLoneSyn = ({ tcpFlags }: Packet): boolean =>
+  (tcpFlags & (TCP.syn | TCP.ack | TCP.rst | TCP.fin)) === TCP.syn
 
 function lookUp(world: World, now: bigint, tuple: Tuple): Found | undefined {
   const { key, sourceIsHigh } = keyOf(tuple)
@@ -84,22 +98,32 @@ export function keyOf(tuple: Tuple) {
 }
 
 /** A reset from either side, or the end from both. */
-export function isClosed({ tcp_flags: [opener = 0, responder = 0] }: Flow): boolean {
+export const isClosed = ({ tcp_flags }: Flow): boolean => tcpIsClosed(tcp_flags)
+
+/** Flags are all that were seen, of [the opener, the other side]. */
+export function tcpIsClosed([opener = 0, responder = 0]: Uint8Array): boolean {
   return ((opener | responder) & TCP.rst) !== 0 || (opener & responder & TCP.fin) !== 0
 }
 
-function lifetime({ constants }: World, flow: Flow, protocol: number): bigint {
+export function lifetime({ constants }: World, tcpFlags: Uint8Array, protocol: number): bigint {
   if (protocol !== PROTOCOL.tcp) return BigInt(constants.other_seconds) * NS
-  if (isClosed(flow)) return BigInt(constants.tcp_closing_seconds) * NS
-  const [opener = 0, responder = 0] = flow.tcp_flags
+  if (tcpIsClosed(tcpFlags)) return BigInt(constants.tcp_closing_seconds) * NS
+  const [opener = 0, responder = 0] = tcpFlags
   const unanswered = responder === 0 && (opener & TCP.syn) !== 0
   return BigInt(unanswered ? constants.tcp_open_seconds : constants.tcp_established_seconds) * NS
 }
 
 /** The entry of a connection that this packet opens. */
-export function openFlow(world: World, question: Question, packet: Packet, judgement: Judgement, fromHost: boolean) {
+export function openFlow(
+  world: World,
+  question: Question,
+  packet: Packet,
+  judgement: Judgement,
+  opening: { readonly fromHost: boolean; readonly translated: boolean; readonly service: number },
+) {
   const { key, sourceIsHigh } = keyOf(packet)
-  const { INITIATOR_IS_HIGH, FROM_HOST } = world.schema.flowFlags.number
+  const { INITIATOR_IS_HIGH, FROM_HOST, TRANSLATED } = world.schema.flowFlags.number
+  const { fromHost, translated, service } = opening
   const flow: Flow = {
     expires_ns: 0n,
     reported_ns: question.now,
@@ -111,11 +135,11 @@ export function openFlow(world: World, question: Question, packet: Packet, judge
     egress_rule: 0,
     ingress_rule: 0,
     audit: 0,
-    service: 0,
+    service,
     tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
-    flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0),
+    flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0) | (translated ? TRANSLATED : 0),
   }
-  const expires_ns = question.now + lifetime(world, flow, packet.protocol)
+  const expires_ns = question.now + lifetime(world, flow.tcp_flags, packet.protocol)
   return { key, flow: stamp(world, { ...flow, expires_ns }, judgement) }
 }
 
@@ -150,7 +174,7 @@ export function touch(
     bytes: raised(flow.bytes, side, BigInt(packet.length)),
     tcp_flags: flow.tcp_flags.map((flags, index) => (index === side ? flags | packet.tcpFlags : flags)),
   }
-  const expires = now + lifetime(world, touched, packet.protocol)
+  const expires = now + lifetime(world, touched.tcp_flags, packet.protocol)
   // A lengthening of less than a second is not worth the write.
   const expires_ns = expires > flow.expires_ns + NS || expires < flow.expires_ns ? expires : flow.expires_ns
   const { CLOSED } = world.schema.flowFlags.number

@@ -32,6 +32,8 @@ export type Packet = Tuple & {
   readonly length: number
   /** Where the transport header begins in the frame. */
   readonly transportOffset: number
+  /** Where the IP packet ends in the frame. */
+  readonly end: number
 }
 
 export type Refusal = { readonly refused: Exclude<DropReason, 'NONE'>; readonly because: string }
@@ -181,7 +183,7 @@ function dissectTransport(
   end: number,
   place: Place | undefined,
 ): Packet | Refusal {
-  const packet = { ...base, protocol, sourcePort: 0, destinationPort: 0, tcpFlags: 0, transportOffset: at }
+  const packet = { ...base, protocol, sourcePort: 0, destinationPort: 0, tcpFlags: 0, transportOffset: at, end }
   if (place && place.offset > 0) return { ...packet, fragment: { place: 'later', id: place.id, offset: place.offset } }
   const header = TRANSPORT_HEADER[protocol] ?? 0
   if (at + header > end) return invalid('the transport header is cut short')

@@ -3,4 +3,5 @@
 
 export { predict } from './predict.ts'
 export { applyPrediction, describePrediction, type Prediction } from './prediction.ts'
+export type { Choice } from './translation.ts'
 export { type Question, type Step, type World, worldOf } from './world.ts'

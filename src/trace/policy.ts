@@ -11,6 +11,7 @@ import {
   policyQuestion,
 } from '../maps/index.ts'
 import type { Tuple } from './dissect.ts'
+import { isLoopback } from './loopback.ts'
 import type { Step, World } from './world.ts'
 
 /** Written from its opener to its responder. */
@@ -36,8 +37,9 @@ export type Judgement = {
 }
 
 export function judge(world: World, { tuple, port, fromHost }: Connection, steps: Step[]): Judgement {
-  const opener = endpointAt(world, tuple.source)
   const responder = endpointAt(world, tuple.destination)
+  const toItself = isLoopback(tuple.source)
+  const opener = toItself ? responder : endpointAt(world, tuple.source)
   const from = opener?.identity ?? outsiderIdentity(world, tuple.source, fromHost)
   const to = responder?.identity ?? entryOf(world, tuple.destination)?.identity ?? 0
   const judgement: Judgement = {
@@ -54,6 +56,10 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
     found: `${formatIp(tuple.source)} is ${from}, ${formatIp(tuple.destination)} is ${to}`,
   })
 
+  if (toItself && responder) {
+    steps.push({ at: 'policy', found: 'not asked: a service gives the pod to itself' })
+    return judgement
+  }
   const egress = opener && decide(world, opener.policy, 'EGRESS', to, tuple.protocol, port, steps)
   const egress_rule = egress?.rule ?? 0
   if (egress && egress.reason !== 'NONE')

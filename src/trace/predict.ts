@@ -3,29 +3,20 @@
 // what the packet would have done, so that a whole conversation can be followed.
 
 import { formatIp, isMapped } from '../ip/index.ts'
-import {
-  type AuditedDenial,
-  auditedDenial,
-  type DropReason,
-  type FragmentKey,
-  type FragmentPorts,
-} from '../maps/index.ts'
-import { type Found, findFlow, hold, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
-import { dissect, ETHERTYPE, ethertypeOf, type Packet, PROTOCOL, type Tuple } from './dissect.ts'
+import type { DropReason } from '../maps/index.ts'
+import { dissect, ETHERTYPE, ethertypeOf, type Packet } from './dissect.ts'
+import { isLoopback } from './loopback.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
-import { addressOf, endpointAt, isHostAddress, type Judgement, judge, outsiderIdentity } from './policy.ts'
+import { endpointAt, isHostAddress } from './policy.ts'
 import type { Prediction } from './prediction.ts'
 import { forwarded } from './rewrite.ts'
+import { type Outcome, type Tracked, track } from './track.ts'
+import { translatedFrame } from './translated-frame.ts'
+import { NO_CHANGE } from './translation.ts'
 import type { Question, Step, World } from './world.ts'
 
 const SOLICITATION = 135
 const ROUTER_SOLICITATION = 133
-/** Of the policy for connections that are echoes, whichever packet of them is at hand. */
-const ECHO_REQUEST: Readonly<Record<number, number>> = { [PROTOCOL.icmp]: 8, [PROTOCOL.icmpv6]: 128 }
-
-/** What a part of the prediction knows; the rest is filled in at the end. */
-type Outcome = Partial<Prediction> & { readonly audit?: AuditedDenial | undefined }
-
 export function predict(world: World, question: Question): Prediction {
   const steps: Step[] = []
   const made = question.hook === 'from_pod' ? fromPod(world, question, steps) : toPod(world, question, steps)
@@ -41,6 +32,13 @@ export function predict(world: World, question: Question): Prediction {
     egress_rule: 0,
     ingress_rule: 0,
     flow: undefined,
+    forgotten: undefined,
+    service: 0,
+    seen: undefined,
+    translations: NO_CHANGE,
+    affinity: undefined,
+    choice: undefined,
+    refusal: undefined,
     fragment: undefined,
     ...outcome,
     ...(dropped
@@ -76,15 +74,26 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
     }
   }
 
-  const tracked = track(world, question, packet, false, steps)
-  const receiver = endpointAt(world, packet.destination)
-  if (tracked.reason !== undefined || !receiver) return { to: 'stack', ...tracked }
-  if (packet.timeToLive <= 1) {
-    steps.push({ at: 'delivery', found: 'its last hop: the stack answers it' })
-    return { to: 'stack', ...tracked }
+  return deliver(world, question, track(world, question, packet, false, steps), steps)
+}
+
+/** To another pod of this node, to the stack, or, if the answer is translated, past the stack. */
+function deliver(world: World, { frame }: Question, { outcome, packet, answer }: Tracked, steps: Step[]): Outcome {
+  if (outcome.reason !== undefined) return outcome
+  const receiver = endpointAt(world, (answer?.to ?? packet).destination)
+  const isLastHop = packet.timeToLive <= 1
+  if (isLastHop) steps.push({ at: 'delivery', found: 'its last hop: the stack answers it' })
+  if (isLastHop || (!receiver && !answer)) return { to: 'stack', ...outcome }
+  if (!receiver && !world.hasRoute((answer?.to ?? packet).destination)) return { ...outcome, reason: 'NO_FIB' }
+  const translated = answer ? translatedFrame(frame, packet, answer.from, answer.to) : (outcome.frame ?? frame)
+  if (!translated) return { ...outcome, reason: 'CSUM_L4' }
+  if (!receiver) return { ...outcome, to: 'outside', frame: translated }
+  return {
+    ...outcome,
+    to: 'endpoint',
+    receiver,
+    frame: forwarded(translated, packet.family, world.hostMac, receiver.mac),
   }
-  const out = forwarded(frame, packet.family, world.hostMac, receiver.mac)
-  return { to: 'endpoint', receiver, frame: out, ...tracked }
 }
 
 /** The node is no router that advertises itself: who asks for one is not told to the stack, which would remember each. */
@@ -104,9 +113,13 @@ function toPod(world: World, question: Question, steps: Step[]): Outcome {
   if (receiver?.ifindex !== question.ifindex)
     return refuse('STALE_IP', steps, 'receiver', `${formatIp(packet.destination)} is not at this device`)
   const sender = endpointAt(world, packet.source)
-  if (!fromHost && sender && sender.ifindex !== question.ingressIfindex)
+  if ((!fromHost && sender && sender.ifindex !== question.ingressIfindex) || isLoopback(packet.source))
     return refuse('INVALID_SOURCE_IP', steps, 'sender', `${formatIp(packet.source)} did not send this`)
-  return { to: 'endpoint', receiver, ...track(world, question, packet, fromHost, steps) }
+  const tracked = track(world, question, packet, fromHost, steps)
+  const { outcome, answer } = tracked
+  if (!answer || outcome.reason !== undefined) return { to: 'endpoint', receiver, ...outcome }
+  const out = translatedFrame(question.frame, tracked.packet, answer.from, answer.to)
+  return out ? { to: 'endpoint', receiver, ...outcome, frame: out } : { ...outcome, reason: 'CSUM_L4' }
 }
 
 function refuse(reason: DropReason, steps: Step[], at: string, found: string): Outcome {
@@ -128,144 +141,6 @@ function checkSender(
   if (toGroup ? !isGroup(packet.destination) : !equal(frame.subarray(0, 6), world.hostMac))
     return { reason: 'INVALID_DESTINATION_MAC', because: 'not sent to the node' }
   return undefined
-}
-
-/** The packet against the connections that are known, and against policy where they do not settle it. */
-function track(world: World, question: Question, given: Packet, fromHost: boolean, steps: Step[]): Outcome {
-  const assembled = followFragments(world, given, steps)
-  if (typeof assembled === 'string') return { reason: assembled }
-  const { packet, fragment } = assembled
-  const remembered = fragment ? { fragment } : {}
-
-  const found = findFlow(world, question, packet)
-  if (!found) return { ...remembered, ...openOrPass(world, question, packet, fromHost, steps) }
-  // An error goes back to where the packet came from that it quotes.
-  const isReply = (found.direction === 'reply') !== (found.quoted !== undefined)
-  const current = found.flow.revision === revisionOf(world)
-  steps.push({
-    at: 'connection',
-    found: `${found.quoted ? 'an error about' : isReply ? 'a reply of' : 'part of'} a known connection${current ? '' : ', judged by an older policy'}`,
-  })
-  const judgement = current ? judgementOf(world, found) : judge(world, connectionOf(world, found, packet), steps)
-  const about = {
-    ...remembered,
-    ...spread(judgement, question),
-    isReply,
-    ...senderOf(world, found, packet, judgement, fromHost),
-  }
-  if (judgement.reason !== 'NONE') return { ...about, flow: hold(world, question, found) }
-  const flow = current ? found.flow : stamp(world, found.flow, judgement)
-  if (found.quoted) return { ...about, report: 'RELATED', flow: { key: found.key, flow } }
-  const touched = touch(world, question, packet, { ...found, flow })
-  return { ...about, report: touched.report, flow: { key: found.key, flow: touched.flow } }
-}
-
-function openOrPass(world: World, question: Question, packet: Packet, fromHost: boolean, steps: Step[]): Outcome {
-  const opens = opensFlow(packet)
-  steps.push({ at: 'connection', found: opens ? 'a new one' : 'none: judged by itself' })
-  const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : packet.destinationPort
-  const judgement = judge(world, { tuple: packet, port, fromHost }, steps)
-  const about = spread(judgement, question)
-  if (judgement.reason !== 'NONE') return about
-  const flow = opens ? openFlow(world, question, packet, judgement, fromHost) : undefined
-  return { ...about, report: 'NEW', flow }
-}
-
-function spread({ direction, reason, ...rest }: Judgement, { hook }: Question): Outcome {
-  const own = hook === 'from_pod' ? 'EGRESS' : 'INGRESS'
-  return { ...rest, direction: direction ?? own, ...(reason === 'NONE' ? {} : { reason }) }
-}
-
-/** The sender of an error may be a router, and neither end of the connection. */
-function senderOf(world: World, { quoted, direction }: Found, packet: Packet, judgement: Judgement, fromHost: boolean) {
-  if (!quoted || equal(quoted.destination, packet.source)) return {}
-  const identity = outsiderIdentity(world, packet.source, fromHost)
-  const [opener, responder] = judgement.identity
-  const [openerId, responderId] = judgement.endpoint
-  return direction === 'original'
-    ? { identity: [opener, identity] as const, endpoint: [openerId, 0] as const }
-    : { identity: [identity, responder] as const, endpoint: [0, responderId] as const }
-}
-
-function judgementOf({ schema }: World, { flow }: Found): Judgement {
-  const { identity, endpoint, egress_rule, ingress_rule } = flow
-  const audit = auditedDenial(schema, flow.audit)
-  return { reason: 'NONE', direction: undefined, audit, identity, endpoint, egress_rule, ingress_rule }
-}
-
-/** The known connection, from opener to responder, whichever way the packet goes. */
-function connectionOf(world: World, { flow, direction, quoted }: Found, packet: Packet) {
-  const seen = quoted ?? packet
-  const tuple = direction === 'original' ? seen : turned(seen)
-  return {
-    tuple,
-    port: ECHO_REQUEST[tuple.protocol] ?? tuple.destinationPort,
-    fromHost: (flow.flags & world.schema.flowFlags.number.FROM_HOST) !== 0,
-  }
-}
-
-const turned = (tuple: Tuple): Tuple => ({
-  source: tuple.destination,
-  destination: tuple.source,
-  sourcePort: tuple.destinationPort,
-  destinationPort: tuple.sourcePort,
-  protocol: tuple.protocol,
-})
-
-type Assembled = {
-  readonly packet: Packet
-  readonly fragment?: { readonly key: FragmentKey; readonly value: FragmentPorts }
-}
-
-/** A first fragment tells the ports of those behind it. A later one may not reach back into the headers that were judged. */
-function followFragments(world: World, packet: Packet, steps: Step[]): Assembled | DropReason {
-  const { fragment, icmp } = packet
-  if (!fragment) return { packet }
-  const say = (found: string): void => void steps.push({ at: 'fragment', found })
-  if (icmp?.kind === 'NEIGHBOUR') {
-    say('neighbour discovery in fragments (RFC 6980)')
-    return 'INVALID_PACKET'
-  }
-  const { schema } = world
-  const key: FragmentKey = {
-    source: addressOf(packet.source),
-    destination: addressOf(packet.destination),
-    id: fragment.id,
-    // RFC 8200 section 4.5: what the others say of the protocol does not count.
-    protocol: packet.family === 4 ? packet.protocol : 0,
-    family: packet.family,
-  }
-  if (fragment.place === 'first') {
-    say('the first one: its ports are remembered')
-    const value: FragmentPorts = {
-      source_port: packet.sourcePort,
-      destination_port: packet.destinationPort,
-      headers_end: fragment.headersEnd,
-      protocol: packet.protocol,
-      icmp_kind: schema.icmpKind.number[icmp?.kind ?? 'NOT_ICMP'],
-      icmp_type: icmp?.type ?? 0,
-    }
-    return { packet, fragment: { key, value } }
-  }
-  const known = world.maps.fragments.get(key)
-  if (!known) {
-    say('its first one was not seen')
-    return 'FRAGMENT_NOT_FOUND'
-  }
-  if (fragment.offset < known.headers_end) {
-    say('it reaches into the headers of the first one')
-    return 'INVALID_PACKET'
-  }
-  say('one behind a first one that is known')
-  const kind = schema.icmpKind.name(known.icmp_kind)
-  const filled: Packet = {
-    ...packet,
-    protocol: known.protocol,
-    sourcePort: known.source_port,
-    destinationPort: known.destination_port,
-    ...(kind && kind !== 'NOT_ICMP' ? { icmp: { kind, type: known.icmp_type, code: 0 } } : {}),
-  }
-  return { packet: filled }
 }
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i])

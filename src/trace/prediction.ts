@@ -1,6 +1,20 @@
 // What a prediction says, and how it is put into words for `explain`.
 
-import type { DropReason, Endpoint, EventKind, Flow, FlowKey, FragmentKey, FragmentPorts } from '../maps/index.ts'
+import type {
+  Affinity,
+  AffinityKey,
+  DropReason,
+  Endpoint,
+  Tuple as EntryTuple,
+  EventKind,
+  Flow,
+  FlowKey,
+  FragmentKey,
+  FragmentPorts,
+  Translation,
+} from '../maps/index.ts'
+import type { Tuple } from './dissect.ts'
+import type { Choice, TableChange } from './translation.ts'
 import type { Step } from './world.ts'
 
 export type Prediction = {
@@ -13,8 +27,8 @@ export type Prediction = {
   readonly reason: DropReason
   /** Whose policy dropped it, or would have; else the hook's direction. */
   readonly direction: 'INGRESS' | 'EGRESS'
-  /** `answer`: back to the pod that asked. */
-  readonly to: 'endpoint' | 'stack' | 'answer' | 'nowhere'
+  /** `answer`: back to the pod that asked; `outside`: by the node's routes, but not through its stack. */
+  readonly to: 'endpoint' | 'stack' | 'answer' | 'outside' | 'nowhere'
   /** That it goes to, where `to` is `endpoint`. */
   readonly receiver: Endpoint | undefined
   /** As it leaves. */
@@ -29,6 +43,18 @@ export type Prediction = {
   readonly ingress_rule: number
   /** The connection's entry after this packet, where the packet changes it. */
   readonly flow: { readonly key: FlowKey; readonly flow: Flow } | undefined
+  /** A connection that is forgotten: what it was to is a service now. */
+  readonly forgotten: FlowKey | undefined
+  /** The service that the connection was opened to; 0: none. */
+  readonly service: number
+  /** Addresses and ports as policy and the event have them: the client's and the backend's. */
+  readonly seen: Tuple | undefined
+  readonly translations: TableChange
+  readonly affinity: readonly [AffinityKey, Affinity] | undefined
+  /** Where chance decides: what it may choose. */
+  readonly choice: Choice | undefined
+  /** What a dropped packet is answered with. */
+  readonly refusal: Uint8Array | undefined
   /** What is remembered of a first fragment. */
   readonly fragment: { readonly key: FragmentKey; readonly value: FragmentPorts } | undefined
   readonly steps: readonly Step[]
@@ -36,12 +62,22 @@ export type Prediction = {
 
 /** A map that a prediction can be applied to. */
 type Writable<Key, Value> = { set(key: Key, value: Value): void }
+type Table<Key, Value> = Writable<Key, Value> & { delete(key: Key): unknown }
 
 /** Does to the maps what the packet would have done. */
 export function applyPrediction(
   prediction: Prediction,
-  maps: { readonly flows: Writable<FlowKey, Flow>; readonly fragments: Writable<FragmentKey, FragmentPorts> },
+  maps: {
+    readonly flows: Table<FlowKey, Flow>
+    readonly fragments: Writable<FragmentKey, FragmentPorts>
+    readonly translations: Table<EntryTuple, Translation>
+    readonly affinities: Writable<AffinityKey, Affinity>
+  },
 ): void {
+  for (const key of prediction.translations.removed) maps.translations.delete(key)
+  for (const [key, value] of prediction.translations.written) maps.translations.set(key, value)
+  if (prediction.affinity) maps.affinities.set(...prediction.affinity)
+  if (prediction.forgotten) maps.flows.delete(prediction.forgotten)
   if (prediction.fragment) maps.fragments.set(prediction.fragment.key, prediction.fragment.value)
   if (prediction.flow) maps.flows.set(prediction.flow.key, prediction.flow.flow)
 }

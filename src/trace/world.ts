@@ -3,6 +3,10 @@
 
 import {
   type Address,
+  type Affinity,
+  type AffinityBackend,
+  type AffinityKey,
+  type Backend,
   constantOf,
   type DatapathConstants,
   type Endpoint,
@@ -10,6 +14,8 @@ import {
   type FlowKey,
   type FragmentKey,
   type FragmentPorts,
+  type Frontend,
+  type FrontendKey,
   type IpcacheEntry,
   type IpcacheKey,
   type MemoryDatapath,
@@ -17,6 +23,8 @@ import {
   type PolicyKey,
   type Runtime,
   type Schema,
+  type Translation,
+  type Tuple,
 } from '../maps/index.ts'
 
 type Readable<Key, Value> = { get(key: Key): Value | undefined }
@@ -32,12 +40,21 @@ export type World = {
     readonly flows: Readable<FlowKey, Flow>
     readonly fragments: Readable<FragmentKey, FragmentPorts>
     readonly runtime: Readable<number, Runtime>
+    readonly frontends: Readable<FrontendKey, Frontend>
+    readonly backends: Readable<number, Backend>
+    readonly translations: Readable<Tuple, Translation>
+    readonly affinities: Readable<AffinityKey, Affinity>
+    readonly affinity_backends: Readable<AffinityBackend, number>
   }
+  /** Whether the node's routes lead there. */
+  hasRoute(destination: Uint8Array): boolean
+  /** Slots by their index in a page: ids of backends. */
+  slotPage(page: number): Readable<number, number> | undefined
   /** The policy map that an endpoint's `policy` names. */
   policyMap(key: number): Readable<PolicyKey, PolicyEntry> | undefined
 }
 
-/** The world of maps in memory; constants that are not given are those of C. */
+/** The world of maps in memory, without routes; constants that are not given are those of C. */
 export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants: DatapathConstants = {}): World {
   const declared = (name: keyof DatapathConstants) => constants[name] ?? constantOf(datapath.spec, name)
   return {
@@ -45,6 +62,8 @@ export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants
     hostMac,
     maps: datapath.maps,
     policyMap: key => datapath.policyMap(key),
+    hasRoute: () => false,
+    slotPage: page => datapath.openSlotPage(page),
     constants: {
       flow_events: declared('flow_events') as boolean,
       report_interval_seconds: declared('report_interval_seconds') as number,
@@ -67,6 +86,8 @@ export type Question = {
   readonly ingressIfindex: number
   /** CLOCK_MONOTONIC, ns. */
   readonly now: bigint
+  /** What chance decided: the backend, and the client's port towards it where its own was taken. Else the first that is possible. */
+  readonly chosen?: { readonly backend: number; readonly sourcePort: number }
 }
 
 /** One thing that was found on the way to the verdict, in words. */

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { formatIp } from '../../src/ip/index.ts'
-import type { Datapath, Flow, FlowKey, Schema } from '../../src/maps/index.ts'
+import type { Datapath, Flow, FlowEvent, FlowKey, Schema, Tuple } from '../../src/maps/index.ts'
 import { describePrediction, type Prediction } from '../../src/trace/index.ts'
 import type { Observed, Sent } from './node.ts'
 
@@ -31,15 +31,16 @@ export function assertAgreement(node: { readonly datapath: Datapath }, sent: Sen
     assertNear(actual.expires_ns, expected.expires_ns, `expires_ns: ${explain(sent, observed)}`)
     assertNear(actual.reported_ns, expected.reported_ns, `reported_ns: ${explain(sent, observed)}`)
   }
+  assertTranslations(node.datapath.maps, sent, observed)
 }
 
 function summaryOfPrediction(prediction: Prediction, { hook }: Sent): Summary {
-  const { verdict, to, report, isReply, identity, endpoint } = prediction
+  const { verdict, to, report, isReply, identity, endpoint, refusal, seen } = prediction
   const forwarded = verdict === 'forwarded' || verdict === 'audited'
-  const redirected = to === 'answer' || (to === 'endpoint' && hook === 'from_pod')
+  const redirected = to === 'answer' || to === 'outside' || (to === 'endpoint' && hook === 'from_pod')
   return {
-    action: forwarded ? (redirected ? 'redirect' : 'pass') : 'drop',
-    frame: forwarded ? hex(prediction.frame) : '',
+    action: forwarded ? (redirected ? 'redirect' : 'pass') : refusal ? 'redirect' : 'drop',
+    frame: forwarded ? hex(prediction.frame) : refusal ? hex(refusal) : '',
     report,
     ...(report && {
       verdict: verdict === 'audited' ? 'AUDIT' : verdict === 'dropped' ? 'DROPPED' : 'FORWARDED',
@@ -50,11 +51,13 @@ function summaryOfPrediction(prediction: Prediction, { hook }: Sent): Summary {
       identity: isReply ? identity.toReversed() : identity,
       endpoint: isReply ? endpoint.toReversed() : endpoint,
       rules: [prediction.egress_rule, prediction.ingress_rule],
+      service: prediction.service,
+      ends: seen && [formatIp(seen.source), seen.sourcePort, formatIp(seen.destination), seen.destinationPort],
     }),
   }
 }
 
-function summaryOfKernel({ action, frame, event }: Observed, schema: Schema): Summary {
+function summaryOfKernel({ action, frame, event, prediction }: Observed, schema: Schema): Summary {
   return {
     action,
     frame: action === 'drop' ? '' : hex(frame),
@@ -68,9 +71,42 @@ function summaryOfKernel({ action, frame, event }: Observed, schema: Schema): Su
       identity: event.identity,
       endpoint: event.endpoint,
       rules: [event.egress_rule, event.ingress_rule],
+      service: event.service,
+      ends: prediction.seen && endsOf(event),
     }),
   }
 }
+
+const endsOf = (event: FlowEvent): unknown[] => [
+  formatIp(event.source.bytes),
+  event.source_port,
+  formatIp(event.destination.bytes),
+  event.destination_port,
+]
+
+/** Entries that the packet has written or removed. */
+function assertTranslations(maps: Datapath['maps'], sent: Sent, observed: Observed): void {
+  const { translations, forgotten } = observed.prediction
+  const message = (): string => explain(sent, observed)
+  for (const key of translations.removed)
+    if (!translations.written.some(([other]) => tupleText(other) === tupleText(key)))
+      assert.equal(maps.translations.get(key), undefined, `${tupleText(key)} is forgotten: ${message()}`)
+  for (const [key, want] of translations.written) {
+    const found = maps.translations.get(key) ?? assert.fail(`no translation of ${tupleText(key)}: ${message()}`)
+    const summaries = [found, want].map(({ expires_ns: _expires, target, tcp_flags, ...rest }) => ({
+      ...rest,
+      target: tupleText(target),
+      tcp_flags: [...tcp_flags],
+    }))
+    if (JSON.stringify(summaries[0]) !== JSON.stringify(summaries[1]))
+      assert.deepEqual(summaries[0], summaries[1], `translation of ${tupleText(key)}: ${message()}`)
+    assertNear(found.expires_ns, want.expires_ns, `expires_ns of ${tupleText(key)}: ${message()}`)
+  }
+  if (forgotten) assert.equal(maps.flows.get(forgotten), undefined, `the connection is forgotten: ${message()}`)
+}
+
+const tupleText = ({ source, destination, source_port, destination_port, protocol }: Tuple): string =>
+  `${formatIp(source.bytes)}:${source_port} ${formatIp(destination.bytes)}:${destination_port} ${protocol}`
 
 function flowSummary(flow: Flow | undefined): Summary | undefined {
   if (!flow) return undefined

@@ -6,8 +6,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { DropReason } from '../../src/maps/index.ts'
-import { needsRoot, PODS, type Sent, TestNode } from './node.ts'
+import { needsRoot, PODS, TestNode } from './node.ts'
 import { type Exchange, nextPacket, Random, randomPolicy, randomQuestion, randomSent } from './random.ts'
+import { answering, changeServices, removeBackends } from './random-services.ts'
+import { ServiceMaps } from './services.ts'
 
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 48))
 const wanted = Number(process.env['AXONEME_PACKETS'] ?? 120_000)
@@ -17,19 +19,30 @@ const ROUND = 400
 test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { skip: needsRoot }, t => {
   const random = new Random(seed)
   using node = new TestNode()
+  const services = new ServiceMaps(node)
   const reasons = new Map<DropReason, number>()
   const reports = new Map<string, number>()
   const audited = new Map<DropReason, number>()
+  const translated = new Map<string, number>()
   const count = <Key>(map: Map<Key, number>, key: Key): void => void map.set(key, (map.get(key) ?? 0) + 1)
   let sent = 0
   try {
     node.inside(() => {
       while (sent < wanted) {
         startRound(node, random)
+        for (let changes = 0; changes < 3; changes++) changeServices(random, services)
         const recent: Exchange[] = []
         for (let index = 0; index < ROUND; index++, sent++) {
           if (random.oneIn(60)) node.raiseRevision()
-          const { prediction } = node.send(random.oneIn(40) ? randomQuestion(random) : nextSent(random, recent))
+          if (random.oneIn(80)) changeServices(random, services)
+          if (random.oneIn(300)) removeBackends(random, services)
+          const next = nextPacket(random, recent)
+          const { prediction } = node.send(
+            random.oneIn(40) ? randomQuestion(random) : randomSent(random, next.packet, next.family),
+          )
+          const answered = answering(random, next.exchange, prediction)
+          if (answered) recent.push(answered)
+          if (prediction.service !== 0) count(translated, prediction.verdict)
           count(prediction.verdict === 'audited' ? audited : reasons, prediction.reason)
           count(reports, prediction.report ?? 'none')
         }
@@ -40,23 +53,20 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
     throw error
   }
   t.diagnostic(
-    `seed ${seed}: ${sent} packets; ${summary(reasons)}; audited: ${summary(audited)}; events: ${summary(reports)}`,
+    `seed ${seed}: ${sent} packets; ${summary(reasons)}; audited: ${summary(audited)}; events: ${summary(reports)}; translated: ${summary(translated)}`,
   )
   // Random input that is all dropped at the door would prove nothing.
   assert.ok((reasons.get('NONE') ?? 0) > sent / 5, 'at least a fifth of the packets passes')
-  for (const reason of ['POLICY_DENIED', 'POLICY_DENY', 'INVALID_PACKET', 'FRAGMENT_NOT_FOUND'] as const)
+  for (const reason of ['POLICY_DENIED', 'POLICY_DENY', 'INVALID_PACKET', 'FRAGMENT_NOT_FOUND', 'NO_SERVICE'] as const)
     assert.ok((reasons.get(reason) ?? 0) > 0, `some are dropped for ${reason}`)
+  assert.ok((translated.get('forwarded') ?? 0) > sent / 100, 'some are translated')
   for (const reason of ['POLICY_DENIED', 'POLICY_DENY'] as const)
     assert.ok((audited.get(reason) ?? 0) > 0, `some pass that would be dropped for ${reason}`)
 })
 
-function nextSent(random: Random, recent: Exchange[]): Sent {
-  const { packet, family } = nextPacket(random, recent)
-  return randomSent(random, packet, family)
-}
-
 function startRound(node: TestNode, random: Random): void {
-  node.reset(Object.fromEntries(PODS.filter(() => !random.oneIn(3)).map(pod => [pod.name, randomPolicy(random)])))
+  const isolated = random.oneIn(4) ? [] : PODS.filter(() => !random.oneIn(3))
+  node.reset(Object.fromEntries(isolated.map(pod => [pod.name, randomPolicy(random)])))
   if (random.oneIn(2)) node.setIpcache('198.51.100.0/24', 2000)
   if (random.oneIn(2)) node.setIpcache('2001:db8::/64', 2001)
   // Once a policy names everybody, the world has a number of this node's own.

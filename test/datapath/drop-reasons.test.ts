@@ -96,7 +96,7 @@ test('dropped: CSUM_L4', { skip: needsRoot }, () => {
 test('dropped: NO_FIB', { skip: needsRoot }, () => {
   node().reset()
   answersToOutside(node(), 4)
-  assert.equal(node().run(plain(udp(between(OUTSIDE, B, 40000, 5353)))).action, 'pass')
+  assert.equal(node().send(plain(udp(between(OUTSIDE, B, 40000, 5353)))).action, 'pass')
   // The node of these tests has no routes.
   observeRun(node(), plain(udp(between(B, OUTSIDE, 5353, 40000))), 'NO_FIB')
 })
@@ -110,7 +110,11 @@ test('dropped: NAT_NO_MAPPING', { skip: needsRoot }, () => {
   }
   const ports = [dns.asked.sourcePort, ...Array.from({ length: 28976 }, (_, index) => 1024 + index)]
   full.datapath.maps.translations.updateBatch(ports.map(taken))
-  observeRun(full, plain(udp(dns.asked)), 'NAT_NO_MAPPING')
+  // By chance alone: the predictor takes another port to be found.
+  const { action, event } = full.run(plain(udp(dns.asked)))
+  assert.equal(action, 'drop')
+  assert.equal(event && full.world.schema.dropReason.name(event.drop_reason), 'NAT_NO_MAPPING')
+  seen.add('NAT_NO_MAPPING')
 })
 
 const FAR_BACKEND = { party: FAR, port: 8080 }
@@ -136,7 +140,7 @@ for (const { reason, service, mtu, send } of offencesOutside)
   })
 
 function observeRun(node: TestNode, send: Sent, want: DropReason): void {
-  const { action, event } = node.run(send)
+  const { action, event } = node.send(send)
   assert.equal(action, 'drop')
   assert.equal(event && node.world.schema.dropReason.name(event.drop_reason), want)
   seen.add(want)

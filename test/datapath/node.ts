@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before } from 'node:test'
 import { type ObjectSpec, RingBuffer } from '../../src/bpf/index.ts'
-import { cidr, formatMac, ip, mac } from '../../src/ip/index.ts'
+import { cidr, compareBytes, formatMac, ip, mac } from '../../src/ip/index.ts'
 import {
   type Datapath,
   type DatapathConstants,
@@ -22,7 +22,15 @@ import {
   worldEntries,
 } from '../../src/maps/index.ts'
 import { createLink, createNamespace, type Namespace, NetlinkSocket, withNamespace } from '../../src/net/index.ts'
-import { applyPrediction, type Prediction, predict, type World, worldOf } from '../../src/trace/index.ts'
+import {
+  applyPrediction,
+  type Choice,
+  type Prediction,
+  predict,
+  type Question,
+  type World,
+  worldOf,
+} from '../../src/trace/index.ts'
 import { assertAgreement } from './agreement.ts'
 
 /** For the `skip` option of a test. */
@@ -246,11 +254,31 @@ export class TestNode implements Disposable {
   /** Sends one packet through the kernel's program and through the predictor, and compares the two. */
   send(sent: Sent): Observed {
     const { hook, frame, ifindex, ingressIfindex } = sent
-    const prediction = predict(this.world, { hook, frame, ifindex, ingressIfindex, now: process.hrtime.bigint() })
-    const observed: Observed = { ...this.run(sent), prediction }
+    const question = { hook, frame, ifindex, ingressIfindex, now: process.hrtime.bigint() }
+    const first = predict(this.world, question)
+    const run = this.run(sent)
+    const chosen = first.choice && this.#chosen(first.choice, run.event)
+    const prediction = chosen ? predict(this.world, { ...question, chosen }) : first
+    const observed: Observed = { ...run, prediction }
     applyPrediction(prediction, this.memory.maps)
     assertAgreement(this, sent, observed)
     return observed
+  }
+
+  /** What chance decided, out of what it may: by the table, or by the event where policy denied it. */
+  #chosen(choice: Choice, event: FlowEvent | undefined): NonNullable<Question['chosen']> {
+    const { maps } = this.datapath
+    const entry = maps.translations.get(choice.tuple)
+    const isIt = (id: number): boolean => {
+      const backend = maps.backends.get(id)
+      if (!backend || !event) return false
+      return (
+        backend.port === event.destination_port && compareBytes(backend.address.bytes, event.destination.bytes) === 0
+      )
+    }
+    const backend = entry?.backend ?? choice.backends.find(isIt) ?? assert.fail('no backend of these was chosen')
+    assert.ok(choice.backends.includes(backend), `backend ${backend} is one of ${choice.backends.join()}`)
+    return { backend, sourcePort: entry?.target.source_port ?? event?.source_port ?? 0 }
   }
 
   /** Sends one packet through the kernel's program alone. */

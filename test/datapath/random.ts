@@ -31,6 +31,7 @@ import {
   padding,
 } from './frames.ts'
 import { A, B, C, HOST, HOST_MAC, OUTSIDE, type Party, PODS, ROUTER, type Rule, type Sent, UPLINK } from './node.ts'
+import { SERVICES } from './services.ts'
 
 /** A small generator of good quality: sfc32. The same seed gives the same numbers on every machine. */
 export class Random {
@@ -70,7 +71,8 @@ export class Random {
   }
 }
 
-const PORTS = [53, 80, 81, 443, 8080, 40000, 40001, 0, 65535]
+export const SERVICE_PORTS = [53, 80]
+export const PORTS = [53, 80, 81, 443, 8080, 40000, 40001, 0, 65535]
 const IDENTITIES = [0, 0, 1, 9, 10, A.identity, B.identity, C.identity, 2000, 2001, 2002, 2003]
 const ICMP_TYPES = [0, 3, 8, 13, 128, 129, 1, 133, 136]
 const PROTOCOLS = [
@@ -145,30 +147,41 @@ export type Exchange = {
   readonly family: Family
   readonly there: () => Packet
   readonly back: () => Packet
+  /** What it gets back is not what was sent back: what an error of its own is about. */
+  readonly received?: () => Packet
 }
 
 export function randomExchange(random: Random): Exchange {
   const family = random.pick([4, 6] as const)
   const from = random.pick(PARTIES)
-  const to = random.pick(isPod(from) ? PARTIES : PODS)
-  const ports = between(from, to, random.pick(PORTS), random.pick(PORTS))
+  const to = random.pick(isPod(from) ? (random.oneIn(2) ? SERVICES : PARTIES) : PODS)
+  const ports = between(from, to, random.pick(PORTS), random.pick(SERVICES.includes(to) ? SERVICE_PORTS : PORTS))
   return { family, ...randomTalk(random, from, to, ports) }
 }
 
 /** Every third packet or so begins something new; the others go on with what there was, or are errors about it. */
-export function nextPacket(random: Random, recent: Exchange[]): { readonly packet: Packet; readonly family: Family } {
+export function nextPacket(
+  random: Random,
+  recent: Exchange[],
+): { readonly packet: Packet; readonly family: Family; readonly exchange: Exchange } {
   if (recent.length === 0 || random.oneIn(3)) {
     recent.push(randomExchange(random))
     if (recent.length > 20) recent.shift()
   }
   const exchange = random.pick(recent)
+  const { family } = exchange
+  if (exchange.received && random.oneIn(12)) {
+    const received = exchange.received()
+    return { exchange, family, packet: icmpError(received.to, received.from, received) }
+  }
   const packet = random.oneIn(2) ? exchange.there() : exchange.back()
-  if (!random.oneIn(12)) return { family: exchange.family, packet }
+  if (!random.oneIn(12)) return { exchange, family, packet }
   const receiver = random.oneIn(6) ? random.pick(PARTIES) : packet.from
-  return { family: exchange.family, packet: icmpError(random.pick([packet.to, ...PARTIES]), receiver, packet) }
+  const reporter = random.oneIn(3) ? packet.to : random.pick(PARTIES)
+  return { exchange, family, packet: icmpError(reporter, receiver, packet) }
 }
 
-const FLAGS = [0x02, 0x02, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14, 0x00, 0x01, 0x03, 0x06, 0xc2, 0x3f]
+export const FLAGS = [0x02, 0x02, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14, 0x00, 0x01, 0x03, 0x06, 0xc2, 0x3f]
 const ECHO_IDS = [0, 1, 8, 128, 40000]
 
 function randomTalk(

@@ -8,7 +8,7 @@ import { PROTOCOL } from './frames.ts'
 import { A, B, C, HOST_MAC, needsRoot, nodeForTests, type Observed, type TestNode } from './node.ts'
 import { SERVICE, ServiceMaps } from './services.ts'
 
-export type Run = Omit<Observed, 'prediction'>
+export type Run = Observed
 
 /** A node for all tests of a file, with its services. */
 export function servicesForTests() {
@@ -18,7 +18,7 @@ export function servicesForTests() {
     if (!needsRoot) maps = new ServiceMaps(node())
   })
   const services = (): ServiceMaps => maps ?? assert.fail('there are no services before the tests run')
-  const send = (packet: Packet, family: Family): Run => node().run(sentOf(packet, family))
+  const send = (packet: Packet, family: Family): Run => node().send(sentOf(packet, family))
 
   /** A test for each family, on a node with three pods that nothing isolates, and no connections. */
   const both = (name: string, run: (family: Family) => void): void => {

@@ -194,7 +194,8 @@ both('affinity: it ends with its time', family => {
   const { affinities } = node().datapath.maps
   const [[key, value] = []] = affinities.lookupBatch()
   assert.ok(key && value, 'the choice is remembered')
-  affinities.set(key, { ...value, used_ns: value.used_ns - 2_000_000_000n })
+  for (const { maps } of [node().datapath, node().memory])
+    maps.affinities.set(key, { ...value, used_ns: value.used_ns - 2_000_000_000n })
   services().set({ ...sticky, backends: [{ party: C, port: 5353 }] }, family)
   assert.equal(receiverOf(send(udp(between(A, SERVICE, 2, 53)), family)), C)
 })

@@ -129,7 +129,7 @@ both('a pod that is given itself, though policy isolates it', family => {
 
 both('nobody comes from the address of a pod to itself', family => {
   const forged = udp(between({ ...LOOPBACK, mac: OUTSIDE.mac }, A, 1, 2))
-  drops(node().run({ ...sentOf(forged, family), hook: 'to_pod' }), 'INVALID_SOURCE_IP')
+  drops(node().send({ ...sentOf(forged, family), hook: 'to_pod' }), 'INVALID_SOURCE_IP')
 })
 
 both('policy decides about the backend', family => {

@@ -17,6 +17,7 @@ const service = (name: string, four: string, six: string): Party => ({
 /** Addresses that stand for services. */
 export const SERVICE = service('service', '10.96.0.10', 'fd00:10:96::10')
 export const OTHER_SERVICE = service('other service', '10.96.0.11', 'fd00:10:96::11')
+export const SERVICES: readonly Party[] = [SERVICE, OTHER_SERVICE]
 /** Where a pod's packets come from when a service gives it to itself. */
 export const LOOPBACK = service('loopback', '169.254.42.1', 'fd61:786f:6e65::1')
 
@@ -91,6 +92,11 @@ export class ServiceMaps {
   remove({ frontend, port, protocol = PROTOCOL.udp }: Service, family: Family): void {
     for (const { maps } of [this.#node.datapath, this.#node.memory])
       maps.frontends.delete({ address: { bytes: frontend[family] }, port, protocol })
+  }
+
+  /** No frontends; backends stay known. */
+  clear(): void {
+    for (const { maps } of [this.#node.datapath, this.#node.memory]) maps.frontends.clear()
   }
 
   removeBackend(backend: ServiceBackend, family: Family, protocol: number = PROTOCOL.udp, number = 1): void {

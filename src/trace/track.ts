@@ -1,0 +1,130 @@
+// One packet against the connections that are known, services and policy: is it part of
+// a connection, is it to be translated, does policy allow it today?
+
+import { type AuditedDenial, auditedDenial } from '../maps/index.ts'
+import { type Found, hold, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
+import { type Packet, PROTOCOL } from './dissect.ts'
+import { followFragments } from './fragment.ts'
+import { type Judgement, judge, outsiderIdentity } from './policy.ts'
+import type { Prediction } from './prediction.ts'
+import { followService, type Served, turned } from './serve.ts'
+import { answersTo, hasPorts, NO_CHANGE, type TableChange, type Translated } from './translation.ts'
+import type { Question, Step, World } from './world.ts'
+
+/** Of the policy for connections that are echoes, whichever packet of them is at hand. */
+const ECHO_REQUEST: Readonly<Record<number, number>> = { [PROTOCOL.icmp]: 8, [PROTOCOL.icmpv6]: 128 }
+
+/** What a part of the prediction knows; the rest is filled in at the end. */
+export type Outcome = Partial<Prediction> & { readonly audit?: AuditedDenial | undefined }
+
+export type Tracked = {
+  readonly outcome: Outcome
+  /** As policy sees it. */
+  readonly packet: Packet
+  /** An answer, which is translated only when it goes on. */
+  readonly answer?: Translated
+}
+
+export function track(world: World, question: Question, given: Packet, fromHost: boolean, steps: Step[]): Tracked {
+  const assembled = followFragments(world, given, steps)
+  if (typeof assembled === 'string') return { outcome: { reason: assembled }, packet: given }
+  const remembered = assembled.fragment ? { fragment: assembled.fragment } : {}
+  const served = followService(world, question, assembled.packet, steps)
+  const { packet, answer, outcome } = served
+  const about = { ...remembered, ...outcome, seen: packet }
+  const told = outcome.reason === undefined ? judgeTracked(world, question, served, fromHost, steps) : {}
+  const translations = told.reason === undefined ? {} : { translations: undone(served), affinity: outcome.affinity }
+  return { outcome: { ...about, ...told, ...translations }, packet, ...(answer ? { answer } : {}) }
+}
+
+/** Policy denies it: what it has just opened is forgotten, and so is what stood in the same place. */
+function undone({ opened, outcome: { translations = NO_CHANGE } }: Served): TableChange {
+  if (!opened) return translations
+  return { removed: [...translations.removed, ...translations.written.map(([key]) => key)], written: [] }
+}
+
+function judgeTracked(world: World, question: Question, served: Served, fromHost: boolean, steps: Step[]): Outcome {
+  const { packet, found } = served
+  if (!found) return openOrPass(world, question, served, fromHost, steps)
+  // An error goes back to where the packet came from that it quotes.
+  const isReply = (found.direction === 'reply') !== (found.quoted !== undefined)
+  const current = found.flow.revision === revisionOf(world)
+  steps.push({
+    at: 'connection',
+    found: `${found.quoted ? 'an error about' : isReply ? 'a reply of' : 'part of'} a known connection${current ? '' : ', judged by an older policy'}`,
+  })
+  const judgement = current ? judgementOf(world, found) : judge(world, connectionOf(world, found, packet), steps)
+  const about = {
+    ...spread(judgement, question),
+    isReply,
+    service: found.flow.service,
+    ...senderOf(world, found, packet, judgement, fromHost),
+  }
+  if (judgement.reason !== 'NONE') {
+    const marked = served.marked ? { key: found.key, flow: found.flow } : undefined
+    return { ...about, flow: hold(world, question, found) ?? marked }
+  }
+  const flow = current ? found.flow : stamp(world, found.flow, judgement)
+  if (found.quoted) return { ...about, report: 'RELATED', flow: { key: found.key, flow } }
+  const touched = touch(world, question, packet, { ...found, flow })
+  return { ...about, report: touched.report, flow: { key: found.key, flow: touched.flow } }
+}
+
+function openOrPass(
+  world: World,
+  question: Question,
+  { packet, service }: Served,
+  fromHost: boolean,
+  steps: Step[],
+): Outcome {
+  const opens = opensFlow(packet)
+  steps.push({ at: 'connection', found: opens ? 'a new one' : 'none: judged by itself' })
+  const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : packet.destinationPort
+  const judgement = judge(world, { tuple: packet, port, fromHost }, steps)
+  const outside = service === undefined && question.hook === 'to_pod' && hasPorts(packet.protocol)
+  const answers = outside ? answersTo(world, packet, question.now) : undefined
+  const opening = {
+    fromHost,
+    translated: service !== undefined || answers !== undefined,
+    service: service ?? answers?.service ?? 0,
+  }
+  const about = { ...spread(judgement, question), service: opening.service }
+  if (judgement.reason !== 'NONE') return about
+  const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined
+  return { ...about, report: 'NEW', flow }
+}
+
+function spread({ direction, reason, ...rest }: Judgement, { hook }: Question): Outcome {
+  const own = hook === 'from_pod' ? 'EGRESS' : 'INGRESS'
+  return { ...rest, direction: direction ?? own, ...(reason === 'NONE' ? {} : { reason }) }
+}
+
+/** The sender of an error may be a router, and neither end of the connection. */
+function senderOf(world: World, { quoted, direction }: Found, packet: Packet, judgement: Judgement, fromHost: boolean) {
+  if (!quoted || equal(quoted.destination, packet.source)) return {}
+  const identity = outsiderIdentity(world, packet.source, fromHost)
+  const [opener, responder] = judgement.identity
+  const [openerId, responderId] = judgement.endpoint
+  return direction === 'original'
+    ? { identity: [opener, identity] as const, endpoint: [openerId, 0] as const }
+    : { identity: [identity, responder] as const, endpoint: [0, responderId] as const }
+}
+
+function judgementOf({ schema }: World, { flow }: Found): Judgement {
+  const { identity, endpoint, egress_rule, ingress_rule } = flow
+  const audit = auditedDenial(schema, flow.audit)
+  return { reason: 'NONE', direction: undefined, audit, identity, endpoint, egress_rule, ingress_rule }
+}
+
+/** The known connection, from opener to responder, whichever way the packet goes. */
+function connectionOf(world: World, { flow, direction, quoted }: Found, packet: Packet) {
+  const seen = quoted ?? packet
+  const tuple = direction === 'original' ? seen : turned(seen)
+  return {
+    tuple,
+    port: ECHO_REQUEST[tuple.protocol] ?? tuple.destinationPort,
+    fromHost: (flow.flags & world.schema.flowFlags.number.FROM_HOST) !== 0,
+  }
+}
+
+const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i])
