@@ -4,11 +4,12 @@
 // Kubernetes mirrors them into slices.
 
 import * as z from 'zod'
-import { type Family, formatIp, type IpAddress, parseIp } from '../ip/index.ts'
+import { type Family, formatIp, parseIp } from '../ip/index.ts'
 import { describe } from './metadata.ts'
 import { type ManifestObject, namespaceOf, type Path, type Problem } from './object.ts'
 import type { TransportProtocol } from './pod.ts'
 import { apiKind, apiObject, portNumber, servicePortName, transportProtocol } from './schema.ts'
+import { specialAddress } from './special-address.ts'
 import { conclude, problemOf, type Validation, validate } from './validate.ts'
 
 export type SliceEndpoint = {
@@ -121,23 +122,11 @@ function readAddress(text: string, path: Path, { family, report }: Place): strin
   const fault = !address
     ? 'is not an IP address'
     : address.family === family
-      ? special(address)
+      ? specialAddress(address)
       : `is not an IPv${family} address, as addressType says`
   if (address && fault === undefined) return [formatIp(address.bytes)]
   report('warning', path, `${fault}: ${describe(text)}; it is left out`)
   return []
-}
-
-/** Why an address can be nobody's backend, as the API server has it: one of the node itself, or of no single one. */
-function special({ family, bytes }: IpAddress): string | undefined {
-  const [first = 0, second = 0] = family === 4 ? bytes.subarray(12) : bytes
-  const text = formatIp(bytes)
-  if (text === '0.0.0.0' || text === '::') return 'stands for no address'
-  if (family === 4 ? first === 127 : text === '::1') return 'is a loopback address'
-  if (family === 4 ? first === 169 && second === 254 : first === 0xfe && (second & 0xc0) === 0x80)
-    return 'is a link-local address'
-  if (family === 4 ? first >= 224 && first <= 239 : first === 0xff) return 'is a multicast address'
-  return undefined
 }
 
 function readWeight(object: ManifestObject, report: Report): number {

@@ -2,10 +2,11 @@
 // server refuses is refused here, too; the range of node ports is its own configuration
 // (--service-node-port-range), so a node port outside of the usual one is a warning.
 
-import { canonicalIp, type Family, parseCidr } from '../ip/index.ts'
+import { type Family, formatIp, parseCidr, parseIp } from '../ip/index.ts'
 import { type ManifestObject, namespaceOf, type Path, type Problem } from './object.ts'
 import type { TransportProtocol } from './pod.ts'
 import { type ServiceSpec, serviceSchema } from './service-schema.ts'
+import { specialAddress } from './special-address.ts'
 import { conclude, problemOf, type Validation, validate } from './validate.ts'
 
 export type ServicePort = {
@@ -138,13 +139,19 @@ class Reporter {
   /** Canonical addresses, each once. */
   addresses(texts: readonly string[], path: Path): string[] {
     const addresses = texts.flatMap((text, i) => {
-      const address = canonicalIp(text)
-      if (address !== undefined) return [address]
-      this.error([...path, i], `is not an IP address: "${text}"`)
-      return []
+      const { address, fault } = readAddress(text)
+      if (fault) this.error([...path, i], `${fault}: "${text}"`)
+      return address === undefined ? [] : [address]
     })
     return [...new Set(addresses)]
   }
+}
+
+/** Canonical; or what is wrong with it. */
+function readAddress(text: string): { readonly address?: string; readonly fault?: string } {
+  const address = parseIp(text)
+  const fault = address ? specialAddress(address) : 'is not an IP address'
+  return address && fault === undefined ? { address: formatIp(address.bytes) } : { fault: fault ?? '' }
 }
 
 function checkPorts({ type, ports, clusterIP }: ServiceSpec, report: Reporter): void {
@@ -211,8 +218,8 @@ function readClusterIps({ clusterIP, clusterIPs }: ServiceSpec, report: Reporter
   }
   const addresses: string[] = []
   for (const { text, path } of written) {
-    const address = canonicalIp(text)
-    if (address === undefined) report.error(path, `is not an IP address${HINT_NONE[text] ?? ''}: "${text}"`)
+    const { address, fault } = readAddress(text)
+    if (address === undefined) report.error(path, `${fault}${HINT_NONE[text] ?? ''}: "${text}"`)
     else if (addresses.some(other => other.includes(':') === address.includes(':')))
       report.error(path, 'is the second address of its family')
     else addresses.push(address)
@@ -229,10 +236,9 @@ function loadBalancerAddresses(
   const addresses = new Map<string, LoadBalancerAddress>()
   ingress.forEach(({ ip: text, ipMode: mode }, i) => {
     if (!text) return
-    const ip = canonicalIp(text)
+    const { address: ip, fault } = readAddress(text)
     // Written by somebody else than the author of the service, so it must not refuse the service.
-    if (ip === undefined)
-      report.warning(['status', 'loadBalancer', 'ingress', i, 'ip'], `is not an IP address: "${text}"`)
+    if (ip === undefined) report.warning(['status', 'loadBalancer', 'ingress', i, 'ip'], `${fault}: "${text}"`)
     else if (!addresses.has(ip)) addresses.set(ip, { ip, mode })
   })
   return [...addresses.values()]

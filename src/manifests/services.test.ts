@@ -240,6 +240,17 @@ const wrong: readonly { name: string; given: string; want: readonly string[] }[]
     ],
   },
   {
+    name: 'addresses that are every host its own',
+    given:
+      'spec:\n  clusterIP: 127.0.0.1\n  ports: [{port: 80}]\n  externalIPs: ["::1", 169.254.169.254]\nstatus: {loadBalancer: {ingress: [{ip: 0.0.0.0}]}}\n',
+    want: [
+      '6:3: error: spec.clusterIP: is a loopback address: "127.0.0.1"',
+      '8:17: error: spec.externalIPs[0]: is a loopback address: "::1"',
+      '8:24: error: spec.externalIPs[1]: is a link-local address: "169.254.169.254"',
+      '9:36: warning: status.loadBalancer.ingress[0].ip: stands for no address: "0.0.0.0"',
+    ],
+  },
+  {
     name: 'source ranges of a type that lets everybody in',
     given: 'spec: {type: NodePort, ports: [{port: 80}], loadBalancerSourceRanges: [10.0.0.0/8]}',
     want: ['5:45: error: spec.loadBalancerSourceRanges: is for type LoadBalancer, not for NodePort'],
