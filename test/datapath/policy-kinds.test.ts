@@ -22,6 +22,7 @@ import { between, echo, type Family, icmp, icmpOf, isPod, type Packet, sctp, sen
 import { PROTOCOL } from './frames.ts'
 import { HOST, needsRoot, type Observed, OUTSIDE, type Party, PODS, type Rule, TestNode } from './node.ts'
 import { Random } from './random.ts'
+import { SERVICE, ServiceMaps } from './services.ts'
 
 const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 ** 31)) | 0
 const wanted = Number(process.env['AXONEME_PACKETS'] ?? 100_000)
@@ -73,11 +74,12 @@ test(`kernel, predictor and engine agree on policies of every kind: ${wanted} pa
   const rounds = Math.ceil(wanted / ROUND)
   const sets = fc.sample(policySet, { numRuns: rounds, seed })
   using node = new TestNode()
+  const services = new ServiceMaps(node)
   const seen = { forwarded: 0, dropped: 0, audited: 0 }
   node.inside(() => {
     for (const [round, set] of sets.entries()) {
       const policies = atTheseAddresses(set)
-      const stage = new Stage(node, [...world, ...policies])
+      const stage = new Stage(node, services, [...world, ...policies])
       for (let index = 0; index < ROUND; index++) {
         const opening = stage.randomOpening(random, index)
         const verdict = stage.send(opening, `packet ${index} of round ${round}, seed ${seed}`, policies)
@@ -100,16 +102,20 @@ type Opening = {
   readonly packet: Packet
 }
 
+/** What a packet is for in a third of the cases: policy sees the same backend and port. */
+const SERVED = { frontend: SERVICE, port: 9999 } as const
 const PORTS = [79, 80, 80, 80, 81, 81, 82, 1, 443, 65535]
 
 /** One set of policies, in the engine and in the maps. */
 class Stage {
   readonly #node: TestNode
+  readonly #services: ServiceMaps
   readonly #cluster: Cluster
   readonly #numbers = new Map<RuleKey, number>()
 
-  constructor(node: TestNode, objects: readonly object[]) {
+  constructor(node: TestNode, services: ServiceMaps, objects: readonly object[]) {
     this.#node = node
+    this.#services = services
     const text = objects.map(object => JSON.stringify(object)).join('\n---\n')
     const { objects: manifests, problems } = parseManifests(text, 'random.yaml')
     assert.deepEqual(problems, [])
@@ -162,8 +168,12 @@ class Stage {
     const family = random.pick([4, 6] as const)
     // No connection is known from the packets before: each has a port of its own.
     const [sourcePort, port] = [10_000 + index, random.pick(PORTS)]
-    const ends = between(from, to, sourcePort, port)
     const protocol = random.pick([PROTOCOL.tcp, PROTOCOL.tcp, PROTOCOL.udp, PROTOCOL.udp, PROTOCOL.sctp, PROTOCOL.icmp])
+    const byService = isPod(from) && random.oneIn(3)
+    if (byService) this.#services.set({ ...SERVED, protocol, backends: [{ party: to, port }] }, family)
+    const ends = byService
+      ? between(from, SERVED.frontend, sourcePort, SERVED.port)
+      : between(from, to, sourcePort, port)
     const opening = { from, to, family, protocol, port }
     if (protocol === PROTOCOL.tcp) return { ...opening, packet: tcp(ends, SYN) }
     if (protocol === PROTOCOL.udp) return { ...opening, packet: udp(ends) }
