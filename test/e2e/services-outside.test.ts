@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { spawnOutside } from '../../src/sandbox/exec.ts'
+import { finish } from '../sandbox/support.ts'
 import { NODE_ADDRESSES } from './outside.ts'
 import {
   admittedService,
@@ -136,6 +138,20 @@ test('services for clients outside', { skip: NEEDS_ROOT }, async t => {
     cluster.remove('nobody')
   })
 
+  await t.test('health checks tell load balancers how many pods there are', async () => {
+    const check = async (key: string) => {
+      const { spec } = await admittedService(cluster, key)
+      const url = `http://${hostPort(NODE_ADDRESSES[0], spec.healthCheckNodePort)}/healthz`
+      const command = ['curl', '-s', '--max-time', '2', '-w', '%{http_code}', url]
+      return (await finish(await spawnOutside(cluster.client, command, 'pipe'))).stdout
+    }
+    await until('two pods', async () => /"localEndpoints": *2\b[^]*200$/.test(await check('shop/local')))
+    const spec = { ...toWeb, selector: { app: 'nobody' }, type: 'LoadBalancer', externalTrafficPolicy: 'Local' }
+    await cluster.enforce('lonely', serviceManifest('shop/lonely', spec))
+    await until('a failing check', async () => /"localEndpoints": *0\b[^]*503$/.test(await check('shop/lonely')))
+    cluster.remove('lonely')
+  })
+
   await t.test('affinity of a client outside, by node port', async () => {
     await cluster.enforce(
       'sticky',
@@ -178,5 +194,16 @@ test('services for clients outside', { skip: NEEDS_ROOT }, async t => {
       await untilAnswered(cluster, 'outside', target, ['host'])
     cluster.remove('host')
     await cluster.untilGone('shop/host')
+  })
+
+  await t.test('a port of the host leads to its pod', async () => {
+    const ports = [{ containerPort: HTTP_PORT, hostPort: 18090 }]
+    await cluster.enforce('host-port', serverPod('shop/hosted', { ports }))
+    await cluster.untilReady('shop/hosted')
+    for (const address of NODE_ADDRESSES)
+      for (const from of ['outside', CLIENT, 'node'] as const)
+        await untilAnswered(cluster, from, hostPort(address, 18090), ['hosted'])
+    cluster.remove('host-port')
+    await cluster.untilGone('shop/hosted')
   })
 })

@@ -198,4 +198,65 @@ test('services inside the cluster', { skip: NEEDS_ROOT }, async t => {
     cluster.remove('host')
     await cluster.untilGone('shop/host')
   })
+
+  await t.test('a pod that has ended is no endpoint', async () => {
+    const spec = { restartPolicy: 'Never' }
+    await cluster.enforce(
+      'ending',
+      serverPod('shop/ending', { labels: { app: 'ending' }, spec }),
+      serviceManifest('shop/ending'),
+    )
+    await cluster.untilReady('shop/ending')
+    const target = await clusterAddress(cluster, 'shop/ending')
+    await untilAnswered(cluster, CLIENT, target, ['ending'])
+    await ask(cluster, CLIENT, target, { path: '/exit?code=1' })
+    await cluster.until('shop/ending', pod => pod.phase === 'Failed')
+    await untilRefused(cluster, CLIENT, target)
+    cluster.remove('ending')
+    await cluster.untilGone('shop/ending')
+  })
+
+  await t.test('a headless service has nothing translated', async () => {
+    await cluster.enforce('headless', serviceManifest('shop/headless', { selector: { app: 'web' }, clusterIP: 'None' }))
+    const named = async (table: string) => {
+      const { rows } = await cluster.agent.table(table)
+      return rows.filter(row => row.includes('headless')).length
+    }
+    await until('the service and its slice to be known', async () => (await named('endpoint-slices')) === 1)
+    await cluster.agent.settled()
+    const { rows } = await cluster.agent.table('service-entries')
+    assert.deepEqual(
+      rows
+        .filter(row => row[1] === 'headless')
+        .map(row => row[2])
+        .filter(count => count !== '0'),
+      [],
+    )
+    cluster.remove('headless')
+  })
+
+  await t.test('a service without a selector follows the slices that somebody writes', async () => {
+    const [address = ''] = (await cluster.pod('shop/a'))?.addresses ?? []
+    const slice = (nodeName: string) => ({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { namespace: 'shop', name: 'by-hand', labels: { 'kubernetes.io/service-name': 'by-hand' } },
+      addressType: 'IPv4',
+      ports: [{ name: '', port: HTTP_PORT }],
+      endpoints: [{ addresses: [address], nodeName }],
+    })
+    const service = (spec: object = {}) => serviceManifest('shop/by-hand', { selector: undefined, ...spec })
+    await cluster.enforce('by-hand', service(), slice('node1'))
+    const target = await clusterAddress(cluster, 'shop/by-hand')
+    await untilAnswered(cluster, CLIENT, target, ['a'])
+    // Backends there are, but none on this node: then kube-proxy says nothing.
+    await cluster.enforce('by-hand', service({ internalTrafficPolicy: 'Local' }), slice('node2'))
+    await until('nobody of this node to answer', async () => {
+      const { errors } = await ask(cluster, CLIENT, target, { flags: ['--timeout', '500ms'] })
+      return Object.keys(errors).length === 1 && errors['ECONNREFUSED'] === undefined
+    })
+    await cluster.enforce('by-hand', service({ internalTrafficPolicy: 'Local' }), slice('node1'))
+    await untilAnswered(cluster, CLIENT, target, ['a'])
+    cluster.remove('by-hand')
+  })
 })
