@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseManifests } from '../../manifests/index.ts'
-import { type Ranges, rangesOf, SERVICE_RANGES, ServiceAdmission } from './admission.ts'
+import { ServiceAdmission } from './admission.ts'
+import { type Ranges, rangesOf, SERVICE_RANGES } from './ranges.ts'
 
 type Spec = Readonly<Record<string, unknown>>
 type Given = {

@@ -12,9 +12,10 @@ import {
 } from '../../manifests/index.ts'
 import { ADMITTED_ANNOTATION, type ObjectChanges } from '../../sources/index.ts'
 import { sortedKeys } from '../nulls.ts'
-import { type Ranges, ServiceAdmission } from './admission.ts'
+import { ServiceAdmission } from './admission.ts'
 import type { ClusterFolder, ClusterObject } from './cluster-folder.ts'
 import { isService, readDeclaredService } from './declared.ts'
+import type { Ranges } from './ranges.ts'
 import { type BackendPod, type EndpointSlice, type SlicedService, slicesOf } from './slices.ts'
 
 export type ServiceStatus = {

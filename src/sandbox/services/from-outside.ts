@@ -9,10 +9,11 @@ import { type ManifestObject, objectKey, parseManifests } from '../../manifests/
 import { ADMITTED_ANNOTATION, fileNameOf, type ObjectCheck, type StoredObject } from '../../sources/index.ts'
 import { parseConfiguration } from '../configuration.ts'
 import { type SandboxPaths, sandboxPaths } from '../paths.ts'
-import { rangesOf, ServiceAdmission } from './admission.ts'
+import { ServiceAdmission } from './admission.ts'
 import { versionOf } from './controller.ts'
 import { isService } from './declared.ts'
 import { mergedText } from './merged-text.ts'
+import { rangesOf } from './ranges.ts'
 
 const POLL_MS = 5
 const PATIENCE_MS = 3_000
