@@ -88,3 +88,24 @@ test('of two that claim one external IP the older one has it', () => {
   const { match, near } = why(text, '198.51.100.1:80')
   assert.deepEqual([match?.service, near], ['shop/early', [{ kind: 'lost', service: 'shop/late', to: 'shop/early' }]])
 })
+
+test('a policy that names a service finds it, and what is wrong with a service is told once', () => {
+  const policy = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: out, namespace: shop}
+spec:
+  endpointSelector: {}
+  egress: [{toServices: [{k8sService: {serviceName: web, namespace: shop}}]}]
+`
+  const odd = service('odd', { ports: [{ port: 80, nodePort: 99 }], type: 'NodePort', clusterIP: 'nonsense' })
+  const parsed = parseManifests([DEPLOYMENT, service('web', web()), policy, odd].join('\n---\n'), 'shop.yaml')
+  const { problems } = servicesWorld(clusterObjects(parsed.objects), 'node1')
+  const texts = problems.map(({ object, path, message }) => `${object} ${path} ${message}`)
+  assert.equal(new Set(texts).size, texts.length, texts.join('\n'))
+  assert.ok(
+    texts.some(text => text.startsWith('Service shop/odd spec.clusterIP')),
+    texts.join('\n'),
+  )
+  assert.ok(!texts.some(text => text.startsWith('CiliumNetworkPolicy')), texts.join('\n'))
+})

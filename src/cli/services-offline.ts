@@ -23,7 +23,7 @@ export function servicesWorld(
   objects: readonly ManifestObject[],
   nodeName: string,
 ): { readonly world: ServiceWorld; readonly problems: readonly Problem[] } {
-  const { cluster, problems: clusterProblems } = readCluster(objects.filter(object => !SERVICE_KINDS.has(object.kind)))
+  const { cluster, problems: clusterProblems } = readCluster(objects)
   const { pods, nodes } = cluster.content
   const name = nodes.length === 1 ? (nodes[0]?.name ?? nodeName) : nodeName
   const own = nodes.find(node => node.name === name)?.addresses.map(({ bytes }) => formatIp(bytes))
@@ -59,11 +59,13 @@ export function servicesWorld(
         byPacket: false,
       })),
     },
-    problems: [...clusterProblems, ...problems],
+    problems: [...clusterProblems, ...problems.filter(problem => !clusterProblems.some(told => isSame(told, problem)))],
   }
 }
 
-const SERVICE_KINDS: ReadonlySet<string> = new Set(['Service', 'EndpointSlice'])
+/** Services are read for policies, too. */
+const isSame = (a: Problem, b: Problem): boolean =>
+  a.message === b.message && a.file === b.file && a.line === b.line && a.column === b.column
 
 /** Of the node of a sandbox. */
 const ASSUMED_ADDRESSES = (defaultConfiguration().nodes[0]?.addresses ?? []).map(text => text.replace(/\/.*$/, ''))
