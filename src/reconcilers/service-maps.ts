@@ -79,6 +79,8 @@ class ServiceMapsState {
   readonly #choices: ServiceChoices
   readonly #removals: ServiceRemovals
   readonly #held = new Map<string, Held>()
+  /** Numbers of their ports. */
+  readonly #numbers = new Set<number>()
   /** Service by the text of a frontend that is its own. */
   readonly #owners = new Map<string, string>()
   /** Changes that could not be taken back yet, by service. */
@@ -241,7 +243,7 @@ class ServiceMapsState {
 
   #putInForce(plan: Plan): void {
     const { key, row, choices, wanted, old, held } = plan
-    this.#held.set(key, { row, choices })
+    this.#hold(key, { row, choices })
     this.#unread.delete(key)
     for (const text of wanted.frontends.keys()) this.#owners.set(text, key)
     this.#writer.settle(plan)
@@ -256,9 +258,16 @@ class ServiceMapsState {
     const held = this.#held.get(key)
     const old = this.#elements(held) ?? (content && content.elementsOf(inheritedNumbers(row, content)))
     const ranges = held ? distinctRanges(held.choices) : []
-    this.#held.delete(key)
+    this.#hold(key, undefined)
     this.#unread.delete(key)
     this.#leave(key, { old, wanted: undefined, ranges, releases: held && old })
+  }
+
+  #hold(key: string, held: Held | undefined): void {
+    for (const { number } of this.#held.get(key)?.row.ports ?? []) this.#numbers.delete(number)
+    for (const { number } of held?.row.ports ?? []) this.#numbers.add(number)
+    if (held) this.#held.set(key, held)
+    else this.#held.delete(key)
   }
 
   /** What a service no longer needs is to be removed. */
@@ -316,13 +325,15 @@ class ServiceMapsState {
     }
   }
 
-  /** An address that was to change hands is again as its owner of now has it; that need not be the one of before. */
-  #undo({ frontends, old, held }: Plan): ServiceWrite['frontends'] {
+  /**
+   * An address that was to change hands is again as its owner of now has it; that need not be the one of before. Of a service
+   * that has not been put in force since the start, it is as it was.
+   */
+  #undo({ frontends }: Plan): ServiceWrite['frontends'] {
     const touched = [...frontends.restore, ...frontends.remove.map(key => [key, undefined] as const)]
     const inForce = touched.map(([key, before]) => {
-      const text = frontendText(key)
-      const isInherited = !held && old?.frontends.has(text)
-      return [key, this.#frontendOfOwner(text)?.[1] ?? (isInherited ? before : undefined)] as const
+      const isInherited = before !== undefined && !this.#numbers.has(before.service)
+      return [key, this.#frontendOfOwner(frontendText(key))?.[1] ?? (isInherited ? before : undefined)] as const
     })
     return {
       put: frontends.put,

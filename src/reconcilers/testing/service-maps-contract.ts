@@ -370,5 +370,23 @@ export function serviceMapsContract(
       await clock.advance(1000)
       assert.deepEqual(frontends(), { '10.96.0.4': [4] })
     })
+
+    test('at the start, an address that cannot change hands stays with whom the kernel has it', async () => {
+      const first = started({ frontends: 2 })
+      const addresses = ['192.0.2.1', '10.96.0.1']
+      await first.operations.update([service('a', port(1, pods(1), { addresses }))], signal)
+      const before = first.frontends()
+      const { operations, frontends, backends } = agentOf(first.datapath)
+      const rows = [
+        service('a', port(1, pods(2), { addresses: ['10.96.0.1', '10.96.0.8', '10.96.0.9'] })),
+        service('b', port(2, pods(3), { addresses: ['192.0.2.1', '10.96.0.2'] })),
+      ]
+      assert.equal((await operations.update(rows, signal))?.size, 2)
+      await operations.prune(rows, signal)
+      assert.deepEqual([frontends(), backends()], [before, [1]])
+      assert.deepEqual(messagesOf(await operations.update([service('a', port(1, pods(2)))], signal)), [])
+      assert.deepEqual(messagesOf(await operations.update(rows.slice(1), signal)).length, 1)
+      assert.deepEqual(frontends(), { '10.96.0.1': [2] })
+    })
   })
 }
