@@ -142,6 +142,10 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       startedAtMs,
       tables,
       datapath,
+      further: [
+        ...(sockets ? [sockets.loaded] : []),
+        { programs: [...outside.programs.values()], maps: [], attached: () => tables.nodeDevices.size },
+      ],
       endpoints,
       policyStatus: engine.policyStatus,
       serviceStatus: engine.serviceStatus,

@@ -12,6 +12,7 @@ import {
   type ReconcilerState,
   type Route,
 } from '../api/index.ts'
+import type { KernelMap, Program } from '../bpf/index.ts'
 import type { Datapath, FlowEvent } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
 import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
@@ -26,6 +27,14 @@ import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCo
 /** Any reconciler, whatever its rows are. */
 type AnyReconciler = Pick<Reconciler<object>, 'status'>
 
+/** Programs that share the datapath's maps, with maps of their own. */
+export type LoadedBeside = {
+  readonly programs: readonly Program[]
+  readonly maps: readonly KernelMap[]
+  /** How many places they are attached to. */
+  readonly attached: () => number
+}
+
 export type RoutesOptions = {
   readonly node: string
   /** Of that node, canonical. */
@@ -34,6 +43,8 @@ export type RoutesOptions = {
   readonly startedAtMs: number
   readonly tables: Tables
   readonly datapath: Pick<Datapath, 'schema' | 'maps' | 'programs'>
+  /** What is loaded beside it. */
+  readonly further: readonly LoadedBeside[]
   readonly endpoints: Endpoints
   readonly policyStatus: View<PolicyStatus>
   readonly serviceStatus: View<ServiceStatus>
@@ -94,7 +105,7 @@ export function agentRoutes(options: RoutesOptions): Route[] {
       path: /\/v1\/services\/([^/]+)\/([^/]+)/,
       answer: ({ parameters: [namespace, name] }) => serviceAnswer(options.services, `${namespace}/${name}`),
     },
-    { method: 'GET', path: /\/v1\/bpf\/maps/, answer: () => mapInfos(options.datapath) },
+    { method: 'GET', path: /\/v1\/bpf\/maps/, answer: () => mapInfos(options) },
     { method: 'GET', path: /\/v1\/bpf\/programs/, answer: () => programInfos(options) },
     { method: 'GET', path: /\/v1\/bpf\/counters/, answer: () => dropCounts(options.datapath) },
     {
@@ -201,8 +212,8 @@ function reconcilerState(name: string, { status }: AnyReconciler): ReconcilerSta
 /** Elements of arrays are always all there; those that belong to sockets cannot be listed. */
 const UNCOUNTED = /array|storage/
 
-function mapInfos({ maps }: RoutesOptions['datapath']): MapInfo[] {
-  return Object.values(maps).map(map => ({
+function mapInfos({ datapath, further }: RoutesOptions): MapInfo[] {
+  return [...Object.values(datapath.maps), ...further.flatMap(({ maps }) => maps)].map(map => ({
     name: map.name,
     type: map.type,
     keyBytes: map.keySize,
@@ -212,18 +223,25 @@ function mapInfos({ maps }: RoutesOptions['datapath']): MapInfo[] {
   }))
 }
 
-function programInfos({ datapath, tables }: RoutesOptions): ProgramInfo[] {
-  return Object.values(datapath.programs).map(program => {
-    const info = program.info()
-    return {
-      name: program.name,
-      id: info.id,
-      tag: info.tag,
-      translatedBytes: info.translatedSize,
-      jitedBytes: info.jitedSize,
-      attached: tables.endpoints.size,
-    }
-  })
+function programInfos({ datapath, further, tables }: RoutesOptions): ProgramInfo[] {
+  const ofPods: LoadedBeside = {
+    programs: Object.values(datapath.programs),
+    maps: [],
+    attached: () => tables.endpoints.size,
+  }
+  return [ofPods, ...further].flatMap(({ programs, attached }) =>
+    programs.map(program => {
+      const info = program.info()
+      return {
+        name: program.name,
+        id: info.id,
+        tag: info.tag,
+        translatedBytes: info.translatedSize,
+        jitedBytes: info.jitedSize,
+        attached: attached(),
+      }
+    }),
+  )
 }
 
 function dropCounts({ schema, maps }: RoutesOptions['datapath']): DropCount[] {

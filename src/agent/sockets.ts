@@ -7,12 +7,14 @@ import { type Datapath, loadSocketPrograms, type SocketPrograms } from '../maps/
 import { type Namespace, NETLINK_SOCK_DIAG, NetlinkSocket, namespaceCookie } from '../net/index.ts'
 import { attachSockets, destroyStaleSockets, detachSockets } from '../reconcilers/index.ts'
 import type { Log } from './agent.ts'
+import type { LoadedBeside } from './routes.ts'
 
 const LINKS = 'socket-links'
 /** Backends that go together are one look at the node's sockets. */
 const GATHER_MS = 100
 
 export type AgentSockets = Disposable & {
+  readonly loaded: LoadedBeside
   /** To be called when backends are gone from the map. */
   backendsGone(): void
 }
@@ -69,7 +71,13 @@ function staleSocketWatch(datapath: Datapath, sockets: SocketPrograms, node: Nam
 
   // Some may have gone while no agent was here to see.
   backendsGone()
+  const { programs, maps } = sockets
   return {
+    loaded: {
+      programs: Object.values(programs),
+      maps: Object.values(maps),
+      attached: () => 1,
+    },
     backendsGone,
     [Symbol.dispose]() {
       clearTimeout(timer)

@@ -135,6 +135,7 @@ export class ServiceWriter {
     for (const id of ids) this.#backends.delete(id)
     await removeAll(this.#target.maps.backends, ids)
     for (const id of ids) this.#ahead.delete(id)
+    if (ids.length > 0) this.#target.onBackendsGone?.()
   }
 
   #release({ wanted }: ServiceWrite): void {

@@ -88,6 +88,13 @@ test('services in the sockets of a node', { skip: NEEDS_ROOT }, async t => {
     }
   })
 
+  await t.test('the programs and their maps are told with the others', async () => {
+    const programs = await cluster.agent.programs()
+    assert.equal(programs.find(({ name }) => name === 'connect4')?.attached, 1)
+    const maps = await cluster.agent.maps()
+    assert.ok((maps.find(({ name }) => name === 'datagram_frontends')?.entries ?? 0) > 0)
+  })
+
   await t.test('the table says where the services of each pod are translated', async () => {
     const { columns, rows } = await cluster.agent.table('pod-namespaces')
     const said = rows.map(row => ['POD', 'TRANSLATION', 'BECAUSE'].map(title => row[columns.indexOf(title)]).join(' '))

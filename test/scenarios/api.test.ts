@@ -53,6 +53,7 @@ async function started(t: TestContext) {
       startedAtMs: 0,
       tables,
       datapath: { schema, maps: maps as unknown as KernelDatapathMaps, programs },
+      further: [],
       endpoints,
       observer,
       reconcilers,

@@ -87,6 +87,7 @@ function agentOf(datapath: MapsUnderTest) {
     })
   const clock = new ManualClock()
   let changes = 0
+  let removals = 0
   const operations = serviceMapOperations({
     schema: datapath.schema,
     maps: Object.fromEntries(MAPS.map(name => [name, logged(datapath.maps[name], name)])) as unknown as DatapathMaps,
@@ -97,6 +98,7 @@ function agentOf(datapath: MapsUnderTest) {
     },
     slotsOf: ({ backends }, kind) => backends.filter(one => isChosen(one, kind)).map(({ id }) => id),
     onChanged: () => void changes++,
+    onBackendsGone: () => void removals++,
     clock,
   })
   const take = <T>(list: T[]): T[] => list.splice(0)
@@ -107,6 +109,8 @@ function agentOf(datapath: MapsUnderTest) {
     faults,
     takeLog: () => take(log),
     changes: () => changes,
+    /** How often it was told that backends are gone. */
+    removals: () => removals,
     frontends: () => frontendsOf(datapath),
     backends: () => [...datapath.maps.backends.keys()].sort((a, b) => a - b),
   }
@@ -160,7 +164,7 @@ export function serviceMapsContract(
     })
 
     test('a change of backends writes the slots and the frontends of that service, and no address comes or goes', async () => {
-      const { operations, takeLog, frontends, backends, changes, clock } = started()
+      const { operations, takeLog, frontends, backends, changes, removals, clock } = started()
       await operations.update([service('web', port(1, pods(1, 2))), service('api', port(2, pods(2, 3)))], signal)
       takeLog()
       await operations.update([service('web', port(1, pods(2, 4)))], signal)
@@ -169,8 +173,10 @@ export function serviceMapsContract(
       assert.equal(changes(), 1)
       // Who read the old slot a moment ago still finds its backend.
       assert.deepEqual(backends(), [1, 2, 3, 4])
+      assert.equal(removals(), 0)
       await clock.advance(1000)
       assert.deepEqual(backends(), [2, 3, 4])
+      assert.equal(removals(), 1)
       // A backend that no longer answers is no backend of datagrams; one that serves keeps what it has.
       const draining = {
         ready: false,
