@@ -167,9 +167,12 @@ static __always_inline void translation_use(struct rewrite *rewrite, struct tran
 	translation_follow(rewrite);
 }
 
+/* In the place of an entry's time, while the CPU that has it writes what it is to be. */
+#define BEING_CLAIMED (~0ULL)
+
 /*
  * Whether the other direction's key is free: nobody's, or of a connection that is over, or
- * this one's already. Of several CPUs that want what is over, the one has it that renews it.
+ * this one's already. Of several CPUs that want what is there, one has it.
  */
 static __always_inline bool is_claimed(struct rewrite *rewrite, __u64 now)
 {
@@ -179,13 +182,17 @@ static __always_inline bool is_claimed(struct rewrite *rewrite, __u64 now)
 	if (!bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_NOEXIST))
 		return true;
 	back = bpf_map_lookup_elem(&translations, &rewrite->back_from);
-	if (back && !tuple_equal(&back->target, &rewrite->back.target)) {
-		expires = back->expires_ns;
-		if (expires > now || __sync_val_compare_and_swap(&back->expires_ns, expires,
-								 now + NANOSECONDS) != expires)
-			return false;
-	}
-	return !bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_ANY);
+	if (!back)
+		return false;
+	expires = back->expires_ns;
+	if (expires == BEING_CLAIMED ||
+	    (expires > now && !tuple_equal(&back->target, &rewrite->back.target)) ||
+	    __sync_val_compare_and_swap(&back->expires_ns, expires, BEING_CLAIMED) != expires)
+		return false;
+	if (!bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_ANY))
+		return true;
+	back->expires_ns = expires;
+	return false;
 }
 
 #define PORT_ATTEMPTS 32
