@@ -85,6 +85,21 @@ for (const family of [4, 6] as const) {
     })
   }
 
+  // The device is to cut it into segments, and to compute their checksums.
+  test(about('TCP by the packet: many segments at once'), { skip: needsRoot }, async () => {
+    pods.reset({ byPacket: true })
+    pods.setService('TCP', family, 80, ['b'])
+    const socket = await pods.process('a').open('TCP', family)
+    assert.equal(await socket.connect(frontend), 'ok')
+    assert.equal(await socket.send('x'.repeat(60_000)), 'ok')
+    for (let missing = 60_000; missing > 0; ) {
+      const arrived = (await socket.receive()).replaceAll(/[^x]/g, '').length
+      assert.ok(arrived > 0, `${missing} bytes have not come back`)
+      missing -= arrived
+    }
+    await socket.close()
+  })
+
   test(about('TCP: nobody there'), { skip: needsRoot }, async () => {
     pods.reset({ byPacket: true })
     pods.setService('TCP', family, 80, [])
