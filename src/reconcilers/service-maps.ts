@@ -4,16 +4,16 @@
 // more is removed after what takes its place is there; slots and backends stay a while
 // longer, for packets that read of them a moment ago.
 
-import { MapFullError } from '../bpf/index.ts'
 import type { BackendRange, Schema } from '../maps/index.ts'
-import { asError, type Clock, type Failures, type Operations, rowsEqual, systemClock } from '../state/index.ts'
+import { type Clock, type Failures, type Operations, rowsEqual, systemClock } from '../state/index.ts'
 import { objectKey, type ServiceEntry } from '../tables/index.ts'
 import { distinctRanges, type PortChoices, rangesOf, ServiceChoices, type SlotsOf } from './service-choices.ts'
 import { readServiceContent, type ServiceContent } from './service-content.ts'
 import { elementsOf, frontendText, type ServiceElements } from './service-elements.ts'
 import { ServiceRemovals } from './service-removals.ts'
+import { explained } from './service-room.ts'
 import { difference, type ServiceWrite, ServiceWriter, type WritesTarget } from './service-writes.ts'
-import { SlotAllocator, SlotsExhaustedError } from './slot-allocator.ts'
+import { SlotAllocator } from './slot-allocator.ts'
 
 export type ServiceMapsTarget = Omit<WritesTarget, 'pageLength'> & {
   readonly schema: Schema
@@ -21,28 +21,6 @@ export type ServiceMapsTarget = Omit<WritesTarget, 'pageLength'> & {
   /** Called when addresses begin or cease to stand for a service: packets are judged by what is behind them. */
   readonly onChanged: () => void
   readonly clock?: Clock
-}
-
-/** A service needs more room than a map has. What was in force of it before stays so. */
-export class ServiceRoomError extends Error {
-  override readonly name = 'ServiceRoomError'
-  readonly code = 'SERVICE_MAP_FULL'
-
-  constructor(service: string, map: string, cause: Error) {
-    super(
-      `service ${service}: map ${map} has no room for its change, so nothing of it is in force and what was before ` +
-        `stays (${cause.message}); ${REMEDIES[map] ?? 'remove services that are not needed'}`,
-      { cause },
-    )
-  }
-}
-
-const REMEDIES: Readonly<Record<string, string>> = {
-  frontends: 'remove services, node ports or external addresses that are not needed',
-  backends: 'remove endpoints that are not needed',
-  affinity_backends: 'let fewer services have session affinity, or fewer endpoints behind them',
-  source_ranges: 'name fewer loadBalancerSourceRanges',
-  slot_pages: 'let fewer services choose by Maglev, or give --maglev-table-size a smaller size',
 }
 
 /** How long slots and backends stay that nothing leads to any more. */
@@ -345,9 +323,7 @@ class ServiceMapsState {
   #fail(row: ServiceEntry, error: unknown, failures: Map<ServiceEntry, Error>): void {
     const key = objectKey(row)
     if (!this.#held.has(key)) this.#unread.add(key)
-    if (error instanceof MapFullError) failures.set(row, new ServiceRoomError(key, error.map, error))
-    else if (error instanceof SlotsExhaustedError) failures.set(row, new ServiceRoomError(key, 'slot_pages', error))
-    else failures.set(row, asError(error))
+    failures.set(row, explained(key, error))
   }
 
   #elements(held: Held | undefined): ServiceElements | undefined {

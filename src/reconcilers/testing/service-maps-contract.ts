@@ -12,7 +12,8 @@ import { ManualClock } from '../../state/index.ts'
 import type { NumberedPort, ServiceEntry } from '../../tables/index.ts'
 import type { NewSlotPage, OpenSlotPage } from '../service-content.ts'
 import { isChosen } from '../service-elements.ts'
-import { ServiceRoomError, serviceMapOperations } from '../service-maps.ts'
+import { serviceMapOperations } from '../service-maps.ts'
+import { ServiceRoomError } from '../service-room.ts'
 
 const { signal } = new AbortController()
 
