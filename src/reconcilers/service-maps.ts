@@ -13,6 +13,7 @@ import { elementsOf, frontendText, type ServiceElements } from './service-elemen
 import { ServiceRemovals } from './service-removals.ts'
 import { explained } from './service-room.ts'
 import { difference, type ServiceWrite, ServiceWriter, type WritesTarget } from './service-writes.ts'
+import { type ServiceInForce, ServicesInForce } from './services-in-force.ts'
 import { SlotAllocator } from './slot-allocator.ts'
 
 export type ServiceMapsTarget = Omit<WritesTarget, 'pageLength'> & {
@@ -28,13 +29,10 @@ const REST_MS = 1000
 /** Services that are written at once. */
 const BATCH = 2048
 
-/** A service that is in force. */
-type Held = { readonly row: ServiceEntry; readonly choices: readonly PortChoices[] }
-
 type Plan = ServiceWrite & {
   readonly row: ServiceEntry
   readonly key: string
-  readonly held: Held | undefined
+  readonly held: ServiceInForce | undefined
   readonly choices: readonly PortChoices[]
   /** Its elements until now. */
   readonly old: ServiceElements | undefined
@@ -56,11 +54,7 @@ class ServiceMapsState {
   readonly #writer: ServiceWriter
   readonly #choices: ServiceChoices
   readonly #removals: ServiceRemovals
-  readonly #held = new Map<string, Held>()
-  /** Numbers of their ports. */
-  readonly #numbers = new Set<number>()
-  /** Service by the text of a frontend that is its own. */
-  readonly #owners = new Map<string, string>()
+  readonly #inForce: ServicesInForce
   /** Changes that could not be taken back yet, by service. */
   readonly #stuck = new Map<string, Plan>()
   /** Services of which the kernel may hold something from before the start that is not known here. */
@@ -71,6 +65,7 @@ class ServiceMapsState {
   constructor(target: ServiceMapsTarget) {
     const { PAGE_LENGTH: pageLength, PAGES } = target.schema.slotPages.number
     this.#target = target
+    this.#inForce = new ServicesInForce(target.schema)
     this.#pageLength = pageLength
     this.#clock = target.clock ?? systemClock
     const pages = Math.min(PAGES, target.maps.slot_pages.maxEntries)
@@ -83,9 +78,9 @@ class ServiceMapsState {
       restMs: REST_MS,
       removeBackends: ids => this.#writer.removeBackends(ids),
       freeRange: range => this.#choices.free(range),
-      isFrontendOwned: text => this.#owners.has(text),
+      isFrontendOwned: text => this.#inForce.isOwned(text),
       isBackendExpected: id => this.#writer.isExpected(id),
-      elementsInForce: key => this.#elements(this.#held.get(key)),
+      elementsInForce: key => this.#inForce.elements(key),
       alone: work => this.alone(work),
       onChanged: target.onChanged,
     })
@@ -103,7 +98,7 @@ class ServiceMapsState {
     const failures = new Map<ServiceEntry, Error>()
     await this.#unstick()
     // A row that is in force already is handed in again by a full compare: then the kernel is asked.
-    const isCompare = rows.some(row => this.#held.get(objectKey(row))?.row === row)
+    const isCompare = rows.some(row => this.#inForce.get(objectKey(row))?.row === row)
     const mustRead = !this.#isRead || isCompare || rows.some(row => this.#unread.has(objectKey(row)))
     const content = mustRead ? this.#read() : undefined
     for (let from = 0; from < rows.length; from += BATCH) {
@@ -130,10 +125,10 @@ class ServiceMapsState {
     await this.#unstick()
     const content = this.#read()
     // What failed from the start on is in force as it was before.
-    const failed = desired.filter(row => !this.#held.has(objectKey(row)))
+    const failed = desired.filter(row => !this.#inForce.has(objectKey(row)))
     const kept = new Set(failed.flatMap(row => inheritedNumbers(row, content)))
     const stuck = [...this.#stuck.values()]
-    const held = this.#elementsBesideFrontends()
+    const held = this.#inForce.elementsBesideFrontends()
     this.#choices.freeInherited(await this.#removals.prune(content, { services: kept, held, stuck }))
   }
 
@@ -168,18 +163,18 @@ class ServiceMapsState {
   #plan(row: ServiceEntry, content: ServiceContent | undefined): Plan {
     const key = objectKey(row)
     if (this.#stuck.has(key)) throw new Error(STUCK)
-    const held = this.#held.get(key)
+    const held = this.#inForce.get(key)
     const known = new Map(held?.row.ports.map(({ number }, i) => [number, held.choices[i] as PortChoices]))
     const { choices, fresh } = this.#choices.choose(row, known, content)
     const wanted = elementsOf(this.#target.schema, row, rangesOf(choices))
     const inherited = content && !held ? content.elementsOf(inheritedNumbers(row, content)) : undefined
-    const old = this.#elements(held) ?? inherited
+    const old = this.#inForce.elements(key) ?? inherited
     for (const [id, backend] of wanted.backends) {
       const found = content?.backends.get(id)
       if (found && !rowsEqual(found, backend)) this.#writer.forget(id)
     }
     const frontendBefore = (text: string) =>
-      content ? content.frontends.get(text) : (old?.frontends.get(text) ?? this.#frontendOfOwner(text))
+      content ? content.frontends.get(text) : (old?.frontends.get(text) ?? this.#inForce.frontend(text))
     return {
       row,
       key,
@@ -221,9 +216,9 @@ class ServiceMapsState {
 
   #putInForce(plan: Plan): void {
     const { key, row, choices, wanted, old, held } = plan
-    this.#hold(key, { row, choices })
+    this.#inForce.set(key, { row, choices })
     this.#unread.delete(key)
-    for (const text of wanted.frontends.keys()) this.#owners.set(text, key)
+    this.#inForce.own(key, wanted.frontends.keys())
     this.#writer.settle(plan)
     this.#removals.hold(wanted.backends.keys())
     const ranges = new Set<BackendRange>(distinctRanges(choices))
@@ -233,19 +228,12 @@ class ServiceMapsState {
 
   #drop(row: ServiceEntry, content: ServiceContent | undefined): void {
     const key = objectKey(row)
-    const held = this.#held.get(key)
-    const old = this.#elements(held) ?? (content && content.elementsOf(inheritedNumbers(row, content)))
+    const held = this.#inForce.get(key)
+    const old = this.#inForce.elements(key) ?? (content && content.elementsOf(inheritedNumbers(row, content)))
     const ranges = held ? distinctRanges(held.choices) : []
-    this.#hold(key, undefined)
+    this.#inForce.set(key, undefined)
     this.#unread.delete(key)
     this.#leave(key, { old, wanted: undefined, ranges, releases: held && old })
-  }
-
-  #hold(key: string, held: Held | undefined): void {
-    for (const { number } of this.#held.get(key)?.row.ports ?? []) this.#numbers.delete(number)
-    for (const { number } of held?.row.ports ?? []) this.#numbers.add(number)
-    if (held) this.#held.set(key, held)
-    else this.#held.delete(key)
   }
 
   /** What a service no longer needs is to be removed. */
@@ -261,7 +249,10 @@ class ServiceMapsState {
   ): void {
     const { old, wanted, ranges, releases } = left
     const frontends = [...(old?.frontends ?? [])].filter(([text]) => !wanted?.frontends.has(text))
-    for (const [text] of frontends) if (this.#owners.get(text) === key) this.#owners.delete(text)
+    this.#inForce.disown(
+      key,
+      frontends.map(([text]) => text),
+    )
     this.#removals.add({
       service: key,
       frontends: frontends.map(([text, [one]]) => [text, one]),
@@ -310,8 +301,8 @@ class ServiceMapsState {
   #undo({ frontends }: Plan): ServiceWrite['frontends'] {
     const touched = [...frontends.restore, ...frontends.remove.map(key => [key, undefined] as const)]
     const inForce = touched.map(([key, before]) => {
-      const isInherited = before !== undefined && !this.#numbers.has(before.service)
-      return [key, this.#frontendOfOwner(frontendText(key))?.[1] ?? (isInherited ? before : undefined)] as const
+      const isInherited = before !== undefined && !this.#inForce.hasNumber(before.service)
+      return [key, this.#inForce.frontend(frontendText(key))?.[1] ?? (isInherited ? before : undefined)] as const
     })
     return {
       put: frontends.put,
@@ -322,23 +313,8 @@ class ServiceMapsState {
 
   #fail(row: ServiceEntry, error: unknown, failures: Map<ServiceEntry, Error>): void {
     const key = objectKey(row)
-    if (!this.#held.has(key)) this.#unread.add(key)
+    if (!this.#inForce.has(key)) this.#unread.add(key)
     failures.set(row, explained(key, error))
-  }
-
-  #elements(held: Held | undefined): ServiceElements | undefined {
-    return held && elementsOf(this.#target.schema, held.row, rangesOf(held.choices))
-  }
-
-  *#elementsBesideFrontends(): Generator<ServiceElements> {
-    for (const { row, choices } of this.#held.values())
-      if (row.ports.some(port => port.affinitySeconds > 0 || port.sourceRanges.length > 0))
-        yield elementsOf(this.#target.schema, row, rangesOf(choices))
-  }
-
-  #frontendOfOwner(text: string) {
-    const owner = this.#owners.get(text)
-    return owner === undefined ? undefined : this.#elements(this.#held.get(owner))?.frontends.get(text)
   }
 }
 
