@@ -112,7 +112,9 @@ async function replaceAll(stage: Stage): Promise<readonly Row[]> {
     ['customer', await clusterIp(stage, 'web')],
     ['outside', await nodePort(stage)],
   ] as const
-  const loads = await Promise.all(targets.map(async ([from, target]) => await startLoad(stage, from, target)))
+  const loads = await Promise.all(
+    targets.map(async ([from, target]) => await startLoad(stage, from, target, ['--timeout', '5s'])),
+  )
   await stage.axoneme(['apply', '-f', 'demo/next-version.yaml'])
   const isReplaced = (pods: readonly { readonly name: string; readonly ready: boolean }[]): boolean => {
     const web = pods.filter(({ name }) => name.startsWith('web-'))

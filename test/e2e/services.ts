@@ -185,7 +185,9 @@ export async function startAsking(
   target: string,
   question: Question = {},
 ): Promise<RunningLoad> {
-  const child = await spawnClient(cluster, from, loadArguments(target, question))
+  // A packet that is sent again is no failed request.
+  const flags = ['--timeout', '5s', ...(question.flags ?? [])]
+  const child = await spawnClient(cluster, from, loadArguments(target, { ...question, flags }))
   const collected = { stdout: '', stderr: '' }
   child.stdout?.on('data', (text: Buffer) => (collected.stdout += text.toString()))
   child.stderr?.on('data', (text: Buffer) => (collected.stderr += text.toString()))
