@@ -14,7 +14,7 @@ import type { ServiceNodes } from './service-nodes.ts'
 
 const PROXIES = ['iptables', 'nftables'] as const
 /** Their changes take seconds among many services. */
-const PROXY_CHANGES = 5
+const PROXY_CHANGES = 3
 const PAUSE_MS = { least: 20, spread: 40 } as const
 const POLL_MS = 0.2
 const PATIENCE_MS = 30_000

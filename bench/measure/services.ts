@@ -50,7 +50,7 @@ function programming(count: number, took: Programmed): Line[] {
   const notes = {
     ours: 'files written, read by the agent, in force; a hundred services a file',
     iptables: 'one iptables-restore',
-    nftables: 'nft -f with 500 services at a time: one transaction with all takes five times as long',
+    nftables: 'nft -f with 1,500 services at a time: one transaction with all takes five times as long',
   }
   return (Object.entries(took) as [keyof Programmed, number][]).map(([name, ms]) =>
     plainLine({ id: `services/program/${name}`, text: `${text}, ${name}`, unit: 's', note: notes[name] }, ms / 1000),

@@ -20,7 +20,7 @@ const COMMANDS = {
 } as const
 
 /** Services in one transaction of nft: what the kernel does for one grows with the square of its anonymous maps. */
-const TRANSACTION = 500
+const TRANSACTION = 1500
 
 export class ProxyNode implements Disposable {
   readonly mode: ProxyMode
