@@ -36,6 +36,25 @@ static __always_inline bool node_address(struct address *address, __u8 family)
 	return !address_is_unspecified(address);
 }
 
+/*
+ * One port after the other, so that each rests as long as there are others: a backend
+ * remembers for a minute who was there, and may refuse a client that comes from the same.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64); /* how many were asked for */
+} source_ports SEC(".maps");
+
+static __always_inline __be16 next_source_port(void)
+{
+	__u32 zero = 0;
+	__u64 *asked = bpf_map_lookup_elem(&source_ports, &zero);
+
+	return any_port(asked ? __sync_fetch_and_add(asked, 1) : bpf_get_prandom_u32());
+}
+
 /* Whether a backend of another node answers the client itself: the first packet has to have room for saying so. */
 static __always_inline bool returns_directly(struct __sk_buff *skb, const struct packet *packet,
 					     const struct frontend *frontend,
@@ -70,7 +89,7 @@ open_elsewhere(struct rewrite *rewrite, const struct packet *packet, bool direct
 	}
 	if (!node_address(&target->source, packet->family))
 		return DROP_NAT_NO_MAPPING;
-	target->source_port = any_port(bpf_get_prandom_u32());
+	target->source_port = next_source_port();
 	rewrite->entry.flags = TRANSLATION_SOURCE;
 	return translation_open(rewrite, now);
 }

@@ -187,6 +187,19 @@ for (const family of [4, 6] as const) {
   })
 }
 
+test('a port rests as long as there are others', { skip: needsRoot }, () => {
+  using small = new Edge({ port_first: 2000, port_count: 16 })
+  small.reset()
+  small.services.set(service(FAR), 4)
+  const ports = Array.from({ length: 16 }, (_, index) => {
+    const ended = small.node.datapath.maps.translations
+    const port = portOf(small.receive(frameOf(udp({ ...asked, sourcePort: 6000 + index }), 4)), 4)
+    ended.clear()
+    return port
+  })
+  assert.equal(new Set(ports).size, 16)
+})
+
 /** Some port is asked for by a client; each has an address and a port. */
 const clients = fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: 250 }), fc.integer({ min: 1024, max: 65535 })), {
   minLength: 40,
