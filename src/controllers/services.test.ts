@@ -216,3 +216,16 @@ test('the health of a service with a health check is told, and goes with the che
   await node.put(service('web', '10.96.0.1'))
   assert.equal(serviceHealth.size, 0)
 })
+
+test('a service with 1,000 ports is one row, and goes as one', async () => {
+  await using node = started()
+  await node.deliver()
+  const ports = Array.from({ length: 1000 }, (_, i) => ({ name: `p${i}`, protocol: 'TCP', port: i + 1 }) as const)
+  const declared = ports.map(port => ({ ...port, targetPort: port.port }))
+  await node.put(service('web', '10.96.0.1', { ports: declared }), { ...slice('web', '10.0.0.1'), ports })
+  assert.equal(node.frontends('shop/web')?.length, 1000)
+  assert.equal(new Set(node.tables.serviceEntries.get('shop/web')?.ports.map(({ number }) => number)).size, 1000)
+  node.tables.database.write(tx => tx.delete(node.tables.services, 'shop/web'))
+  await node.controller.caughtUp()
+  assert.equal(node.tables.serviceEntries.size, 0)
+})
