@@ -57,9 +57,9 @@ static __always_inline void forget_answers(struct rewrite *rewrite, const struct
 		bpf_map_delete_elem(&translations, &rewrite->back_from);
 }
 
-/* @return enum translate_result, or a negated drop reason */
+/* `former`: the entry of a connection that is over, or 0. @return enum translate_result, or a negated drop reason */
 static __always_inline int translate_new(const struct packet *packet, struct rewrite *rewrite,
-					 __u64 now)
+					 const struct translation *former, __u64 now)
 {
 	const struct tuple *from = &rewrite->from;
 	struct tuple *target = &rewrite->entry.target;
@@ -75,6 +75,8 @@ static __always_inline int translate_new(const struct packet *packet, struct rew
 	if (from->protocol == PROTOCOL_TCP && !opens_connection(packet) &&
 	    !(frontend->flags & FRONTEND_HASHED))
 		return TRANSLATE_NOTHING;
+	if (former && from->protocol == PROTOCOL_TCP)
+		forget_answers(rewrite, former);
 	client.address = from->source;
 	client.kind = CLIENT_CLUSTER;
 	client.hash = flow_hash(from);
@@ -117,9 +119,7 @@ __noinline int translate(const struct packet *packet, struct rewrite *rewrite, _
 	}
 	if (!may_open)
 		return TRANSLATE_NOTHING;
-	if (entry && rewrite->from.protocol == PROTOCOL_TCP)
-		forget_answers(rewrite, entry);
-	return translate_new(packet, rewrite, now);
+	return translate_new(packet, rewrite, entry, now);
 }
 
 #endif

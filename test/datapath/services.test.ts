@@ -101,6 +101,15 @@ both('a SYN that is repeated goes elsewhere once its backend is gone', family =>
   arrives(late, tcp(web.fromB, SYN | ACK), family)
 })
 
+both('a SYN to what is no service any more, of a connection that is over, leaves its answers alone', family => {
+  services().set(WEB, family)
+  send(tcp(web.asked, SYN), family)
+  send(tcp(web.fromB, RST | ACK), family)
+  services().remove(WEB, family)
+  passes(send(tcp(web.asked, SYN), family), tcp(web.asked, SYN), family)
+  arrives(send(tcp(web.fromB, ACK), family), tcp(web.answered, ACK), family)
+})
+
 both('a port that is used again, after the end, may get another backend', family => {
   services().set(WEB, family)
   send(tcp(web.asked, SYN), family)
