@@ -62,9 +62,7 @@ static __always_inline bool name_tuple(struct __sk_buff *skb, struct packet *pac
 static __always_inline enum drop_reason
 rewrite_by(struct __sk_buff *skb, const struct packet *packet, const struct rewrite *rewrite)
 {
-	return packet->icmp_kind == KIND_ERROR
-		       ? rewrite_error(skb, packet, &rewrite->from, &rewrite->entry.target)
-		       : rewrite_packet(skb, packet, &rewrite->from, &rewrite->entry.target);
+	return rewrite_any(skb, packet, &rewrite->from, &rewrite->entry.target);
 }
 
 /* Tells the sender what became of its packet. */
@@ -141,7 +139,6 @@ static __noinline int send_on(struct __sk_buff *skb, struct packet *packet, stru
 {
 	const struct tuple *to = &rewrite->entry.target;
 	__u32 service = rewrite->entry.service;
-	struct bpf_redir_neigh next = {};
 	enum drop_reason reason;
 	struct bpf_fib_lookup fib;
 	struct ethhdr macs = {};
@@ -167,9 +164,7 @@ static __noinline int send_on(struct __sk_buff *skb, struct packet *packet, stru
 	if (reason != DROP_NONE)
 		return drop(skb, packet, reason, service);
 	count_packet(VERDICT_FORWARDED, DROP_NONE, DIRECTION_UNKNOWN, packet->length);
-	next.nh_family = fib.family;
-	__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, sizeof(next.ipv6_nh));
-	return bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
+	return redirect_by(&fib);
 }
 
 /* Where a translated packet goes on to. */

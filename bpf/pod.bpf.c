@@ -11,6 +11,7 @@
 #include "lib/verdict.h"
 #include "lib/packet.h"
 #include "lib/endpoint.h"
+#include "lib/forward.h"
 #include "lib/neighbour.h"
 #include "lib/reject.h"
 #include "lib/rewrite.h"
@@ -90,9 +91,7 @@ __noinline int translate_answer(struct __sk_buff *skb, const struct packet *pack
 
 	if (!packet || !rewrite)
 		return DROP_INVALID_PACKET;
-	return packet->icmp_kind == KIND_ERROR
-		       ? rewrite_error(skb, packet, &rewrite->from, &rewrite->entry.target)
-		       : rewrite_packet(skb, packet, &rewrite->from, &rewrite->entry.target);
+	return rewrite_any(skb, packet, &rewrite->from, &rewrite->entry.target);
 }
 
 /*
@@ -105,24 +104,12 @@ static __noinline int answer_outside(struct __sk_buff *skb, const struct packet 
 				     const struct rewrite *rewrite, enum drop_reason *reason)
 {
 	const struct tuple *to = &rewrite->entry.target;
-	struct bpf_fib_lookup fib = {
-		.family = packet->family == 4 ? AF_INET : AF_INET6,
-		.l4_protocol = to->protocol,
-		.ifindex = skb->ifindex,
-	};
-	struct bpf_redir_neigh hop_to = {};
+	struct bpf_fib_lookup fib;
 	int found;
 
 	if (packet->ttl <= 1)
 		return TC_PASS;
-	if (packet->family == 4) {
-		fib.ipv4_src = address_word(&to->source, 3);
-		fib.ipv4_dst = address_word(&to->destination, 3);
-	} else {
-		__builtin_memcpy(fib.ipv6_src, &to->source, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, &to->destination, sizeof(fib.ipv6_dst));
-	}
-	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	found = route_to(skb, packet, to, 0, &fib);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return TC_PASS;
 	*reason = DROP_NO_FIB;
@@ -133,9 +120,7 @@ static __noinline int answer_outside(struct __sk_buff *skb, const struct packet 
 		*reason = DROP_INVALID_PACKET;
 	if (*reason != DROP_NONE)
 		return TC_DROP;
-	hop_to.nh_family = fib.family;
-	__builtin_memcpy(hop_to.ipv6_nh, fib.ipv6_dst, sizeof(hop_to.ipv6_nh));
-	return bpf_redirect_neigh(fib.ifindex, &hop_to, sizeof(hop_to), 0);
+	return redirect_by(&fib);
 }
 
 /* Where a packet that may go on goes on to. */

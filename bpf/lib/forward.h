@@ -9,9 +9,6 @@
 #include "mac.h"
 #include "packet.h"
 
-#define AF_INET 2
-#define AF_INET6 10
-
 /* One hop less to live, and the MACs of the next. @return 0, or an error */
 static __always_inline int hop_to(struct __sk_buff *skb, const struct packet *packet,
 				  const struct ethhdr *macs)
@@ -56,6 +53,15 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct packet *
 		__builtin_memcpy(fib->ipv6_dst, &to->destination, sizeof(fib->ipv6_dst));
 	}
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
+}
+
+/* By the way that `route_to` found. The kernel knows, or asks for, the next hop's MAC. */
+static __always_inline int redirect_by(const struct bpf_fib_lookup *fib)
+{
+	struct bpf_redir_neigh next = { .nh_family = fib->family };
+
+	__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
 }
 
 #endif

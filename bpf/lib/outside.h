@@ -100,38 +100,20 @@ static __always_inline int outside_new(struct __sk_buff *skb, const struct packe
 {
 	const struct tuple *from = &rewrite->from;
 	struct tuple *target = &rewrite->entry.target;
-	struct service_client client = {};
-	struct frontend *frontend;
-	struct backend *backend;
+	struct frontend *frontend = frontend_asked(from);
 	int reason;
 
-	frontend = frontend_lookup(&from->destination, from->destination_port, from->protocol);
-	if (!frontend || (frontend->flags & FRONTEND_NODE_ONLY))
+	if (!frontend)
 		return TRANSLATE_NOTHING;
 	rewrite->entry.service = frontend->service;
 	if (!(frontend->flags & FRONTEND_OUTSIDE))
 		return -DROP_IS_CLUSTER_IP;
-	/* In mid-stream: see translate_new. */
-	if (from->protocol == PROTOCOL_TCP && !opens_connection(packet) &&
-	    !(frontend->flags & FRONTEND_HASHED))
+	if (is_lost_midway(packet, from, frontend))
 		return TRANSLATE_NOTHING;
 	if (!in_source_ranges(frontend, &from->source))
 		return -DROP_NOT_IN_SOURCE_RANGE;
-	client.address = from->source;
-	client.kind = CLIENT_OUTSIDE;
-	client.hash = flow_hash(from);
-	rewrite->entry.backend = service_choose(frontend, &client);
-	backend = backend_lookup(rewrite->entry.backend);
-	if (!backend ||
-	    address_is_mapped(&backend->address) != address_is_mapped(&from->destination))
-		return frontend->without[CLIENT_OUTSIDE] == WITHOUT_DROP ? TRANSLATE_DROP
-									 : TRANSLATE_REJECT;
-	*target = *from;
-	target->destination = backend->address;
-	target->destination_port = backend->port;
-	rewrite->entry.flags = 0;
-	rewrite->entry.tcp_flags[0] = packet->tcp_flags;
-	rewrite->entry.tcp_flags[1] = 0;
+	if (!choose_backend(packet, rewrite, frontend, CLIENT_OUTSIDE))
+		return result_without(frontend, CLIENT_OUTSIDE);
 	if (endpoint_lookup(&target->destination) || is_host_address(&target->destination))
 		reason = translation_open(rewrite, now);
 	else

@@ -102,6 +102,16 @@ struct tuple {
 	__u8 pad[3];
 };
 
+static __always_inline void tuple_turn(struct tuple *turned, const struct tuple *tuple)
+{
+	turned->source = tuple->destination;
+	turned->destination = tuple->source;
+	turned->source_port = tuple->destination_port;
+	turned->destination_port = tuple->source_port;
+	turned->protocol = tuple->protocol;
+	__builtin_memset(turned->pad, 0, sizeof(turned->pad));
+}
+
 struct packet {
 	struct tuple tuple;
 	__u32 length; /* whole frame */

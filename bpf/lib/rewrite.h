@@ -253,10 +253,7 @@ __noinline int rewrite_error(struct __sk_buff *skb, const struct packet *packet,
 
 	if (!packet || !from || !to || find_quotation(skb, packet, &quotation))
 		return DROP_INVALID_PACKET;
-	quoted.source = to->destination;
-	quoted.destination = to->source;
-	quoted.source_port = to->destination_port;
-	quoted.destination_port = to->source_port;
+	tuple_turn(&quoted, to);
 	/* Turning around changes no sum. */
 	addresses = addresses_difference(from, to);
 	ports = ports_difference(from, to);
@@ -290,6 +287,14 @@ __noinline int rewrite_error(struct __sk_buff *skb, const struct packet *packet,
 	    bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), 0, addresses, 0))
 		return DROP_INVALID_PACKET;
 	return DROP_NONE;
+}
+
+/* Either of the two, as it is one. */
+static __always_inline int rewrite_any(struct __sk_buff *skb, const struct packet *packet,
+				       const struct tuple *from, const struct tuple *to)
+{
+	return packet->icmp_kind == KIND_ERROR ? rewrite_error(skb, packet, from, to)
+					       : rewrite_packet(skb, packet, from, to);
 }
 
 #endif

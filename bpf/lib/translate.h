@@ -57,44 +57,77 @@ static __always_inline void forget_answers(struct rewrite *rewrite, const struct
 		bpf_map_delete_elem(&translations, &rewrite->back_from);
 }
 
+/* The frontend that the packet asks for, where any client of another namespace may ask for it. */
+static __always_inline struct frontend *frontend_asked(const struct tuple *from)
+{
+	struct frontend *frontend =
+		frontend_lookup(&from->destination, from->destination_port, from->protocol);
+
+	return frontend && !(frontend->flags & FRONTEND_NODE_ONLY) ? frontend : 0;
+}
+
+/* In mid-stream: of somebody who translated it before. Only a hash can tell what to go on with. */
+static __always_inline bool is_lost_midway(const struct packet *packet, const struct tuple *from,
+					   const struct frontend *frontend)
+{
+	return from->protocol == PROTOCOL_TCP && !opens_connection(packet) &&
+	       !(frontend->flags & FRONTEND_HASHED);
+}
+
+/*
+ * Chooses a backend for a client of that kind: `rewrite->entry` is then as translation_open
+ * wants it. @return whether there is one; else see result_without
+ */
+static __always_inline bool choose_backend(const struct packet *packet, struct rewrite *rewrite,
+					   const struct frontend *frontend, enum client_kind kind)
+{
+	const struct tuple *from = &rewrite->from;
+	struct translation *entry = &rewrite->entry;
+	struct service_client client = {
+		.address = from->source,
+		.kind = kind,
+		.hash = flow_hash(from),
+	};
+	struct backend *backend;
+
+	entry->service = frontend->service;
+	entry->backend = service_choose(frontend, &client);
+	backend = backend_lookup(entry->backend);
+	if (!backend ||
+	    address_is_mapped(&backend->address) != address_is_mapped(&from->destination))
+		return false;
+	entry->target = *from;
+	entry->target.destination = backend->address;
+	entry->target.destination_port = backend->port;
+	entry->flags = 0;
+	entry->tcp_flags[0] = packet->tcp_flags;
+	entry->tcp_flags[1] = 0;
+	return true;
+}
+
+static __always_inline enum translate_result result_without(const struct frontend *frontend,
+							    enum client_kind kind)
+{
+	return frontend->without[kind] == WITHOUT_DROP ? TRANSLATE_DROP : TRANSLATE_REJECT;
+}
+
 /* `former`: the entry of a connection that is over, or 0. @return enum translate_result, or a negated drop reason */
 static __always_inline int translate_new(const struct packet *packet, struct rewrite *rewrite,
 					 const struct translation *former, __u64 now)
 {
 	const struct tuple *from = &rewrite->from;
 	struct tuple *target = &rewrite->entry.target;
-	struct service_client client = {};
-	struct frontend *frontend;
-	struct backend *backend;
+	struct frontend *frontend = frontend_asked(from);
 	int reason;
 
-	frontend = frontend_lookup(&from->destination, from->destination_port, from->protocol);
-	if (!frontend || (frontend->flags & FRONTEND_NODE_ONLY))
-		return TRANSLATE_NOTHING;
-	/* In mid-stream: of somebody who translated it before. Only a hash can tell what to go on with. */
-	if (from->protocol == PROTOCOL_TCP && !opens_connection(packet) &&
-	    !(frontend->flags & FRONTEND_HASHED))
+	if (!frontend || is_lost_midway(packet, from, frontend))
 		return TRANSLATE_NOTHING;
 	if (former && from->protocol == PROTOCOL_TCP)
 		forget_answers(rewrite, former);
-	client.address = from->source;
-	client.kind = CLIENT_CLUSTER;
-	client.hash = flow_hash(from);
-	rewrite->entry.service = frontend->service;
-	rewrite->entry.backend = service_choose(frontend, &client);
-	backend = backend_lookup(rewrite->entry.backend);
-	if (!backend ||
-	    address_is_mapped(&backend->address) != address_is_mapped(&from->destination))
-		return frontend->without[CLIENT_CLUSTER] == WITHOUT_DROP ? TRANSLATE_DROP
-									 : TRANSLATE_REJECT;
-	*target = *from;
-	target->destination = backend->address;
-	target->destination_port = backend->port;
-	if (address_equal(&from->source, &backend->address))
+	if (!choose_backend(packet, rewrite, frontend, CLIENT_CLUSTER))
+		return result_without(frontend, CLIENT_CLUSTER);
+	if (address_equal(&from->source, &target->destination))
 		set_loopback(&target->source, address_is_mapped(&from->source));
-	rewrite->entry.flags = 0;
-	rewrite->entry.tcp_flags[0] = packet->tcp_flags;
-	rewrite->entry.tcp_flags[1] = 0;
 	reason = translation_open(rewrite, now);
 	return reason == DROP_NONE ? TRANSLATE_OPENED : -reason;
 }

@@ -84,16 +84,6 @@ static __always_inline struct rewrite *rewrite_room(void)
 	return bpf_map_lookup_elem(&rewrites, &zero);
 }
 
-static __always_inline void tuple_turn(struct tuple *turned, const struct tuple *tuple)
-{
-	turned->source = tuple->destination;
-	turned->destination = tuple->source;
-	turned->source_port = tuple->destination_port;
-	turned->destination_port = tuple->source_port;
-	turned->protocol = tuple->protocol;
-	__builtin_memset(turned->pad, 0, sizeof(turned->pad));
-}
-
 static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
 	return address_equal(&a->source, &b->source) &&
