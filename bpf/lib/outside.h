@@ -94,9 +94,10 @@ open_elsewhere(struct rewrite *rewrite, const struct packet *packet, bool direct
 	return translation_open(rewrite, now);
 }
 
-/* @return enum translate_result, or a negated drop reason */
+/* `former`: see translate_new. @return enum translate_result, or a negated drop reason */
 static __always_inline int outside_new(struct __sk_buff *skb, const struct packet *packet,
-				       struct rewrite *rewrite, __u64 now)
+				       struct rewrite *rewrite, const struct translation *former,
+				       __u64 now)
 {
 	const struct tuple *from = &rewrite->from;
 	struct tuple *target = &rewrite->entry.target;
@@ -112,6 +113,8 @@ static __always_inline int outside_new(struct __sk_buff *skb, const struct packe
 		return TRANSLATE_NOTHING;
 	if (!in_source_ranges(frontend, &from->source))
 		return -DROP_NOT_IN_SOURCE_RANGE;
+	if (former && from->protocol == PROTOCOL_TCP)
+		forget_answers(rewrite, former);
 	if (!choose_backend(packet, rewrite, frontend, CLIENT_OUTSIDE))
 		return result_without(frontend, CLIENT_OUTSIDE);
 	if (endpoint_lookup(&target->destination) || is_host_address(&target->destination))
@@ -171,12 +174,10 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 		rewrite->entry.service = entry->service;
 		if (rewrite->from.protocol == PROTOCOL_TCP && !opens_connection(packet))
 			return -DROP_NAT_NO_MAPPING;
-	} else if (entry && rewrite->from.protocol == PROTOCOL_TCP) {
-		forget_answers(rewrite, entry);
 	}
 	if (packet->icmp_kind == KIND_ERROR)
 		return TRANSLATE_NOTHING;
-	return outside_new(skb, packet, rewrite, now);
+	return outside_new(skb, packet, rewrite, entry, now);
 }
 
 /* Every datagram says what was asked for; of a connection, its opening. */

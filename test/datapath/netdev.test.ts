@@ -64,7 +64,6 @@ for (const family of FAMILIES) {
     ['UDP', (c: ReturnType<typeof between>) => udp(c), PROTOCOL.udp],
     ['SCTP', (c: ReturnType<typeof between>) => sctp(c), PROTOCOL.sctp],
   ] as const) {
-    if (name === 'SCTP') continue
     check(`${name} to a pod of this node: the client keeps its address`, edge => {
       edge.services.set(nodePort(A, { protocol }), family)
       const there = edge.receive(frameOf(build(asked), family))
@@ -75,7 +74,7 @@ for (const family of FAMILIES) {
     check(`${name} to a process of the node, and its answer`, edge => {
       edge.services.set(nodePort(HOST, { protocol }), family)
       const there = edge.receive(frameOf(build(asked), family))
-      leftAs(there, 'pass', { ...build(between(OUTSIDE, HOST, CLIENT_PORT, 8080)) }, family)
+      leftAs(there, 'pass', build(between(OUTSIDE, HOST, CLIENT_PORT, 8080)), family)
       const answer = { ...build(between(HOST, OUTSIDE, 8080, CLIENT_PORT)), ethernet: toClient }
       const back = { ...build(between(HOST, OUTSIDE, NODE_PORT, CLIENT_PORT)), ethernet: toClient }
       leftAs(edge.leave(frameOf(answer, family)), 'pass', back, family)
@@ -93,6 +92,17 @@ for (const family of FAMILIES) {
       leftAs(back, 'redirect', forwarded(build(between(HOST, OUTSIDE, NODE_PORT, CLIENT_PORT))), family)
     })
   }
+
+  check('a SYN to what is no service any more, of a connection that is over, leaves its answers alone', edge => {
+    edge.services.set(nodePort(HOST), family)
+    edge.receive(frameOf(tcp(asked, SYN), family))
+    edge.receive(frameOf(tcp(asked, RST), family))
+    edge.services.remove(nodePort(HOST), family)
+    leftAs(edge.receive(frameOf(tcp(asked, SYN), family)), 'pass', tcp(asked, SYN), family)
+    const answer = { ...tcp(between(HOST, OUTSIDE, 8080, CLIENT_PORT), ACK), ethernet: toClient }
+    const back = { ...tcp(between(HOST, OUTSIDE, NODE_PORT, CLIENT_PORT), ACK), ethernet: toClient }
+    leftAs(edge.leave(frameOf(answer, family)), 'pass', back, family)
+  })
 
   check('what is no service passes untouched', edge => {
     edge.services.set(nodePort(A), family)
