@@ -1,16 +1,17 @@
 // An explanation of a service's address in words for people: what it is first, then what
 // becomes of the client, every backend, and where the kernel has it otherwise.
 
-import type {
-  ClientOutcome,
-  KernelView,
-  LiveConnection,
-  MatchedFrontend,
-  Near,
-  NotChosen,
-  ServiceBackend,
-  ServiceExplanation,
-  WhyNot,
+import {
+  type ClientOutcome,
+  type KernelView,
+  type LiveConnection,
+  type MatchedFrontend,
+  type Near,
+  type NotChosen,
+  notChosenOf,
+  type ServiceBackend,
+  type ServiceExplanation,
+  type WhyNot,
 } from '../services/index.ts'
 import { colours as pc } from './colours.ts'
 import { tableText } from './output.ts'
@@ -149,10 +150,7 @@ function backendsText(backends: readonly ServiceBackend[], clients: readonly Cli
     why === undefined ? pc.green('yes') : pc.yellow(`no: ${NOT_CHOSEN[why]}`)
   return tableText(
     ['BACKEND', 'POD', 'NODE', 'ZONE', 'STATE', 'WEIGHT', ...titles],
-    backends.map(backend => [
-      ...backendCells(backend),
-      ...kinds.map(kind => used(kind === 'cluster' ? backend.notForCluster : backend.notForOutside)),
-    ]),
+    backends.map(backend => [...backendCells(backend), ...kinds.map(kind => used(notChosenOf(backend, kind)))]),
   )
 }
 

@@ -6,6 +6,7 @@
 import { protocolName } from '../labels/index.ts'
 import {
   claimProblem,
+  endpointText,
   type ResolvedService,
   resolveHostPorts,
   resolveService,
@@ -177,7 +178,7 @@ const healthOf = ({ namespace, name, healthCheck }: ResolvedService): ServiceHea
   healthCheck && { namespace, name, ...healthCheck }
 
 const whereText = (address: string, port: number, protocol: number): string =>
-  `${address.includes(':') ? `[${address}]` : address}:${port}/${protocolName(protocol)}`
+  `${endpointText(address, port)}/${protocolName(protocol)}`
 
 function problemRow(key: string, { object, origin }: Declared, problem: ServiceProblem, index: number): Problem {
   const { severity, path, message } = problem

@@ -3,9 +3,10 @@
 // and put in force by others. Ranges of before a restart stay where they are.
 
 import type { BackendRange } from '../maps/index.ts'
+import type { ClientKind } from '../services/index.ts'
 import type { NumberedPort, ServiceEntry } from '../tables/index.ts'
 import type { ServiceContent } from './service-content.ts'
-import { type ClientKind, isChosen, type PortRanges } from './service-elements.ts'
+import { isChosen, type PortRanges } from './service-elements.ts'
 import type { SlotAllocator } from './slot-allocator.ts'
 
 /** A range, and what it was filled for. */

@@ -13,7 +13,7 @@ import {
   type SourceRangeKey,
   toAddress,
 } from '../maps/index.ts'
-import type { ServiceFrontend } from '../services/index.ts'
+import { type ClientKind, notChosenOf, type ServiceFrontend, takesSourceRanges } from '../services/index.ts'
 import type { NumberedBackend, NumberedPort, ServiceEntry } from '../tables/index.ts'
 
 /** By the text of the key, or by the id. */
@@ -24,12 +24,11 @@ export type ServiceElements = {
   readonly sourceRanges: ReadonlyMap<string, readonly [SourceRangeKey, number]>
 }
 
-export type ClientKind = 'cluster' | 'outside'
 /** Of clients in the cluster, and of those outside. */
 export type PortRanges = readonly [BackendRange, BackendRange]
 
 export const isChosen = (backend: NumberedBackend, kind: ClientKind): boolean =>
-  (kind === 'cluster' ? backend.notForCluster : backend.notForOutside) === undefined
+  notChosenOf(backend, kind) === undefined
 
 /** @param ranges of each port of the row */
 export function elementsOf(schema: Schema, row: ServiceEntry, ranges: readonly PortRanges[]): ServiceElements {
@@ -93,14 +92,14 @@ const reservationOf = (schema: Schema, service: number): Frontend => ({
   flags: schema.frontendFlags.number.RESERVATION,
 })
 
-function flagsOf(schema: Schema, port: NumberedPort, { kind, reach }: ServiceFrontend): number {
+function flagsOf(schema: Schema, port: NumberedPort, frontend: ServiceFrontend): number {
+  const { reach } = frontend
   const isOutside = reach === 'everybody'
   const flags: Partial<Record<FrontendFlag, boolean>> = {
     HASHED: port.algorithm === 'maglev',
     OUTSIDE: isOutside,
     NODE_ONLY: reach === 'node',
-    // A load balancer's clients alone: loadBalancerSourceRanges says nothing of node ports and external addresses.
-    SOURCE_RANGES: kind === 'LoadBalancer' && port.sourceRanges.length > 0,
+    SOURCE_RANGES: takesSourceRanges(frontend) && port.sourceRanges.length > 0,
     DIRECT_RETURN: isOutside && port.forwarding === 'dsr',
   }
   const numbers = schema.frontendFlags.number

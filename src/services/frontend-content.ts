@@ -1,7 +1,13 @@
 // What a kernel holds under one address and port, and how that differs from what the
 // service wants there. Pure: who reads the kernel's maps brings their content.
 
-import type { ServiceFrontend, ServicePortEntry, WithoutBackend } from './resolved.ts'
+import {
+  type ClientKind,
+  notChosenOf,
+  type ServiceFrontend,
+  type ServicePortEntry,
+  type WithoutBackend,
+} from './resolved.ts'
 
 /** A frontend as the maps have it, in words. */
 export type LiveFrontend = {
@@ -48,18 +54,16 @@ export function frontendDifferences(
   return differences
 }
 
-/** As in Kubernetes: they guard the addresses of load balancers. */
+/** As in Kubernetes: loadBalancerSourceRanges say nothing of node ports and external addresses. */
 export const takesSourceRanges = ({ kind }: ServiceFrontend): boolean => kind === 'LoadBalancer'
 
 function compareBackends(
   differences: FrontendDifference[],
   port: ServicePortEntry,
-  kind: 'cluster' | 'outside',
+  kind: ClientKind,
   held: LiveFrontend,
 ): void {
-  const chosen = port.backends.filter(
-    ({ notForCluster, notForOutside }) => (kind === 'cluster' ? notForCluster : notForOutside) === undefined,
-  )
+  const chosen = port.backends.filter(backend => notChosenOf(backend, kind) === undefined)
   const wanted = new Set(chosen.map(({ address, port: number }) => endpointText(address, number)))
   const has = new Set(held.backends[kind].map(({ id, address }) => address || `id ${id}, of no backend`))
   const clients = kind === 'cluster' ? 'of the cluster' : 'outside'

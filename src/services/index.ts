@@ -9,11 +9,12 @@ export {
   frontendDifferences,
   type LiveBackend,
   type LiveFrontend,
+  takesSourceRanges,
 } from './frontend-content.ts'
 export { type HostPortPod, resolveHostPorts } from './host-ports.ts'
 export { DEFAULT_MAGLEV_TABLE_SIZE, MAGLEV_TABLE_SIZES } from './maglev.ts'
 export { resolveService, type ServiceContext } from './resolve.ts'
 export * from './resolved.ts'
-export { type ClientKind, slotsOf } from './slots.ts'
+export { slotsOf } from './slots.ts'
 export * from './translation.ts'
 export * from './why/index.ts'

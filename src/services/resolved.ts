@@ -37,6 +37,15 @@ export type ServiceBackend = {
   readonly notForOutside?: NotChosen
 }
 
+/** A traffic policy may leave each kind of client other backends. */
+export type ClientKind = 'cluster' | 'outside'
+
+/** Why clients of that kind do not get the backend; undefined: they do. */
+export const notChosenOf = (
+  { notForCluster, notForOutside }: Pick<ServiceBackend, 'notForCluster' | 'notForOutside'>,
+  kind: ClientKind,
+): NotChosen | undefined => (kind === 'cluster' ? notForCluster : notForOutside)
+
 /** What becomes of a client for whom there is no backend: told at once, or (the traffic policy wants one of this node) not at all. */
 export type WithoutBackend = 'reject' | 'drop'
 

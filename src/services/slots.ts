@@ -2,9 +2,7 @@
 // or a Maglev table.
 
 import { MAGLEV_TABLE_SIZES, maglevTable } from './maglev.ts'
-import type { ServicePortEntry } from './resolved.ts'
-
-export type ClientKind = 'cluster' | 'outside'
+import { type ClientKind, notChosenOf, type ServicePortEntry } from './resolved.ts'
 
 /** Most slots that weights are written out in; more are rounded. */
 const MOST_WEIGHTED_SLOTS = 65536
@@ -19,8 +17,7 @@ export function slotsOf(
   tableSize: number,
 ): Uint32Array {
   const chosen = port.backends.flatMap((backend, index) => {
-    const reason = kind === 'cluster' ? backend.notForCluster : backend.notForOutside
-    return reason === undefined && backend.weight > 0 ? [{ ...backend, index }] : []
+    return notChosenOf(backend, kind) === undefined && backend.weight > 0 ? [{ ...backend, index }] : []
   })
   const indexes = Uint32Array.from(chosen, ({ index }) => index)
   // Whatever is chosen out of one is that one.

@@ -4,7 +4,7 @@
 
 import type { EndpointSliceManifest, ServiceManifest } from '../../manifests/index.ts'
 import type { FrontendDifference, LiveFrontend } from '../frontend-content.ts'
-import type { FrontendKind, NotChosen, ServiceBackend, ServiceFrontend, ServicePortEntry } from '../resolved.ts'
+import type { ClientKind, FrontendKind, ServiceBackend, ServiceFrontend, ServicePortEntry } from '../resolved.ts'
 
 /** What is known of services where the question is asked. */
 export type ServiceWorld = {
@@ -96,7 +96,7 @@ export type WhyNot =
 
 export type ClientOutcome = {
   /** Whose choice of backends it gets. */
-  readonly kind: 'cluster' | 'outside'
+  readonly kind: ClientKind
   /** `pod shop/client`, `the node`, `outside 192.0.2.1`, `pods and the node`, `outside`. */
   readonly who: string
   /** `rejected`: told at once; `dropped`: without a word; `untouched`: goes on as if there were no service. */
@@ -168,6 +168,3 @@ export type LiveConnection =
       readonly isKnown: boolean
       readonly secondsLeft: number
     }
-
-export const notChosenOf = (backend: ServiceBackend, kind: ClientOutcome['kind']): NotChosen | undefined =>
-  kind === 'cluster' ? backend.notForCluster : backend.notForOutside

@@ -3,12 +3,11 @@
 
 import { cidrContains, ip, parseCidr } from '../../ip/index.ts'
 import { PROTOCOLS, protocolName } from '../../labels/index.ts'
-
 import { takesSourceRanges } from '../frontend-content.ts'
+import { notChosenOf } from '../resolved.ts'
 import {
   type ClientOutcome,
   type MatchedFrontend,
-  notChosenOf,
   type ServiceClient,
   type ServiceExplanation,
   type ServiceQuestion,
