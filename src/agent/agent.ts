@@ -144,7 +144,11 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
       datapath,
       further: [
         ...(sockets ? [sockets.loaded] : []),
-        { programs: [...outside.programs.values()], maps: [], attached: () => tables.nodeDevices.size },
+        {
+          programs: [outside, ...(driver ? [driver] : [])].flatMap(object => [...object.programs.values()]),
+          maps: [],
+          attached: () => tables.nodeDevices.size,
+        },
       ],
       endpoints,
       policyStatus: engine.policyStatus,
