@@ -120,6 +120,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     names: configuration.devices,
     addresses: configuration.nodeAddresses,
     onProblem: (device, problem) => log.error({ device }, problem),
+    onFailure: error =>
+      log.error({ error: error.message }, 'could not look at the devices of the node; it is tried again'),
   })
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.

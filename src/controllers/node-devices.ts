@@ -10,7 +10,7 @@ import {
   type Watch,
   watchLinksAndAddresses,
 } from '../net/index.ts'
-import type { Database, Table } from '../state/index.ts'
+import { asError, type Database, type Table } from '../state/index.ts'
 import type { NodeDevice } from '../tables/index.ts'
 
 export type NodeDeviceOptions = {
@@ -24,15 +24,18 @@ export type NodeDeviceOptions = {
   readonly addresses: readonly string[]
   /** Told of a named device that cannot be used, once for as long as it is so. */
   readonly onProblem: (device: string, problem: string) => void
+  /** Told when a change could not be looked at; that is tried again. */
+  readonly onFailure: (error: Error) => void
 }
 
 const IFF_LOOPBACK = 8
 /** Pods' devices come and go among them; one look does for many changes. */
 const LOOK_AFTER_MS = 100
+const RETRY_AFTER_MS = 1000
 
 /** Fills the table now and soon after every change, until it is closed. */
 export function followNodeDevices(options: NodeDeviceOptions): Watch {
-  const { database, table, node, names, addresses, onProblem } = options
+  const { database, table, node, names, addresses, onProblem, onFailure } = options
   const delivered = table.registerInitializer('node devices')
   const told = new Set<string>()
   const socket = NetlinkSocket.open({ namespace: node })
@@ -47,11 +50,18 @@ export function followNodeDevices(options: NodeDeviceOptions): Watch {
 
   let timer: NodeJS.Timeout | undefined
   const watch = watchLinksAndAddresses(node, () => {
-    timer ??= setTimeout(() => {
-      timer = undefined
-      refresh()
-    }, LOOK_AFTER_MS).unref()
+    timer ??= setTimeout(look, LOOK_AFTER_MS).unref()
   })
+  /** A list that keeps changing cannot be read: no reason for an agent to end. */
+  function look(): void {
+    timer = undefined
+    try {
+      refresh()
+    } catch (error) {
+      onFailure(asError(error))
+      timer = setTimeout(look, RETRY_AFTER_MS).unref()
+    }
+  }
   refresh()
   delivered()
   const close = (): void => {

@@ -121,10 +121,13 @@ test('XDP: generic where the driver has none', { skip: needsRoot }, async t => {
   assert.ok(pins.list().includes('60_xdp_generic'))
 })
 
-test('devices are followed as addresses and devices come and go', { skip: needsRoot }, async t => {
+test('devices are followed as addresses and devices come and go, also after a look that failed', {
+  skip: needsRoot,
+}, async t => {
   const { node, netlink } = fixture(t)
   const { database, nodeDevices } = createTables()
   const problems: string[] = []
+  const failures: string[] = []
   const following = followNodeDevices({
     database,
     table: nodeDevices,
@@ -132,6 +135,7 @@ test('devices are followed as addresses and devices come and go', { skip: needsR
     names: [],
     addresses: ['172.30.0.2'],
     onProblem: name => problems.push(name),
+    onFailure: ({ message }) => failures.push(message),
   })
   t.after(() => following.close())
   assert.ok(nodeDevices.initialized)
@@ -146,6 +150,7 @@ test('devices are followed as addresses and devices come and go', { skip: needsR
   }
   const address = { address: '172.30.0.2', prefixLength: 24 }
   const keepAlive = setInterval(() => {}, 1000)
+  t.mock.method(database, 'write', () => assert.fail('not now'), { times: 1 })
   netlink.run(addAddress({ index: ETH0.ifindex, ...address }))
   await until('eth0')
   netlink.run(deleteAddress({ index: ETH0.ifindex, ...address }), addAddress({ index: ETH1.ifindex, ...address }))
@@ -154,4 +159,5 @@ test('devices are followed as addresses and devices come and go', { skip: needsR
   await until('')
   clearInterval(keepAlive)
   assert.deepEqual(problems, [])
+  assert.deepEqual(failures, ['not now'])
 })
