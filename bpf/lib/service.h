@@ -87,12 +87,16 @@ struct {
 	__array(values, struct slot_page);
 } slot_pages SEC(".maps");
 
-/* An id belongs to one address, port and protocol as long as anybody may know it. */
+/*
+ * An id belongs to one address, port and protocol of one service as long as anybody may know
+ * it: what leaves that service has no id any more, though another service may have it.
+ */
 struct backend {
 	struct address address;
 	__be16 port;
 	__u8 protocol;
-	__u8 pad[5];
+	__u8 pad;
+	__u32 service; /* number of the service's port; for the agent that comes next */
 };
 
 struct {

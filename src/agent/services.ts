@@ -103,6 +103,8 @@ function inheritedServices({ schema, maps }: ServiceDatapath): InheritedServices
     frontends: Array.from(maps.frontends.entries()).flatMap(([key, { service, flags }]) =>
       flags & reservation ? [] : [inherited(key, { service })],
     ),
-    backends: Array.from(maps.backends.entries(), ([id, backend]) => inherited(backend, { id })),
+    backends: Array.from(maps.backends.entries(), ([id, backend]) =>
+      inherited(backend, { id, service: backend.service }),
+    ),
   }
 }

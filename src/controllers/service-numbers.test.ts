@@ -24,21 +24,31 @@ function port(n: number, ...addresses: readonly string[]): ServicePortEntry {
 const started = (inherited = NOTHING, memory = volatileMemory(), clock = { nowMs: 0 }) =>
   new ServiceNumbers(inherited, memory, () => clock.nowMs)
 
-test('a port keeps its number while its service has it, a backend while any service has it', () => {
+test('a port keeps its number while its service has it, and its backends theirs', () => {
   const numbers = started()
   const [a, b] = [numbers.assign(port(1, '10.0.0.1')), numbers.assign(port(2, '10.0.0.1', '10.0.0.2'))]
   assert.deepEqual([a.number, b.number], [1, 2])
   assert.deepEqual(
     [...a.backends, ...b.backends].map(({ id }) => id),
-    [1, 1, 2],
+    [1, 2, 3],
   )
-  numbers.release(a, true)
-  const again = numbers.assign(port(1, '10.0.0.1', '10.0.0.3'))
-  assert.equal(again.number, 3)
-  assert.deepEqual(
-    again.backends.map(({ id }) => id),
-    [1, 3],
-  )
+  const wider = numbers.assign(port(1, '10.0.0.1', '10.0.0.3'))
+  numbers.release(a, false)
+  assert.deepEqual([wider.number, ...wider.backends.map(({ id }) => id)], [1, 1, 4])
+  numbers.release(wider, true)
+  assert.equal(numbers.assign(port(1, '10.0.0.1')).number, 3)
+})
+
+test('a backend that leaves a service has no id of it any more, though it stays with another', () => {
+  const clock = { nowMs: 0 }
+  const numbers = started(NOTHING, volatileMemory(), clock)
+  const one = numbers.assign(port(1, '10.0.0.1'))
+  const other = numbers.assign(port(2, '10.0.0.1'))
+  assert.notEqual(one.backends[0]?.id, other.backends[0]?.id)
+  numbers.release(one, false)
+  clock.nowMs = 1000
+  const again = numbers.assign(port(1, '10.0.0.1'))
+  assert.ok((again.backends[0]?.id ?? 0) > (other.backends[0]?.id ?? 0))
 })
 
 test('what the kernel has keeps its numbers; others go on behind them', () => {
@@ -48,8 +58,9 @@ test('what the kernel has keeps its numbers; others go on behind them', () => {
       { ...end('10.96.0.2', 80), service: 9 },
     ],
     backends: [
-      { ...end('10.0.0.1'), id: 40 },
-      { ...end('10.0.0.1'), id: 41 },
+      { ...end('10.0.0.1'), id: 40, service: 17 },
+      { ...end('10.0.0.1'), id: 41, service: 17 },
+      { ...end('10.0.0.1'), id: 42, service: 9 },
     ],
   })
   assert.equal(numbers.assign(port(3, '10.0.0.9')).number, 18)

@@ -9,7 +9,7 @@ import type { Memory } from './memory.ts'
 /** What the kernel's maps hold at the start. Addresses are canonical. */
 export type InheritedServices = {
   readonly frontends: Iterable<Endpoint & { readonly service: number }>
-  readonly backends: Iterable<Endpoint & { readonly id: number }>
+  readonly backends: Iterable<Endpoint & { readonly id: number; readonly service: number }>
 }
 type Endpoint = { readonly address: string; readonly port: number; readonly protocol: number }
 
@@ -22,6 +22,7 @@ export class ServiceNumbers {
   /** Service numbers by the id of the port, and which are in use. */
   readonly #byPort = new Map<string, number>()
   readonly #used = new Set<number>()
+  /** By the id of the port and the backend: a backend of two services has two ids, for it may leave one of them. */
   readonly #byBackend = new Map<string, { readonly id: number; holders: number }>()
   /** Backends that were let go of a moment ago, oldest first. */
   readonly #released = new Map<string, { readonly id: number; readonly atMs: number }>()
@@ -38,7 +39,7 @@ export class ServiceNumbers {
     this.#now = now
     for (const frontend of inherited.frontends) this.#numberOfFrontend.set(endpointKey(frontend), frontend.service)
     for (const backend of inherited.backends) {
-      const text = endpointKey(backend)
+      const text = inheritedKey(backend.service, backend)
       // One that came back has two for a moment; the newer one is in use.
       this.#idOfBackend.set(text, Math.max(backend.id, this.#idOfBackend.get(text) ?? 0))
     }
@@ -48,13 +49,15 @@ export class ServiceNumbers {
 
   /** Puts numbers to a port that a service has now. Backends are held until as often released. */
   assign(port: ServicePortEntry): NumberedPort {
-    const backends = port.backends.map(backend => ({ ...backend, id: this.#hold(backend, port.protocol) }))
-    return { ...port, backends, number: this.#numberOf(port) }
+    const number = this.#numberOf(port)
+    const backends = port.backends.map(backend => ({ ...backend, id: this.#hold(port, number, backend) }))
+    return { ...port, backends, number }
   }
 
   /** Lets go of the backends of a port as it was; and, where the service does not have it any more, of its number. */
-  release({ id, protocol, backends }: NumberedPort, isGone: boolean): void {
-    for (const backend of backends) this.#letGo(endpointKey({ ...backend, protocol }))
+  release(port: NumberedPort, isGone: boolean): void {
+    const { id, backends } = port
+    for (const backend of backends) this.#letGo(backendKey(port, backend))
     const number = this.#byPort.get(id)
     if (!isGone || number === undefined) return
     this.#byPort.delete(id)
@@ -81,15 +84,16 @@ export class ServiceNumbers {
     return number
   }
 
-  #hold({ address, port }: ServiceBackend, protocol: number): number {
-    const text = endpointKey({ address, port, protocol })
+  #hold(port: ServicePortEntry, number: number, backend: ServiceBackend): number {
+    const text = backendKey(port, backend)
     const known = this.#byBackend.get(text)
     if (known) {
       known.holders++
       return known.id
     }
-    const id = this.#idOfBackend.get(text) ?? this.#recentId(text) ?? this.#backends.next()
-    this.#idOfBackend.delete(text)
+    const inherited = inheritedKey(number, { ...backend, protocol: port.protocol })
+    const id = this.#idOfBackend.get(inherited) ?? this.#recentId(text) ?? this.#backends.next()
+    this.#idOfBackend.delete(inherited)
     this.#released.delete(text)
     this.#byBackend.set(text, { id, holders: 1 })
     return id
@@ -112,6 +116,10 @@ export class ServiceNumbers {
     return this.#released.get(text)?.id
   }
 }
+
+const backendKey = ({ id, protocol }: ServicePortEntry, backend: ServiceBackend): string =>
+  `${id} ${endpointKey({ ...backend, protocol })}`
+const inheritedKey = (service: number, backend: Endpoint): string => `${service} ${endpointKey(backend)}`
 
 const FLICKER_MS = 1000
 

@@ -35,7 +35,12 @@ export const frontendShape = struct('frontend', {
 /** `backends` and `without` are indexed by the kind of client. */
 export type Frontend = StructValue<typeof frontendShape>
 
-export const backendShape = struct('backend', { address: addressShape, port: 'number', protocol: 'number' })
+export const backendShape = struct('backend', {
+  address: addressShape,
+  port: 'number',
+  protocol: 'number',
+  service: 'number',
+})
 export type Backend = StructValue<typeof backendShape>
 
 export const affinityKeyShape = struct('affinity_key', { client: addressShape, service: 'number' })

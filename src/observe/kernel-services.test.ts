@@ -54,7 +54,7 @@ function kernel(more: Partial<Frontend> = {}) {
     [3, '10.0.0.3'],
     [4, '10.0.0.4'],
   ] as const)
-    maps.backends.set(id, { address: toAddress(ip(address)), port: 8080, protocol: 6 })
+    maps.backends.set(id, { address: toAddress(ip(address)), port: 8080, protocol: 6, service: 1 })
   const page = datapath.createSlotPage()
   page.set(10, 3)
   page.set(11, 4)

@@ -55,6 +55,7 @@ const backendOf = (port: NumberedPort, backend: NumberedBackend): Backend => ({
   address: toAddress(ip(backend.address)),
   port: backend.port,
   protocol: port.protocol,
+  service: port.number,
 })
 
 function addFrontends(

@@ -192,7 +192,7 @@ export class EdgeNode {
       const key = `${address} ${port} ${protocol}`
       const id = this.#ids.get(key) ?? this.#ids.size + 1
       this.#ids.set(key, id)
-      maps.backends.set(id, { address: { bytes: ip(address).bytes }, port, protocol })
+      maps.backends.set(id, { address: { bytes: ip(address).bytes }, port, protocol, service: 1 })
       return id
     })
     using page = this.datapath.openSlotPage(0)

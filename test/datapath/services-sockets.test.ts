@@ -123,7 +123,7 @@ for (const family of [4, 6] as const) {
     const { maps } = pods.node.datapath
     pods.setService('UDP', family, 80, ['b'])
     const { index } = PLACES.b
-    maps.backends.set(index, { address: toAddress(ip(PLACES.b[family])), port: 9, protocol: 17 })
+    maps.backends.set(index, { address: toAddress(ip(PLACES.b[family])), port: 9, protocol: 17, service: 1 })
     const socket = await pods.process('a').open('UDP', family)
     assert.equal(await socket.connect(frontend), 'ok')
     assert.equal(await socket.send('hello'), 'ok')

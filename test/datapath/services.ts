@@ -73,7 +73,12 @@ export class ServiceMaps {
       for (const [index, slot] of table.entries()) slots?.set(first + index, ids[slot] ?? 0)
     for (const datapath of [this.#node.datapath, this.#node.memory]) {
       for (const [index, { party, port }] of backends.entries())
-        datapath.maps.backends.set(ids[index] ?? 0, { address: { bytes: party[family] }, port, protocol })
+        datapath.maps.backends.set(ids[index] ?? 0, {
+          address: { bytes: party[family] },
+          port,
+          protocol,
+          service: number,
+        })
       for (const backend of affinitySeconds ? ids : [])
         datapath.maps.affinity_backends.set({ service: number, backend }, 3)
       datapath.maps.frontends.set(

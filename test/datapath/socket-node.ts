@@ -108,7 +108,7 @@ export class SocketNode implements AsyncDisposable {
     const first = number * SLOTS_EACH
     using page = this.datapath.openSlotPage(0)
     for (const [index, { id, ...name }] of backends.entries()) {
-      maps.backends.set(id, { ...keyOf(name, protocol) })
+      maps.backends.set(id, { ...keyOf(name, protocol), service: 1 })
       page?.set(first + index, id)
       if (affinitySeconds > 0)
         maps.affinity_backends.set({ service: number, backend: id }, 1 << schema.clientKind.number.CLUSTER)

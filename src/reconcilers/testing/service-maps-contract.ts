@@ -354,7 +354,7 @@ export function serviceMapsContract(
       maps.frontends.delete(keyOf('10.96.0.1'))
       maps.backends.delete(3)
       maps.affinity_backends.delete({ service: 1, backend: 2 })
-      maps.backends.set(9, { address: { bytes: ip('10.0.0.9').bytes }, port: 1, protocol: 6 })
+      maps.backends.set(9, { address: { bytes: ip('10.0.0.9').bytes }, port: 1, protocol: 6, service: 1 })
       const page = datapath.openSlotPage(0)
       await page?.updateBatchAsync([[0, 7]])
       page?.close?.()
