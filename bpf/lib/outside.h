@@ -162,7 +162,7 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 	if (!packet || !rewrite)
 		return TRANSLATE_NOTHING;
 	entry = translation_lookup(&rewrite->from, now);
-	if (entry && is_in_force(entry, packet, rewrite->from.protocol)) {
+	if (entry && is_in_force(entry, packet, &rewrite->from)) {
 		if ((entry->flags & (TRANSLATION_SOURCE | TRANSLATION_REPLY)) !=
 			    TRANSLATION_SOURCE ||
 		    still_has_port(rewrite, entry)) {

@@ -26,20 +26,27 @@ static __always_inline bool has_ports(__u8 protocol)
 	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP;
 }
 
+/* Whether the address still is the service's that it was translated for, and the backend one of that service's. */
+static __always_inline bool is_served(const struct translation *entry, const struct tuple *from)
+{
+	struct frontend *frontend =
+		frontend_lookup(&from->destination, from->destination_port, from->protocol);
+
+	return frontend && frontend->service == entry->service && backend_lookup(entry->backend);
+}
+
 /*
  * An established TCP connection keeps its backend whatever becomes of that one. Who
  * opens one, and every other packet of a client, goes to a backend that is there.
  */
 static __always_inline bool is_in_force(const struct translation *entry,
-					const struct packet *packet, __u8 protocol)
+					const struct packet *packet, const struct tuple *from)
 {
 	if ((entry->flags & TRANSLATION_REPLY) || packet->icmp_kind == KIND_ERROR)
 		return true;
-	if (protocol == PROTOCOL_TCP && !opens_connection(packet))
+	if (from->protocol == PROTOCOL_TCP && !opens_connection(packet))
 		return true;
-	if (tcp_is_closed(entry->tcp_flags))
-		return false;
-	return backend_lookup(entry->backend) != 0;
+	return !tcp_is_closed(entry->tcp_flags) && is_served(entry, from);
 }
 
 /*
@@ -146,7 +153,7 @@ __noinline int translate(const struct packet *packet, struct rewrite *rewrite, _
 	if (!packet || !rewrite)
 		return TRANSLATE_NOTHING;
 	entry = translation_lookup(&rewrite->from, now);
-	if (entry && is_in_force(entry, packet, rewrite->from.protocol)) {
+	if (entry && is_in_force(entry, packet, &rewrite->from)) {
 		translation_use(rewrite, entry, packet->tcp_flags, now);
 		return TRANSLATE_KNOWN;
 	}

@@ -61,7 +61,7 @@ export function translate(
   if (!hasPorts(from.protocol)) return undefined
   const key = entryTuple(from)
   const known = liveEntry(world, key, question.now)
-  if (known && isInForce(world, known, packet, from.protocol)) {
+  if (known && isInForce(world, known, packet, from)) {
     const reply = isReply(world, known)
     const change = used(world, question, packet, key, known)
     steps.push({ at: 'service', found: `${reply ? 'an answer of' : 'to'} service ${known.service}, by its connection` })
@@ -87,11 +87,18 @@ function liveEntry(world: World, key: EntryTuple, now: bigint): Translation | un
 const isReply = ({ schema }: World, { flags }: Translation): boolean =>
   (flags & schema.translationFlags.number.REPLY) !== 0
 
-function isInForce(world: World, entry: Translation, packet: Packet, protocol: number): boolean {
+function isInForce(world: World, entry: Translation, packet: Packet, from: Tuple): boolean {
   if (isReply(world, entry) || packet.icmp?.kind === 'ERROR') return true
-  if (protocol === PROTOCOL.tcp && !isLoneSyn(packet)) return true
-  if (tcpIsClosed(entry.tcp_flags)) return false
-  return world.maps.backends.get(entry.backend) !== undefined
+  if (from.protocol === PROTOCOL.tcp && !isLoneSyn(packet)) return true
+  return !tcpIsClosed(entry.tcp_flags) && isServed(world, entry, from)
+}
+
+/** Whether the address still is the service's that it was translated for, and the backend one of that service's. */
+function isServed({ maps, schema }: World, entry: Translation, from: Tuple): boolean {
+  const { destination, destinationPort, protocol } = from
+  const frontend = maps.frontends.get({ address: { bytes: destination }, port: destinationPort, protocol })
+  if (!frontend || (frontend.flags & schema.frontendFlags.number.RESERVATION) !== 0) return false
+  return frontend.service === entry.service && maps.backends.get(entry.backend) !== undefined
 }
 
 /** Both directions live as long; the other's entry is made again where it is missing. */

@@ -210,3 +210,24 @@ both('affinity is by service', family => {
   )
   assert.equal(receiverOf(send(udp(between(A, OTHER_SERVICE, 2, 53)), family)), C)
 })
+
+both('an address that another service has by now: datagrams go to that one, though the backend is there', family => {
+  services().set(DNS, family)
+  arrives(send(udp(dns.asked), family), udp(dns.toB), family)
+  services().set({ ...DNS, number: 2, backends: [{ party: C, port: 5353 }] }, family)
+  arrives(send(udp(dns.asked), family), udp(dns.toC), family)
+})
+
+both('an address that is no service any more: datagrams are not translated, though the backend is there', family => {
+  services().set(DNS, family)
+  arrives(send(udp(dns.asked), family), udp(dns.toB), family)
+  services().remove(DNS, family)
+  passes(send(udp(dns.asked), family), udp(dns.asked), family)
+})
+
+both('an address that another service has by now: who repeats a SYN gets that one', family => {
+  services().set(WEB, family)
+  arrives(send(tcp(web.asked, SYN), family), tcp(web.toB, SYN), family)
+  services().set({ ...WEB, number: 2, backends: [{ party: C, port: 8080 }] }, family)
+  arrives(send(tcp(web.asked, SYN), family), tcp(web.toC, SYN), family)
+})
