@@ -5,7 +5,7 @@ import path from 'node:path'
 import { addressCount, formatIp, parseCidr, parseIp } from '../ip/index.ts'
 import { ENFORCEMENT_MODES, type EnforcementMode } from '../policy/index.ts'
 import { ConfigurationError } from './configuration-error.ts'
-import { type ServiceOptions, serviceSettings } from './service-configuration.ts'
+import { oneOf, type ServiceOptions, serviceSettings } from './service-configuration.ts'
 import type { ServiceSettings } from './services.ts'
 
 export type AgentConfiguration = {
@@ -85,13 +85,8 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
   const devices = [...new Set(options.device ?? [])]
   for (const name of devices)
     if (!isDeviceName(name)) throw new ConfigurationError(`--device ${name} cannot be the name of a network device`)
-  const xdp = XDP_SETTINGS.find(setting => setting === (options.xdp ?? 'off'))
-  if (!xdp) throw new ConfigurationError(`--xdp ${options.xdp} is not one of ${XDP_SETTINGS.join(', ')}`)
-  const policyEnforcement = ENFORCEMENT_MODES.find(mode => mode === (options.policyEnforcement ?? 'default'))
-  if (!policyEnforcement)
-    throw new ConfigurationError(
-      `--policy-enforcement ${options.policyEnforcement} is not one of ${ENFORCEMENT_MODES.join(', ')}`,
-    )
+  const xdp = oneOf('--xdp', XDP_SETTINGS, options.xdp ?? 'off')
+  const policyEnforcement = oneOf('--policy-enforcement', ENFORCEMENT_MODES, options.policyEnforcement ?? 'default')
   return {
     node: options.node,
     socket: path.resolve(options.socket),

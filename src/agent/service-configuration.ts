@@ -23,7 +23,12 @@ export function serviceSettings(options: ServiceOptions, nodeAddresses: readonly
   }
 }
 
-function oneOf<Value extends string | number>(option: string, values: readonly Value[], given: string | number): Value {
+/** @throws ConfigurationError naming the option */
+export function oneOf<Value extends string | number>(
+  option: string,
+  values: readonly Value[],
+  given: string | number,
+): Value {
   const value = values.find(known => known === given)
   if (value === undefined) throw new ConfigurationError(`${option} ${given} is not one of ${values.join(', ')}`)
   return value

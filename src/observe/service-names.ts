@@ -5,7 +5,7 @@ import type { Table, Watcher } from '../state/index.ts'
 import type { ServiceEntry } from '../tables/index.ts'
 import type { FlowService } from './flow.ts'
 
-/** As long as no number is given again. */
+/** So long do flows name a service that is gone. */
 const KEPT_MS = 5 * 60_000
 /** Of those that went away, the newest. */
 const KEPT_NAMES = 8192
