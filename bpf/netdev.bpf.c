@@ -13,10 +13,10 @@
 #include "lib/packet.h"
 #include "lib/endpoint.h"
 #include "lib/fragment.h"
-#include "lib/event.h"
 #include "lib/identity.h"
 #include "lib/mac.h"
 #include "lib/outside.h"
+#include "lib/packet-event.h"
 #include "lib/reject.h"
 #include "lib/schema.h"
 

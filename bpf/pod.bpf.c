@@ -13,6 +13,7 @@
 #include "lib/endpoint.h"
 #include "lib/forward.h"
 #include "lib/neighbour.h"
+#include "lib/packet-event.h"
 #include "lib/reject.h"
 #include "lib/rewrite.h"
 #include "lib/schema.h"

@@ -12,12 +12,10 @@
  */
 #include "lib/bpf.h"
 #include "lib/address.h"
+#include "lib/asker.h"
 #include "lib/datagram.h"
 #include "lib/service.h"
 #include "lib/socket.h"
-
-/* Cookie of the node's own network namespace: loopback frontends and reserved ports are for that one. */
-const volatile __u64 node_namespace = 0;
 
 /* A namespace that is not a pod's is a client by its cookie, in a prefix that no packet comes from (RFC 6666). */
 #define DISCARD_PREFIX bpf_cpu_to_be64(0x0100000000000000ULL)
@@ -42,15 +40,6 @@ enum naming {
 	NAME_KEPT,
 	NAME_CHANGED,
 	NAME_REJECTED,
-};
-
-/* Whoever asks: the socket's protocol and namespace, and the frontend it asked for. */
-struct asker {
-	struct frontend *frontend;
-	struct pod_namespace *pod;
-	__u64 namespace;
-	__u8 protocol;
-	__u8 family;
 };
 
 static __always_inline enum naming reject(int error)
@@ -79,6 +68,7 @@ static __always_inline struct frontend *frontend_for(struct bpf_sock_addr *ctx, 
 	if (asker->pod &&
 	    (asker->protocol == PROTOCOL_UDP || (asker->pod->flags & POD_NAMESPACE_BY_PACKET)))
 		return 0;
+	asker->frontend = frontend;
 	return frontend;
 }
 
@@ -109,10 +99,13 @@ static __always_inline bool backend_name(struct socket_name *name, __u32 id)
 	return true;
 }
 
-static __always_inline enum naming without_backend(const struct frontend *frontend)
+static __always_inline enum naming without_backend(struct bpf_sock_addr *ctx,
+						   const struct asker *asker,
+						   const struct socket_name *name)
 {
-	return reject(frontend->without[CLIENT_CLUSTER] == WITHOUT_DROP ? SOCKET_NO_ROUTE
-									: SOCKET_REFUSED);
+	report_refusal(ctx, asker, name);
+	return reject(asker->frontend->without[CLIENT_CLUSTER] == WITHOUT_DROP ? SOCKET_NO_ROUTE
+									       : SOCKET_REFUSED);
 }
 
 /* An earlier attempt may have left what is not true of this one. */
@@ -143,7 +136,7 @@ static __always_inline enum naming name_to_connect(struct bpf_sock_addr *ctx,
 		return connect_untranslated(ctx, &asker, name);
 	asked.backend = choose(frontend, &asker);
 	if (!backend_name(name, asked.backend))
-		return without_backend(frontend);
+		return without_backend(ctx, &asker, name);
 	service.frontend = asked.name.address;
 	service.frontend_port = asked.name.port;
 	service.backend = name->address;
@@ -193,7 +186,7 @@ static __always_inline enum naming name_to_send(struct bpf_sock_addr *ctx, struc
 			datagram_backend_keep(&key, frontend, asked.backend);
 	}
 	if (!backend_name(name, asked.backend))
-		return without_backend(frontend);
+		return without_backend(ctx, &asker, name);
 	datagram_frontend_set(key.socket, name, &asked);
 	return NAME_CHANGED;
 }

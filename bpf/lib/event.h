@@ -62,7 +62,7 @@ struct flow_event {
 	__u32 egress_rule; /* of the flow */
 	__u32 ingress_rule;
 	__u32 length; /* of the packet, bytes */
-	__u32 ifindex; /* where the packet was seen */
+	__u32 ifindex; /* where the packet was seen; 0: refused in its socket, it never was one */
 	__u32 service; /* that the flow was opened to; 0: none */
 	__u8 pad[4];
 };
@@ -124,8 +124,13 @@ static __always_inline __u64 event_wakeup(void)
 	return beyond < EVENT_WAKE_WINDOW_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __noinline int event_send(struct __sk_buff *skb, const struct packet *packet,
-				 const struct outcome *outcome)
+/*
+ * A record of everything but what a packet alone has: tcp_flags, icmp_type, icmp_code, length,
+ * ifindex, flow_flags, packets and bytes are the caller's to fill, before event_end.
+ * @return 0: there is no room; it is counted as lost
+ */
+static __always_inline struct flow_event *event_begin(const struct tuple *tuple, __u8 family,
+						      const struct outcome *outcome)
 {
 	bool reply = outcome->flow_direction == FLOW_REPLY;
 	struct flow_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
@@ -134,15 +139,12 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 	if (!event)
 		return 0;
 	event->time_ns = bpf_ktime_get_ns();
-	event->source = packet->tuple.source;
-	event->destination = packet->tuple.destination;
-	event->source_port = packet->tuple.source_port;
-	event->destination_port = packet->tuple.destination_port;
-	event->protocol = packet->tuple.protocol;
-	event->family = packet->family;
-	event->tcp_flags = packet->tcp_flags;
-	event->icmp_type = packet->icmp_type;
-	event->icmp_code = packet->icmp_code;
+	event->source = tuple->source;
+	event->destination = tuple->destination;
+	event->source_port = tuple->source_port;
+	event->destination_port = tuple->destination_port;
+	event->protocol = tuple->protocol;
+	event->family = family;
 	event->kind = outcome->report;
 	event->verdict = outcome->verdict;
 	event->direction = outcome->direction;
@@ -155,25 +157,14 @@ static __noinline int event_send(struct __sk_buff *skb, const struct packet *pac
 	event->endpoint[1] = reply ? outcome->endpoint[0] : outcome->endpoint[1];
 	event->egress_rule = outcome->egress_rule;
 	event->ingress_rule = outcome->ingress_rule;
-	event->length = packet->length;
-	event->ifindex = skb->ifindex;
 	event->service = outcome->service;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
-	if (outcome->flow) {
-		event->flow_flags = outcome->flow->flags;
-		event->packets[0] = outcome->flow->packets[0];
-		event->packets[1] = outcome->flow->packets[1];
-		event->bytes[0] = outcome->flow->bytes[0];
-		event->bytes[1] = outcome->flow->bytes[1];
-	} else {
-		event->flow_flags = 0;
-		event->packets[0] = 1;
-		event->packets[1] = 0;
-		event->bytes[0] = packet->length;
-		event->bytes[1] = 0;
-	}
+	return event;
+}
+
+static __always_inline void event_end(struct flow_event *event)
+{
 	bpf_ringbuf_submit(event, event_wakeup());
-	return 0;
 }
 
 const enum event_kind *anchor_event_kind __attribute__((unused));

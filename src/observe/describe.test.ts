@@ -144,6 +144,20 @@ const dropped = (
     enforcement,
   )
 
+/** In its socket, which is bound to nothing. */
+const refused = (more: Partial<FlowEvent>) =>
+  dropped('NO_SERVICE', 'EGRESS', {
+    service: 7,
+    source: ip('0.0.0.0'),
+    source_port: 0,
+    destination: ip('10.96.0.10'),
+    endpoint: [0, 0],
+    ifindex: 0,
+    packets: [0n, 0n],
+    bytes: [0n, 0n],
+    ...more,
+  })
+
 const audited = (...[reason, side, more]: Parameters<typeof dropped>) =>
   dropped(reason, side, { kind: kind.NEW, verdict: verdict.AUDIT, ...more })
 
@@ -345,6 +359,34 @@ test('what a flow says in one line', async t => {
       want:
         '19:06:40.123  drop    TCP SYN shop/client:40000 -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
         'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP --from shop/client',
+    },
+    {
+      name: 'a pod whose socket was refused before it had a port',
+      flow: refused({ source: ip('10.0.0.2'), identity: [256, 9] }),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
+        'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP --from shop/client',
+    },
+    {
+      name: 'the same of one without an address of that family',
+      flow: refused({ endpoint: [1, 0], identity: [256, 9] }),
+      want:
+        '19:06:40.123  drop    TCP SYN shop/client -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
+        'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP --from shop/client',
+    },
+    {
+      name: 'a socket of the node that was refused',
+      flow: refused({ source_port: 40_000, identity: [1, 9] }),
+      want:
+        '19:06:40.123  drop    TCP SYN host 0.0.0.0:40000 -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
+        'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP --from-host',
+    },
+    {
+      name: 'a socket of nobody known that was refused',
+      flow: refused({ identity: [0, 9] }),
+      want:
+        '19:06:40.123  drop    TCP SYN identity 0 0.0.0.0 -> shop/front:http (10.96.0.10:80)  DROPPED (NO_SERVICE egress)  ' +
+        'the service has no backend for this client: axoneme services why 10.96.0.10:80/TCP',
     },
     {
       name: 'a client that its service does not take, over IPv6',

@@ -67,20 +67,27 @@ function endOf(event: FlowEvent, side: 0 | 1, ports: boolean, tables: Tables): F
   const address = formatIp((side === 0 ? event.source : event.destination).bytes)
   const identity = event.identity[side]
   const labels = tables.identities.get(String(identity))?.labels ?? RESERVED.get(identity)
-  const endpoint = tables.endpoints.by('address', address)[0]
+  const port = side === 0 ? event.source_port : event.destination_port
+  // A socket that was refused may not be bound yet, and its pod may have no address of the family.
+  const isNamed = event.ifindex !== 0 || port !== 0
+  const endpoint =
+    tables.endpoints.by('address', address)[0] ??
+    (UNSPECIFIED.has(address) ? tables.endpoints.by('id', String(event.endpoint[side]))[0] : undefined)
   const pod = endpoint
     ? { namespace: endpoint.podNamespace, name: endpoint.podName }
     : // A pod on the host's network has the node's address, and is the node.
       tables.pods.by('address', address).find(({ hostNetwork }) => !hostNetwork)
   return {
     address,
-    ...(ports && { port: side === 0 ? event.source_port : event.destination_port }),
+    ...(ports && isNamed && { port }),
     identity,
     identityName: labels ? identityName(labels) : `identity ${identity}`,
     labels: labels ? labelTexts(labels) : [],
     ...(pod && { pod: { namespace: pod.namespace, name: pod.name } }),
   }
 }
+
+const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 const RESERVED = new Map(reservedIdentities().map(({ number, labels }) => [number, labels]))
 

@@ -5,7 +5,7 @@
 /** One side of a flow. */
 export type FlowEnd = {
   readonly address: string
-  /** Absent where the protocol has none. */
+  /** Absent where the protocol has none, and where a socket was refused before it had one. */
   readonly port?: number
   readonly identity: number
   /** Short name of the identity, such as `default/web` or `world 10.0.0.0/8`. */
@@ -111,15 +111,17 @@ function serviceTexts({ dropReason, source, destination, protocol }: Flow): stri
   const sentence = SERVICE_REASONS[dropReason ?? '']
   if (sentence === undefined) return []
   const host = destination.address.includes(':') ? `[${destination.address}]` : destination.address
-  return [`${sentence}: axoneme services why ${host}:${destination.port}/${protocol} ${clientOption(source)}`]
+  return [`${sentence}: axoneme services why ${host}:${destination.port}/${protocol}${clientOption(source)}`]
 }
 
 function clientOption({ pod, identity, address }: FlowEnd): string {
-  if (pod) return `--from ${pod.namespace}/${pod.name}`
-  return identity === HOST ? '--from-host' : `--from-outside ${address}`
+  if (pod) return ` --from ${pod.namespace}/${pod.name}`
+  if (identity === HOST) return ' --from-host'
+  return identity === UNKNOWN ? '' : ` --from-outside ${address}`
 }
 
-/** Identity of the node. */
+/** Identities: of nobody known, and of the node. */
+const UNKNOWN = 0
 const HOST = 1
 
 /** One readable line. */

@@ -205,6 +205,24 @@ test('looking at services', { skip: NEEDS_ROOT }, async t => {
       await letGo()
     })
 
+  await t.test('a client that is refused in its socket: the same, though it sent nothing', async () => {
+    const sinceMs = Date.now()
+    const letGo = hold(t, 'TCP', '10.96.0.20', 80)
+    const drop = await flows.next('the drop', each => isDropped(each) && each.source.pod?.name === 'client', sinceMs)
+    assert.deepEqual(
+      [drop.dropReason, drop.destinationService?.name, drop.source.identityName, drop.packets],
+      ['NO_SERVICE', 'empty', 'shop/*', [0, 0]],
+    )
+    const text = await outputOf('observe', '--verdict', 'DROPPED', '--sandbox', NAME)
+    assert.match(
+      text,
+      /TCP SYN shop\/client -> shop\/empty:http \(10\.96\.0\.20:80\) .*axoneme services why 10\.96\.0\.20:80\/TCP --from shop\/client$/m,
+    )
+    const counters = await outputOf('bpf', 'counters', '--sandbox', NAME)
+    assert.match(counters, /NO_SERVICE/)
+    await letGo()
+  })
+
   await t.test('a client that is refused by the packet: which service, why, and who tells more', async () => {
     const sinceMs = Date.now()
     const letGo = hold(t, 'UDP', '10.96.0.20', 53)
