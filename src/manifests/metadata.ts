@@ -73,7 +73,7 @@ function checkName(name: string, kind: string | undefined, check: Report): void 
   if (!isValid(name)) check('error', ['metadata', 'name'], `${rule}; got ${describe(name)}`)
 }
 
-function readLabels(metadata: Fields, check: Report): Record<string, string> {
+function readLabels(metadata: Fields, check: Report): Readonly<Record<string, string>> {
   const labels = readTexts(metadata, 'labels', check)
   for (const [key, value] of Object.entries(labels)) {
     if (!isLabelKey(key)) check('error', ['metadata', 'labels', key], `label key ${LABEL_KEY_RULE}`)
@@ -84,7 +84,7 @@ function readLabels(metadata: Fields, check: Report): Record<string, string> {
   return labels
 }
 
-function readAnnotations(metadata: Fields, check: Report): Record<string, string> {
+function readAnnotations(metadata: Fields, check: Report): Readonly<Record<string, string>> {
   const annotations = readTexts(metadata, 'annotations', check)
   let size = 0
   for (const [key, value] of Object.entries(annotations)) {
@@ -99,10 +99,14 @@ function readAnnotations(metadata: Fields, check: Report): Record<string, string
   return annotations
 }
 
+/** One for all that have none. */
+const NO_TEXTS: Readonly<Record<string, string>> = Object.freeze({})
+
 /** A map of strings; a value that is left empty is the empty string, as in Kubernetes. */
-function readTexts(metadata: Fields, field: string, check: Report): Record<string, string> {
+function readTexts(metadata: Fields, field: string, check: Report): Readonly<Record<string, string>> {
   const texts: Record<string, string> = {}
-  const written = metadata[field] ?? {}
+  const written = metadata[field] ?? undefined
+  if (written === undefined) return NO_TEXTS
   if (!isFields(written)) {
     check('error', ['metadata', field], `expected an object, got ${describe(written)}`)
     return texts

@@ -12,9 +12,11 @@ import {
   type Path,
   type Position,
   type Problem,
+  type TextRange,
 } from './object.ts'
 import { parseOriginComment } from './origin.ts'
-import { type Positioned, parseYaml, type YamlDocument } from './yaml.ts'
+import { type PackedPositions, packPositions, unpackPosition } from './positions.ts'
+import { parseYaml, type YamlDocument, type YamlPosition } from './yaml.ts'
 
 /** Largest file, in characters. Reading one takes about two seconds per million. */
 export const MAX_FILE_CHARACTERS = 4 * 1024 * 1024
@@ -36,7 +38,11 @@ export type ParsedManifests = {
 
 /** What an earlier parse made of each document's text, for one file. Pass the same one again and only what changed is read. */
 export type DocumentCache = Map<string, CachedDocument>
-type CachedDocument = { readonly yaml: YamlDocument; readonly read: Map<string, ReadDocument> }
+type CachedDocument = {
+  readonly found: FoundDocument
+  /** At the place where it was seen last: one is kept, so that the cache stays as small as the file. */
+  placed: { readonly place: Place; readonly line: number; readonly read: ReadDocument }
+}
 
 /** Parses the text of one file. `file` is how problems and origins call it. */
 export function parseManifests(text: string, file: string, cache: DocumentCache = new Map()): ParsedManifests {
@@ -67,12 +73,26 @@ type Place = { readonly file: string; readonly lineShift: number }
 /** A document's text without its markers, and the 1-based line that it begins on. */
 type DocumentText = { readonly text: string; readonly line: number }
 
-type ReadDocument = {
-  readonly objects: readonly ManifestObject[]
-  readonly problems: readonly Problem[]
+type ReadDocument = ParsedManifests
+
+/** What a document says, with positions in its own text: the same wherever the document stands. */
+type FoundDocument = {
+  readonly objects: readonly FoundObject[]
+  readonly problems: readonly FoundProblem[]
   readonly refused: readonly ObjectKey[]
   readonly complete: boolean
 }
+
+type FoundObject = {
+  readonly header: Header
+  readonly content: Fields
+  /** The object as written, without what a list says for all its items. */
+  readonly written: Fields
+  readonly positions: PackedPositions
+  readonly source: TextRange
+}
+
+type FoundProblem = Omit<Problem, 'file'>
 
 function unsuitability(text: string): string | undefined {
   if (text.length > MAX_FILE_CHARACTERS) return `the file is larger than ${MAX_FILE_CHARACTERS} characters; split it`
@@ -104,20 +124,40 @@ function splitDocuments(text: string): DocumentText[] {
 }
 
 function readCached(document: DocumentText, place: Place, cache: DocumentCache): ReadDocument {
-  let cached = cache.get(document.text)
+  const { text, line } = document
+  const cached = cache.get(text)
   if (!cached) {
-    cached = { yaml: parseBounded(document.text), read: new Map() }
-    cache.set(document.text, cached)
+    const found = findObjects(parseBounded(text), text)
+    const read = placedAt(found, line, place)
+    cache.set(text, { found, placed: { place, line, read } })
+    return read
   }
-  const where = `${place.file}:${place.lineShift}:${document.line}`
-  let read = cached.read.get(where)
-  if (!read) {
-    // The same text elsewhere: only positions differ. One place is kept, so that the cache stays as small as the file.
-    read = readDocument(cached.yaml, document, place)
-    cached.read.clear()
-    cached.read.set(where, read)
-  }
+  const { placed } = cached
+  if (placed.line === line && placed.place.file === place.file && placed.place.lineShift === place.lineShift)
+    return placed.read
+  const read = placedAt(cached.found, line, place)
+  cached.placed = { place, line, read }
   return read
+}
+
+/** The document as it stands there: the same text elsewhere differs in positions only. */
+function placedAt({ objects, problems, refused, complete }: FoundDocument, line: number, place: Place): ReadDocument {
+  const local: Place = { file: place.file, lineShift: place.lineShift + line - 1 }
+  return {
+    objects: objects.map(({ header, content, written, positions, source }) => {
+      const position = (path: Path) => shifted(local, unpackPosition(positions, written, path))
+      const { apiVersion, kind, metadata } = header
+      const origin = { file: place.file, line: position([]).line }
+      const lines = { start: inText(line, source.start), end: inText(line, source.end) }
+      return { apiVersion, kind, metadata, content, origin, source: lines, position }
+    }),
+    problems:
+      problems === NONE
+        ? NONE
+        : problems.map(problem => ({ ...problem, file: place.file, ...shifted(local, problem) })),
+    refused,
+    complete,
+  }
 }
 
 function parseBounded(text: string): YamlDocument {
@@ -127,46 +167,48 @@ function parseBounded(text: string): YamlDocument {
   return { value: undefined, position, problems: [{ severity: 'error', message, ...position }] }
 }
 
-function readDocument(yaml: YamlDocument, document: DocumentText, place: Place): ReadDocument {
-  const local: Place = { file: place.file, lineShift: place.lineShift + document.line - 1 }
-  const problems = yaml.problems.map(({ line, column, severity, message, path }) => ({
-    ...problemAt(local, { line, column }, message, severity),
-    ...(path !== undefined && { path }),
-  }))
+function findObjects(yaml: YamlDocument, text: string): FoundDocument {
+  const problems: FoundProblem[] = [...yaml.problems]
   if (yaml.value === undefined) return { objects: [], problems, refused: [], complete: false }
   if (yaml.value === null) return { objects: [], problems, refused: [], complete: true }
-  const reader = new ObjectReader(document, local, problems)
+  const reader = new ObjectReader(text, problems)
   reader.readAny(yaml.value, yaml.position)
-  return { objects: reader.objects, problems, refused: reader.refused, complete: reader.complete }
+  return {
+    objects: reader.objects.slice(),
+    problems: problems.length > 0 ? problems : NONE,
+    refused: reader.refused.length > 0 ? reader.refused : NONE,
+    complete: reader.complete,
+  }
 }
+
+/** One for all documents, most of which have no problems; copies of filled lists have no room left over. */
+const NONE: readonly never[] = []
 
 /** Finds the objects in the value of one document. */
 class ObjectReader {
-  readonly objects: ManifestObject[] = []
+  readonly objects: FoundObject[] = []
   readonly refused: ObjectKey[] = []
   complete = true
-  readonly #document: DocumentText
-  readonly #place: Place
-  readonly #problems: Problem[]
+  readonly #text: string
+  readonly #problems: FoundProblem[]
 
-  constructor(document: DocumentText, place: Place, problems: Problem[]) {
-    this.#document = document
-    this.#place = place
+  constructor(text: string, problems: FoundProblem[]) {
+    this.#text = text
     this.#problems = problems
   }
 
-  readAny(value: unknown, position: Positioned): void {
+  readAny(value: unknown, position: YamlPosition): void {
     const content = isFields(value) ? value : {}
     const { kind, items } = content
     if (typeof kind === 'string' && kind.endsWith('List') && (kind === 'List' || Array.isArray(items))) {
       this.#readList(content, kind, position)
     } else {
-      this.#readObject(value, position, this.#wholeDocument())
+      this.#readObject(value, value, position, this.#wholeDocument())
     }
   }
 
   /** `kind: List` of anything, or a list of one kind, whose items need not repeat it. */
-  #readList(content: Fields, kind: string, position: Positioned): void {
+  #readList(content: Fields, kind: string, position: YamlPosition): void {
     const { apiVersion, items } = content
     const itemsPosition = position.children?.get('items')
     if (!Array.isArray(items)) {
@@ -178,48 +220,32 @@ class ObjectReader {
     items.forEach((item: unknown, i) => {
       const itemPosition = itemsPosition?.children?.get(i) ?? position
       const value = isFields(item) ? { ...inherited, ...item } : item
-      this.#readObject(value, itemPosition, itemPosition.range ?? this.#wholeDocument())
+      this.#readObject(value, item, itemPosition, itemPosition.range ?? this.#wholeDocument())
     })
   }
 
-  #readObject(value: unknown, positions: Positioned, source: TextRangeInDocument): void {
-    if (!isFields(value)) {
+  #readObject(value: unknown, written: unknown, positions: YamlPosition, source: TextRange): void {
+    if (!isFields(value) || !isFields(written)) {
       this.#refuseText(positions, 'expected an object with apiVersion, kind and metadata')
       return
     }
-    const at = (path: Path) => shifted(this.#place, nearest(positions, path))
     const found: { severity: Problem['severity']; path: Path; message: string }[] = []
     const header = readHeader(value, (severity, path, message) => found.push({ severity, path, message }))
     const object = header ? objectName(header) : nameOfRefused(value)
     for (const { severity, path, message } of found) {
+      const { line, column } = nearest(positions, path)
       const field = formatPath(path)
-      this.#problems.push({
-        severity,
-        message,
-        file: this.#place.file,
-        ...at(path),
-        path: field,
-        ...(object && { object }),
-      })
+      this.#problems.push({ severity, message, line, column, path: field, ...(object && { object }) })
     }
-    if (!header) {
-      this.#noteRefused(value)
-      return
-    }
-    const { line } = at([])
-    const lines = { start: inText(this.#document, source.start), end: inText(this.#document, source.end) }
-    this.objects.push({
-      ...header,
-      content: value,
-      origin: { file: this.#place.file, line },
-      source: lines,
-      position: at,
-    })
+    if (header)
+      this.objects.push({ header, content: value, written, positions: packPositions(written, positions), source })
+    else this.#noteRefused(value)
   }
 
   #refuseText(position: Position, message: string): void {
     this.complete = false
-    this.#problems.push(problemAt(this.#place, position, message))
+    const { line, column } = position
+    this.#problems.push({ severity: 'error', message, line, column })
   }
 
   /** Remembers which object was refused, when it tells that much of itself. */
@@ -229,16 +255,14 @@ class ObjectReader {
     else this.complete = false
   }
 
-  #wholeDocument(): TextRangeInDocument {
-    const lines = this.#document.text.split('\n')
+  #wholeDocument(): TextRange {
+    const lines = this.#text.split('\n')
     return { start: { line: 1, column: 1 }, end: { line: lines.length, column: (lines.at(-1) ?? '').length + 1 } }
   }
 }
 
-type TextRangeInDocument = { readonly start: Position; readonly end: Position }
-
-function inText(document: DocumentText, { line, column }: Position): Position {
-  return { line: line + document.line - 1, column }
+function inText(documentLine: number, { line, column }: Position): Position {
+  return { line: line + documentLine - 1, column }
 }
 
 function tooMany(line: number, place: Place): ReadDocument {
@@ -269,7 +293,7 @@ function shortened(problems: readonly Problem[], place: Place): readonly Problem
   return [...told, { severity, message, file: place.file, line, column }]
 }
 
-function nearest(positions: Positioned, path: Path): Position {
+function nearest(positions: YamlPosition, path: Path): Position {
   let position = positions
   for (const part of path) {
     const child = position.children?.get(part)
@@ -283,13 +307,8 @@ function shifted(place: Place, { line, column }: Position): Position {
   return { line: Math.max(1, line + place.lineShift), column }
 }
 
-function problemAt(
-  place: Place,
-  position: Position,
-  message: string,
-  severity: Problem['severity'] = 'error',
-): Problem {
-  return { severity, message, file: place.file, ...shifted(place, position) }
+function problemAt(place: Place, position: Position, message: string): Problem {
+  return { severity: 'error', message, file: place.file, ...shifted(place, position) }
 }
 
 /** Who a refused object says it is, as far as that can be told. */

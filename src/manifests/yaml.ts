@@ -27,8 +27,8 @@ export const MAX_DEPTH = 64
 export const MAX_VALUES = 200_000
 
 /** Where a value and the values inside it stand. */
-export type Positioned = Position & {
-  readonly children?: ReadonlyMap<string | number, Positioned>
+export type YamlPosition = Position & {
+  readonly children?: ReadonlyMap<string | number, YamlPosition>
   /** The value's own text; for mappings. */
   readonly range?: TextRange
 }
@@ -42,7 +42,7 @@ export type YamlProblem = Position & {
 export type YamlDocument = {
   /** Undefined when nothing could be made of the text; null when it is empty. */
   readonly value: unknown
-  readonly position: Positioned
+  readonly position: YamlPosition
   readonly problems: readonly YamlProblem[]
 }
 
@@ -112,7 +112,7 @@ function positionAt(lines: LineCounter, offset: number): Position {
 
 type Read = {
   readonly value: unknown
-  readonly position: Positioned
+  readonly position: YamlPosition
   /** Number of values in it. */
   readonly size: number
 }
@@ -175,20 +175,17 @@ class Reader {
 
   #readSeq(node: YAMLSeq, position: Position, path: Path): Read {
     const before = this.#values
-    const value: unknown[] = []
-    const children = new Map<number, Positioned>()
-    for (const item of node.items) {
-      const read = this.#read(item, position, [...path, value.length])
-      children.set(value.length, read.position)
-      value.push(read.value)
-    }
+    const read = node.items.map((item, i) => this.#read(item, position, [...path, i]))
+    const children = new Map(read.map((item, i) => [i, item.position]))
+    // Not pushed one by one: that leaves room for more, which of many short lists is much.
+    const value = read.map(item => item.value)
     return { value, position: { ...position, children }, size: this.#values - before + 1 }
   }
 
   #readMap(node: YAMLMap, position: Position, path: Path): Read {
     const before = this.#values
     const value: Record<string, unknown> = {}
-    const children = new Map<string, Positioned>()
+    const children = new Map<string, YamlPosition>()
     const merged: Read[] = []
     for (const pair of node.items) {
       const at = isNode(pair.key) && pair.key.range ? positionAt(this.#lines, pair.key.range[0]) : position
@@ -231,7 +228,7 @@ class Reader {
   }
 
   /** `<<: *base`: fields that the mapping has itself win, then those of the source named first. */
-  #merge(source: Read, value: Record<string, unknown>, children: Map<string, Positioned>, path: Path): void {
+  #merge(source: Read, value: Record<string, unknown>, children: Map<string, YamlPosition>, path: Path): void {
     if (Array.isArray(source.value)) {
       source.value.forEach((item: unknown, i) => {
         const position = source.position.children?.get(i) ?? source.position
