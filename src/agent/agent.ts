@@ -71,7 +71,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     mtu: configuration.mtu,
     nodeAddresses: configuration.nodeAddresses,
   })
-  using sockets = openSockets(datapath, node, configuration.serviceCgroup, log)
+  using sockets = openSockets({ datapath, node, cgroup: configuration.serviceCgroup, log })
   const attacher = attacherFor(datapath, node, log)
 
   // From what is declared to what the kernel has.

@@ -2,7 +2,9 @@
 // node's own sockets whose backend goes.
 
 import fs from 'node:fs'
+import { release } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { type Feature, type ProbeResult, probe } from '../bpf/index.ts'
 import { type Datapath, loadSocketPrograms, type SocketPrograms } from '../maps/index.ts'
 import { type Namespace, NETLINK_SOCK_DIAG, NetlinkSocket, namespaceCookie } from '../net/index.ts'
 import { attachSockets, destroyStaleSockets, detachSockets } from '../reconcilers/index.ts'
@@ -19,20 +21,26 @@ export type AgentSockets = Disposable & {
   backendsGone(): void
 }
 
+export type SocketsOptions = {
+  readonly datapath: Datapath
+  readonly node: Namespace
+  /** Folder of the control group; undefined: no socket programs. */
+  readonly cgroup: string | undefined
+  readonly log: Log
+  /** Asks the kernel what it has. */
+  readonly ask?: (feature: Feature) => ProbeResult
+}
+
 /**
- * Loads the programs and puts them in the place of those of before. Without a group those are taken away.
- * @returns undefined without a group
+ * Loads the programs and puts them in the place of those of before. Without a group, and on a kernel that cannot
+ * have them, those are taken away.
+ * @returns undefined where there are none
  * @throws NoControlGroupError, and what loading and attaching throw; nothing was added then to what is attached
  */
-export function openSockets(
-  datapath: Datapath,
-  node: Namespace,
-  cgroup: string | undefined,
-  log: Log,
-): AgentSockets | undefined {
+export function openSockets({ datapath, node, cgroup, log, ask = probe }: SocketsOptions): AgentSockets | undefined {
   const pins = datapath.pins?.folder(LINKS)
   if (!pins) return undefined
-  if (cgroup === undefined) {
+  if (cgroup === undefined || lacksFeature(ask('set_retval'), log)) {
     detachSockets(pins)
     return undefined
   }
@@ -45,6 +53,16 @@ export function openSockets(
     sockets[Symbol.dispose]()
     throw error
   }
+}
+
+function lacksFeature({ answer, title, since }: ProbeResult, log: Log): boolean {
+  if (answer !== 'missing') return false
+  log.error(
+    { kernel: release(), needs: since },
+    `this kernel has no ${title} (Linux ${since}), so --service-cgroup has no effect: services are translated by the packet ` +
+      "for pods, and not at all for the node's own processes",
+  )
+  return true
 }
 
 function staleSocketWatch(datapath: Datapath, sockets: SocketPrograms, node: Namespace, log: Log): AgentSockets {

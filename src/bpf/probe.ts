@@ -28,7 +28,7 @@ const ENODEV = 19
 const ENOTSUPP = 524
 /** No device has this index, so nothing is ever attached. */
 const NO_DEVICE = 0x7fff_ffff
-const HELPER = { redirect_peer: 155, timer_init: 169, bpf_loop: 181 } as const
+const HELPER = { redirect_peer: 155, timer_init: 169, bpf_loop: 181, set_retval: 187 } as const
 
 const FEATURES = {
   bpf: { title: 'BPF maps', since: '3.19', probe: () => createsMap('array', 4, 4) },
@@ -60,6 +60,12 @@ const FEATURES = {
   },
   timer: { title: 'programs that call bpf_timer_init', since: '5.15', probe: () => hasHelper(HELPER.timer_init) },
   bpf_loop: { title: 'programs that call bpf_loop', since: '5.17', probe: () => hasHelper(HELPER.bpf_loop) },
+  // The helper is of 5.18; programs on sockets' addresses may call it since 6.1.
+  set_retval: {
+    title: 'socket programs that call bpf_set_retval',
+    since: '6.1',
+    probe: () => hasHelper(HELPER.set_retval, 'cgroup_sock_addr', ATTACH_TYPE.cgroup_inet4_connect),
+  },
   tcx: { title: 'tcx links', since: '6.6', probe: () => attachesTo(ATTACH_TYPE.tcx_ingress) },
   netkit: { title: 'netkit links', since: '6.7', probe: () => attachesTo(ATTACH_TYPE.netkit_primary) },
 } as const satisfies Record<string, Probe>
@@ -188,9 +194,9 @@ function loads(type: keyof typeof PROGRAM_TYPE, calls: readonly number[], attach
 }
 
 /** The verifier looks a helper up before it looks at the arguments: only its log tells the two refusals apart. */
-function hasHelper(helper: number): Answer {
+function hasHelper(helper: number, type: keyof typeof PROGRAM_TYPE = 'sched_cls', attachType = 0): Answer {
   const buffer = stableBuffer(1 << 14)
-  const load = { type: PROGRAM_TYPE.sched_cls, attachType: 0, flags: 0, name: 'probe', license: 'GPL' }
+  const load = { type: PROGRAM_TYPE[type], attachType, flags: 0, name: 'probe', license: 'GPL' }
   const fd = programLoad({ ...load, instructions: program([helper]), log: { level: 1, buffer } })
   if (fd >= 0 || fd === -EPERM) return judge(fd)
   return !/invalid func|unknown func|cannot use helper/.test(buffer.toString('latin1'))

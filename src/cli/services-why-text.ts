@@ -98,7 +98,8 @@ const NOT_THERE: Readonly<Record<Exclude<WhyNot, 'NO_SERVICE'>, string>> = {
   NODE_ONLY: 'a loopback address is there for processes of the node alone',
   NO_ADDRESS: 'the client has no address of this family',
   NO_SCTP: "sockets are translated for TCP and UDP alone, and the node's own processes have nothing else",
-  NO_SOCKETS: "the agent has no cgroup to translate the node's sockets in (--service-cgroup)",
+  NO_SOCKETS:
+    "the agent has no cgroup to translate the node's sockets in (--service-cgroup), or a kernel before Linux 6.1",
 }
 
 const ITSELF = 'it may get itself: then it sees 169.254.42.1 or fd61:786f:6e65::1 as the client'

@@ -5,12 +5,13 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type Link, PinDirectory } from '../../src/bpf/index.ts'
-import { loadSocketPrograms } from '../../src/maps/index.ts'
-import { namespaceCookie } from '../../src/net/index.ts'
+import { openSockets } from '../../src/agent/sockets.ts'
+import { type Feature, type Link, PinDirectory, probe } from '../../src/bpf/index.ts'
+import { loadDatapath, loadSocketPrograms } from '../../src/maps/index.ts'
+import { createNamespace, namespaceCookie } from '../../src/net/index.ts'
 import { attachSockets, detachSockets } from '../../src/reconcilers/index.ts'
-import { needsRoot, temporaryBpffs } from '../bpf/support.ts'
-import { SERVER_PORT, SERVERS, SOCK_OBJECT, SocketNode, serveAll, type TestService } from './socket-node.ts'
+import { needsRoot, temporaryBpffs, temporaryCgroup } from '../bpf/support.ts'
+import { POD_OBJECT, SERVER_PORT, SERVERS, SOCK_OBJECT, SocketNode, serveAll, type TestService } from './socket-node.ts'
 
 const NAME = { address: '10.96.0.1', port: 80 }
 const SERVICE: TestService = {
@@ -101,4 +102,31 @@ test('what is no control group is refused by name, and what was attached stays',
   refused('/tmp', /^NoControlGroupError: --service-cgroup \/tmp is not a control group; give /)
   refused('/nowhere', /^NoControlGroupError: --service-cgroup \/nowhere cannot be opened; give /)
   assert.deepEqual(linksOf(pins), before)
+})
+
+test('a kernel that cannot have them: said once, none stay, and the agent goes on', { skip: needsRoot }, () => {
+  using bpffs = temporaryBpffs()
+  using cgroup = temporaryCgroup()
+  using datapath = loadDatapath({ object: POD_OBJECT, hostMac: new Uint8Array(6), pins: bpffs.path })
+  using node = createNamespace()
+  const said: string[] = []
+  const log = { info: () => undefined, error: (_fields: object, message: string) => said.push(message) }
+  const pins = datapath.pins?.folder('socket-links') ?? assert.fail('no pins')
+  {
+    using sockets = openSockets({ datapath, node, cgroup: cgroup.path, log })
+    assert.ok(sockets)
+  }
+  assert.equal(pins.list().length, 10)
+  assert.deepEqual(said, [])
+  const ask = (feature: Feature) => ({ ...probe(feature), answer: 'missing' }) as const
+  assert.equal(openSockets({ datapath, node, cgroup: cgroup.path, log, ask }), undefined)
+  assert.deepEqual(pins.list(), [])
+  assert.equal(said.length, 1)
+  assert.match(
+    said[0] ?? '',
+    /no socket programs that call bpf_set_retval \(Linux 6\.1\), so --service-cgroup has no effect/,
+  )
+  // Who asks for none is not told what the kernel lacks.
+  assert.equal(openSockets({ datapath, node, cgroup: undefined, log, ask }), undefined)
+  assert.equal(said.length, 1)
 })

@@ -22,7 +22,7 @@ import { type Name, SocketProcess, type Transport } from './socket-calls.ts'
 
 const readObject = (name: string): Buffer => fs.readFileSync(new URL(`../../build/${name}.o`, import.meta.url))
 export const SOCK_OBJECT = readObject('sock')
-const POD_OBJECT = readObject('pod')
+export const POD_OBJECT = readObject('pod')
 const NUMBER = { TCP: 6, UDP: 17 } as const
 const SLOTS_EACH = 16
 
