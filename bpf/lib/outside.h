@@ -150,6 +150,15 @@ static __always_inline void infer_answer(struct translation *entry, const struct
 }
 
 /*
+ * What a backend elsewhere answers a pod of this node. The pod program translates it, for policy
+ * knows the connection as the backend does. Other answers that come in here are to the node's address.
+ */
+static __always_inline bool is_answer_to_pod(const struct translation *entry)
+{
+	return (entry->flags & (TRANSLATION_REPLY | TRANSLATION_SOURCE)) == TRANSLATION_REPLY;
+}
+
+/*
  * For a packet that has `rewrite->from`. Not static, see parse_packet.
  * @return enum translate_result, and the translation in `rewrite->entry` when there is
  * one; or a negated drop reason. `rewrite->entry.service` is set wherever there is a service.
@@ -162,6 +171,8 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 	if (!packet || !rewrite)
 		return TRANSLATE_NOTHING;
 	entry = translation_lookup(&rewrite->from, now);
+	if (entry && is_answer_to_pod(entry))
+		return TRANSLATE_NOTHING;
 	if (entry && is_in_force(entry, packet, &rewrite->from)) {
 		if ((entry->flags & (TRANSLATION_SOURCE | TRANSLATION_REPLY)) !=
 			    TRANSLATION_SOURCE ||

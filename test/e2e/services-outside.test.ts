@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { spawnOutside } from '../../src/sandbox/exec.ts'
 import { finish } from '../sandbox/support.ts'
 import { NODE_ADDRESSES } from './outside.ts'
+import { networkPolicy } from './policies.ts'
 import {
   admittedService,
   ask,
@@ -150,6 +151,36 @@ test('services for clients outside', { skip: NEEDS_ROOT }, async t => {
     await cluster.enforce('lonely', serviceManifest('shop/lonely', spec))
     await until('a failing check', async () => /"localEndpoints": *0\b[^]*503$/.test(await check('shop/lonely')))
     cluster.remove('lonely')
+  })
+
+  await t.test('a backend outside answers a pod, though nobody may open a connection to that one', async () => {
+    await cluster.enforce(
+      'beyond',
+      serverPod('shop/shut', { labels: { app: 'shut' } }),
+      networkPolicy('shop/shut', { podSelector: { matchLabels: { app: 'shut' } }, ingress: [] }),
+      serviceManifest('shop/beyond', { selector: undefined, ports: PORTS }),
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { namespace: 'shop', name: 'beyond-1', labels: { 'kubernetes.io/service-name': 'beyond' } },
+        addressType: 'IPv4',
+        ports: PORTS.map(({ name, targetPort: port, protocol }) => ({ name, port, protocol })),
+        endpoints: [{ addresses: [OUTSIDE[0]] }],
+      },
+    )
+    await cluster.untilReady('shop/shut')
+    const server = await spawnOutside(cluster.client, ['agnhost', 'netexec'], 'pipe')
+    try {
+      for (const protocol of ['http', 'udp'] as const) {
+        const target = await clusterAddress(cluster, 'shop/beyond', protocol === 'http' ? 80 : 81)
+        await until(`an answer by ${protocol}`, async () => {
+          return (await ask(cluster, 'shop/shut', target, { protocol })).failed === 0
+        })
+      }
+    } finally {
+      server.kill()
+    }
+    cluster.remove('beyond')
   })
 
   await t.test('affinity of a client outside, by node port', async () => {
