@@ -60,10 +60,13 @@ type Bench = {
 async function withFiles(
   first: Readonly<Record<string, string>>,
   body: (bench: Bench) => Promise<void>,
-  { paths = ['.'], ...options }: FileSourceOptions & { paths?: readonly string[] } = {},
+  {
+    paths = ['.'],
+    clock = new ManualClock(),
+    ...options
+  }: Omit<FileSourceOptions, 'clock'> & { paths?: readonly string[]; clock?: ManualClock } = {},
 ): Promise<void> {
   const folder = temporaryFolder()
-  const clock = new ManualClock()
   const sink = new RecordingSink()
   const stop = new AbortController()
   const write = (name: string, text: string) => {
@@ -317,6 +320,78 @@ test('a mounted ConfigMap, which changes through one link, is followed', async (
     fs.renameSync(path.join(folder, '..tmp'), path.join(folder, '..data'))
     await until('a', () => sink.state()['Pod/default/a'] === '2')
   })
+})
+
+/** A clock on which every look at it takes long. */
+class SlowClock extends ManualClock {
+  #spentMs = 0
+
+  override nowMs(): number {
+    this.#spentMs += 6
+    return super.nowMs() + this.#spentMs
+  }
+}
+
+const manyFiles = (version: string): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: 30 }, (_, i) => [`f${i}.yaml`, [0, 1, 2].map(j => pod(`p${i}-${j}`, version)).join('---\n')]),
+  )
+
+test('others get their turn while much is read, and what changes meanwhile is read again', async () => {
+  let turns = 0
+  const options = { clock: new SlowClock() }
+  await withFiles(
+    manyFiles('1'),
+    async ({ sink, write, until }) => {
+      const turn = () => {
+        turns++
+        // One that has been read, and one that has not.
+        if (turns === 20) for (const name of ['f0', 'f29']) write(`${name}.yaml`, pod(`${name}-new`, '2'))
+        if (!sink.isInitialized) setImmediate(turn)
+      }
+      setImmediate(turn)
+      await until('initialised', () => sink.isInitialized)
+      assert.ok(turns > 60, `only ${turns} turns for others`)
+      await until('the changed ones', () => sink.objects.size === 30 * 3 - 4)
+      for (const name of ['f0', 'f29']) assert.equal(sink.state()[`Pod/default/${name}-new`], '2')
+    },
+    options,
+  )
+})
+
+test('what comes at once after the start is delivered at once, however long it takes to read', async () => {
+  await withFiles(
+    {},
+    async ({ folder, sink, until }) => {
+      await until('initialised', () => sink.isInitialized)
+      const calls: number[] = []
+      const apply = sink.apply.bind(sink)
+      sink.apply = changes => {
+        calls.push(changes.put.length)
+        apply(changes)
+      }
+      fs.mkdirSync(path.join(folder, '.staged'))
+      for (const [name, text] of Object.entries(manyFiles('1')))
+        fs.writeFileSync(path.join(folder, '.staged', name), text)
+      fs.renameSync(path.join(folder, '.staged'), path.join(folder, 'more'))
+      await until('all', () => sink.objects.size === 90)
+      assert.deepEqual(calls, [90])
+    },
+    { clock: new SlowClock() },
+  )
+})
+
+test('nothing is delivered after an abort in the middle of reading', async () => {
+  const folder = temporaryFolder()
+  for (const [name, text] of Object.entries(manyFiles('1'))) fs.writeFileSync(path.join(folder, name), text)
+  const [clock, sink, stop] = [new SlowClock(), new RecordingSink(), new AbortController()]
+  const done = new FileSource([folder], { clock }).run(sink, stop.signal)
+  assert.equal(clock.timers, 1, 'it has begun and is not done')
+  stop.abort()
+  await done
+  await clock.advance(100)
+  assert.deepEqual([sink.log, clock.timers], [[], 0])
+  fs.rmSync(folder, { recursive: true })
 })
 
 test('an error in the sink ends the run with it', async () => {

@@ -1,15 +1,16 @@
 // Manifest folders and files as a source. Promises: a change is delivered a few
-// milliseconds after it is written; a file that an editor is in the middle of writing
+// milliseconds after it is written; whatever there is to read, others get their turn
+// every few milliseconds; a file that an editor is in the middle of writing
 // is not acted on; what cannot be read or understood leaves the objects of before in
 // force. Which object wins among files is for catalogue.ts, where to look for
 // folders.ts.
 
-import fs from 'node:fs'
 import path from 'node:path'
-import { type DocumentCache, type ParsedManifests, type Problem, parseManifests } from '../manifests/index.ts'
+import type { DocumentCache, ParsedManifests, Problem } from '../manifests/index.ts'
 import { type Clock, rowsEqual, systemClock } from '../state/index.ts'
 import { Catalogue } from './catalogue.ts'
 import { FolderWatch, isManifestName, isWithin } from './folders.ts'
+import { type Look, lookAt, parsedOf, signatureOf } from './look.ts'
 import type { ManifestSource, ObjectSink } from './source.ts'
 
 export type FileSourceOptions = {
@@ -27,8 +28,10 @@ const MAX_QUIET_MS = 50
 const MAX_LOOKS = 10
 /** An emptied file is waited for so many times longer than one that looks half written. */
 const BLANK_FACTOR = 10
-/** A character takes at most four bytes of UTF-8, so that parseManifests has the say on the size of texts. */
-const MAX_FILE_BYTES = 16 * 1024 * 1024
+/** Longest work without a turn for others; one document is read at a time, however long that takes. */
+const SLICE_MS = 10
+/** Most objects of the start that are delivered in one call. */
+const MAX_PART = 100
 
 export class FileSource implements ManifestSource {
   readonly #roots: readonly string[]
@@ -65,11 +68,6 @@ type Pending = {
 
 type Doubt = { readonly look: Look; readonly untilMs: number }
 
-type Look =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'missing' }
-  | { readonly kind: 'unreadable'; readonly reason: string }
-
 class Run implements Disposable {
   readonly ended: Promise<void>
   readonly end: () => void
@@ -92,6 +90,8 @@ class Run implements Disposable {
   #rootsPresent = false
   #nextRescanMs = 0
   #cancelTimer: (() => void) | undefined
+  /** What is left of a look at everything that is due, while there is one. */
+  #pass: Generator<undefined, void> | undefined
 
   constructor(roots: readonly string[], options: FileSourceOptions, sink: ObjectSink) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -107,11 +107,11 @@ class Run implements Disposable {
   }
 
   start(): void {
-    this.#rescan()
     this.#work()
   }
 
   [Symbol.dispose](): void {
+    this.#pass = undefined
     this.#cancelTimer?.()
     this.#folders[Symbol.dispose]()
     this.#pending.clear()
@@ -133,28 +133,42 @@ class Run implements Disposable {
     this.#pending.set(file, { ...rest, dueMs, sinceMs })
   }
 
+  #work(): void {
+    this.#pass ??= this.#steps()
+    const endMs = this.#clock.nowMs() + SLICE_MS
+    do {
+      if (this.#pass.next().done) {
+        this.#pass = undefined
+        this.#schedule()
+        return
+      }
+    } while (this.#clock.nowMs() < endMs)
+    this.#setTimer(0)
+  }
+
+  /** One pass; what changes meanwhile is for the next one. */
+  *#steps(): Generator<undefined, void> {
+    if (this.#clock.nowMs() >= this.#nextRescanMs) yield* this.#rescan()
+    const nowMs = this.#clock.nowMs()
+    for (const [file, pending] of this.#pending) if (pending.dueMs <= nowMs) yield* this.#look(file, pending)
+    yield* this.#deliver()
+  }
+
   /** Walks through everything and marks what differs from the last look. */
-  #rescan(): void {
+  *#rescan(): Generator<undefined, void> {
     const { files, problems, missing } = this.#folders.walk()
     this.#folderProblems = problems
     this.#rootsPresent = missing.length === 0
-    this.#nextRescanMs = this.#clock.nowMs() + this.#rescanMs
     const nowMs = this.#clock.nowMs()
+    this.#nextRescanMs = nowMs + this.#rescanMs
     for (const file of new Set([...files, ...this.#signatures.keys()])) {
+      yield
       if (this.#pending.has(file) || this.#signatures.get(file) === signatureOf(file)) continue
       this.#pending.set(file, { dueMs: nowMs, sinceMs: nowMs, looks: 0 })
     }
   }
 
-  #work(): void {
-    if (this.#clock.nowMs() >= this.#nextRescanMs) this.#rescan()
-    const nowMs = this.#clock.nowMs()
-    for (const [file, pending] of this.#pending) if (pending.dueMs <= nowMs) this.#look(file, pending)
-    this.#deliver()
-    this.#schedule()
-  }
-
-  #look(file: string, pending: Pending): void {
+  *#look(file: string, pending: Pending): Generator<undefined, void> {
     const signature = signatureOf(file)
     const look = lookAt(file)
     const before = this.#signatures.get(file)
@@ -162,9 +176,11 @@ class Run implements Disposable {
       this.#pending.delete(file)
       return
     }
-    const parsed = parsedOf(file, look, this.#cacheOf(file))
-    if (this.#isDoubtful(file, parsed) && this.#mustLookAgain(file, look, pending)) return
-    this.#pending.delete(file)
+    const parsed = yield* parsedOf(file, look, this.#cacheOf(file))
+    // It changed while it was read: it is looked at again anyhow, and until then this is the newest that is known.
+    const isOutdated = this.#pending.get(file) !== pending
+    if (this.#isDoubtful(file, parsed) && (isOutdated || this.#mustLookAgain(file, look, pending))) return
+    if (!isOutdated) this.#pending.delete(file)
     if (parsed) {
       this.#signatures.set(file, signature)
       this.#catalogue.update(file, parsed)
@@ -203,9 +219,18 @@ class Run implements Disposable {
     return true
   }
 
-  #deliver(): void {
+  *#deliver(): Generator<undefined, void> {
     const { put, deleted, problems } = this.#catalogue.take()
-    if (put.length > 0 || deleted.length > 0) this.#sink.apply({ put, deleted })
+    if (this.#initialized) {
+      if (put.length > 0 || deleted.length > 0) this.#sink.apply({ put, deleted })
+    } else {
+      // Nobody acts on what is not all there yet, so the start need not come at once.
+      if (deleted.length > 0) this.#sink.apply({ put: [], deleted })
+      for (let i = 0; i < put.length; i += MAX_PART) {
+        this.#sink.apply({ put: put.slice(i, i + MAX_PART), deleted: [] })
+        yield
+      }
+    }
     this.#fileProblems = problems ?? this.#fileProblems
     const all = [...this.#folderProblems, ...this.#fileProblems]
     if (!rowsEqual(all, this.#reported)) {
@@ -220,10 +245,15 @@ class Run implements Disposable {
   }
 
   #schedule(): void {
-    this.#cancelTimer?.()
+    if (this.#pass) return
     let nextMs = this.#nextRescanMs
     for (const { dueMs } of this.#pending.values()) nextMs = Math.min(nextMs, dueMs)
-    this.#cancelTimer = this.#clock.setTimer(nextMs - this.#clock.nowMs(), () => this.#guard(() => this.#work()))
+    this.#setTimer(nextMs - this.#clock.nowMs())
+  }
+
+  #setTimer(delayMs: number): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = this.#clock.setTimer(delayMs, () => this.#guard(() => this.#work()))
   }
 
   /** What throws in a callback ends the run, with the error. */
@@ -233,52 +263,5 @@ class Run implements Disposable {
     } catch (error) {
       this.#fail(error)
     }
-  }
-}
-
-function lookAt(file: string): Look {
-  try {
-    const stat = fs.statSync(file, { throwIfNoEntry: false })
-    if (!stat) return { kind: 'missing' }
-    if (!stat.isFile()) return { kind: 'unreadable', reason: 'is not a regular file' }
-    if (stat.size > MAX_FILE_BYTES) return { kind: 'unreadable', reason: `is larger than ${MAX_FILE_BYTES} bytes` }
-    const bytes = fs.readFileSync(file)
-    const text = decodeUtf8(bytes)
-    return text === undefined ? { kind: 'unreadable', reason: 'is not UTF-8 text' } : { kind: 'text', text }
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', reason: `cannot be read: ${code}` }
-  }
-}
-
-function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    // The only error that it knows: a byte sequence that is not UTF-8.
-    return undefined
-  }
-}
-
-function parsedOf(file: string, look: Look, cache: DocumentCache): ParsedManifests | undefined {
-  switch (look.kind) {
-    case 'missing':
-      return undefined
-    case 'text':
-      return parseManifests(look.text, file, cache)
-    case 'unreadable': {
-      const problem: Problem = { severity: 'error', message: look.reason, file, line: 1, column: 1 }
-      return { objects: [], problems: [problem], refused: [], complete: false }
-    }
-  }
-}
-
-/** Differs when the file does. */
-function signatureOf(file: string): string {
-  try {
-    const stat = fs.statSync(file, { throwIfNoEntry: false })
-    return stat ? [stat.dev, stat.ino, stat.size, stat.mtimeMs, stat.ctimeMs].join(':') : 'missing'
-  } catch (error) {
-    return String(error)
   }
 }

@@ -12,7 +12,10 @@ export type ObjectChanges = {
 
 /** Where a source delivers to. Its methods are called one at a time and must not throw. */
 export type ObjectSink = {
-  /** What belongs together comes in one call; never called with nothing. */
+  /**
+   * What belongs together comes in one call, but what is there at the start may come in several, until `initialized`.
+   * Never called with nothing.
+   */
   apply(changes: ObjectChanges): void
   /** All problems that there are now, each time they change. */
   report(problems: readonly Problem[]): void
