@@ -3,7 +3,7 @@
 // program atomically, so that an upgrade loses no packet.
 
 import { attachTcx, attachTcxAsync, DeviceGoneError, type Link, type PinDirectory, type Program } from '../bpf/index.ts'
-import { addClsact, deleteClsact, Namespace, NetlinkSocket, replaceFilter, withNamespace } from '../net/index.ts'
+import { addClsact, deleteFilter, Namespace, NetlinkSocket, replaceFilter, withNamespace } from '../net/index.ts'
 
 export type Programs = { readonly fromPod: Program; readonly toPod: Program }
 
@@ -149,8 +149,12 @@ export function clsactAttacher(programs: Programs, node: Namespace): Attacher {
         socket.run(replaceFilter({ index: ifindex, direction, priority }, programOf(programs, direction)))
     },
     detach(ifindex) {
-      const [error] = socket.attempt([deleteClsact(ifindex)])
-      if (error && !['ENODEV', 'EINVAL', 'ENOENT'].includes(error.code)) throw error
+      // The qdisc stays: the kernel takes a device out of service for a grace period when one is added or removed (qdisc_graft,
+      // 6.18), and drops without a word what is sent meanwhile.
+      for (const direction of DIRECTIONS) {
+        const [error] = socket.attempt([deleteFilter({ index: ifindex, direction, priority })])
+        if (error && !['ENODEV', 'EINVAL', 'ENOENT'].includes(error.code)) throw error
+      }
     },
     attached: () => [],
     close: () => socket.close(),
