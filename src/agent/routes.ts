@@ -21,6 +21,7 @@ import type { EnforcementMode } from '../policy/index.ts'
 import type { Reconciler, View } from '../state/index.ts'
 import type { PolicyStatus, ServiceStatus, Tables } from '../tables/index.ts'
 import { clusterAnswer } from './cluster-answer.ts'
+import { ElementCounts } from './element-counts.ts'
 import type { Endpoints } from './endpoints.ts'
 import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCounts } from './service-answers.ts'
 
@@ -62,8 +63,9 @@ export type RoutesOptions = {
 
 export function agentRoutes(options: RoutesOptions): Route[] {
   const { tables, endpoints } = options
+  const elementCounts = new ElementCounts()
   return [
-    { method: 'GET', path: /\/v1\/status/, answer: () => agentStatus(options) },
+    { method: 'GET', path: /\/v1\/status/, answer: () => agentStatus(options, elementCounts) },
     {
       method: 'GET',
       path: /\/v1\/settled/,
@@ -169,7 +171,7 @@ function newestFlows({ observer, describe }: RoutesOptions, last: number, filter
   return wanted.take(last).toArray().reverse()
 }
 
-function agentStatus(options: RoutesOptions): AgentStatus {
+function agentStatus(options: RoutesOptions, elementCounts: ElementCounts): AgentStatus {
   const { tables, datapath } = options
   const readyAfterMs = options.readyAfterMs()
   const counts = datapath.maps.event_counts.get(0) ?? []
@@ -188,7 +190,7 @@ function agentStatus(options: RoutesOptions): AgentStatus {
         table => [table.name, table.size],
       ),
     ),
-    services: serviceCounts(options.services),
+    services: serviceCounts(options.services, elementCounts),
     reconcilers: Object.entries(options.reconcilers).map(([name, reconciler]) => reconcilerState(name, reconciler)),
     problems: tables.problems.all().map(({ severity, object, message, file, line, column }) => ({
       severity,

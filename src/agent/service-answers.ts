@@ -15,6 +15,7 @@ import {
   type ServiceWorld,
 } from '../services/index.ts'
 import { type NumberedPort, objectKey, type ServiceDetail, type Tables } from '../tables/index.ts'
+import type { ElementCounts } from './element-counts.ts'
 
 export type ServiceAnswersOptions = {
   readonly node: ServiceWorld['node']
@@ -37,7 +38,10 @@ export function serviceAnswer({ tables, kernel }: ServiceAnswersOptions, key: st
 /** The maps that services fill; affinity, source ranges and translations follow from clients. */
 const FILLED = ['frontends', 'backends', 'slot_pages'] as const
 
-export function serviceCounts({ tables, kernel, datapath }: ServiceAnswersOptions): ServiceCounts {
+export function serviceCounts(
+  { tables, kernel, datapath }: ServiceAnswersOptions,
+  elementCounts: ElementCounts,
+): ServiceCounts {
   const entries = tables.serviceEntries.all()
   const ports = entries.flatMap(entry => entry.ports)
   return {
@@ -47,7 +51,7 @@ export function serviceCounts({ tables, kernel, datapath }: ServiceAnswersOption
     failed: entries.filter(entry => kernel.status.get(objectKey(entry))?.kind === 'failed').length,
     maps: FILLED.map(name => {
       const map = datapath.maps[name]
-      return { name, entries: map.count(), maxEntries: map.maxEntries }
+      return { name, ...elementCounts.of(map), maxEntries: map.maxEntries }
     }),
   }
 }

@@ -40,7 +40,15 @@ export type ServiceCounts = {
   readonly backends: number
   /** Services that the kernel did not take. */
   readonly failed: number
-  readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
+  readonly maps: readonly MapFill[]
+}
+
+export type MapFill = {
+  readonly name: string
+  /** As counted so long ago: of a large map it is not counted anew each time. */
+  readonly entries: number
+  readonly ageMs: number
+  readonly maxEntries: number
 }
 
 export type AgentStatus = {

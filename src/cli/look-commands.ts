@@ -45,7 +45,10 @@ function statusText(status: AgentStatus): string {
 function servicesText({ services, frontends, backends, failed, maps }: ServiceCounts): string {
   const parts = [`${services} services, ${frontends} frontends, ${backends} backends`]
   if (failed > 0) parts.push(pc.red(`${failed} failed`))
-  const fills = maps.map(({ name, entries, maxEntries }) => `${name} ${entries} of ${maxEntries}`)
+  const fills = maps.map(({ name, entries, ageMs, maxEntries }) => {
+    const age = ageMs >= 1000 ? `, ${Math.round(ageMs / 1000)} s ago` : ''
+    return `${name} ${entries} of ${maxEntries}${age}`
+  })
   return `${parts.join(', ')} (maps: ${fills.join(', ')})`
 }
 
