@@ -229,3 +229,25 @@ test('a service with 1,000 ports is one row, and goes as one', async () => {
   await node.controller.caughtUp()
   assert.equal(node.tables.serviceEntries.size, 0)
 })
+
+test('others get their turn during the first pass, and nothing is complete before its end', async () => {
+  await using node = started()
+  const names = Array.from({ length: 3000 }, (_, i) => `web-${i}`)
+  // The last one is older than the first, and has the address that both claim.
+  const rows = names.map((name, i) =>
+    service(name, `10.96.${i >> 8}.${i & 255}`, i === 2999 ? { createdAt: '2020-01-01T00:00:00Z' } : {}),
+  )
+  await node.put(...rows, service('web-0', '10.96.11.183'), ...names.map(name => slice(name, '10.0.0.1', '10.0.0.2')))
+  let turns = 0
+  const { serviceEntries } = node.tables
+  const turn = () => {
+    if (serviceEntries.initialized) return
+    turns++
+    setImmediate(turn)
+  }
+  turn()
+  await node.deliver()
+  assert.ok(turns > 2, `${turns} turns for others`)
+  assert.deepEqual([serviceEntries.initialized, serviceEntries.size], [true, 3000])
+  assert.deepEqual([node.frontends('shop/web-0'), node.frontends('shop/web-2999')?.length], [[], 1])
+})

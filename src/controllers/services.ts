@@ -3,6 +3,7 @@
 // several claim is given to one of them. Nothing is written before every source has
 // delivered: half the slices would send clients to half the backends.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { protocolName } from '../labels/index.ts'
 import {
   claimProblem,
@@ -37,6 +38,10 @@ export type ServiceControllerOptions = {
   readonly clock?: Clock
 }
 
+/** Longest work of the first pass without a turn for others; and so many services are done at least. */
+const SLICE_MS = 10
+const MIN_PART = 50
+
 /** First word of the ids of problems that are found here. */
 const PROBLEM_KIND = 'service'
 
@@ -68,7 +73,8 @@ export class ServiceController {
       const marks = [serviceEntries, serviceHealth].map(table => table.registerInitializer('service controller'))
       do {
         const { revision } = inputs
-        this.step(inputs.take())
+        await this.#stepWithTurns(inputs.take(), signal)
+        if (signal.aborted) return
         if (this.#doneRevision < 0) for (const mark of marks) mark()
         this.#doneRevision = revision
         this.#waiters.release()
@@ -90,6 +96,25 @@ export class ServiceController {
 
   /** One pass over what may have changed. */
   step(keys: ReadonlySet<string>): void {
+    for (const _ of this.#steps(keys));
+  }
+
+  /** The same; others get their turn in the first pass, which is over all services. */
+  async #stepWithTurns(keys: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    let sliceMs = performance.now()
+    for (const _ of this.#steps(keys)) {
+      if (performance.now() - sliceMs < SLICE_MS) continue
+      await nextTurn()
+      if (signal.aborted) return
+      sliceMs = performance.now()
+    }
+  }
+
+  /**
+   * What is known of the services that a change concerns is written at once, for an address may go from one to another.
+   * The first pass is written in parts: until it is marked as initialised, nobody takes what is missing for gone.
+   */
+  *#steps(keys: ReadonlySet<string>): Generator<undefined, void> {
     if (keys.size === 0) return
     const { tables, memory, inherited, clock = systemClock } = this.#options
     const isFirst = this.#numbers === undefined
@@ -97,16 +122,22 @@ export class ServiceController {
     const context = this.#context()
     const declared = new Map<string, Declared | undefined>()
     const contested = new Set<string>()
-    for (const key of keys) {
+    for (const [i, key] of [...keys].entries()) {
       const found = this.#declared(key, context)
       declared.set(key, found)
       const createdAt = tables.services.get(key)?.createdAt
       for (const other of this.#claims.set(key, found?.resolved, createdAt)) contested.add(other)
+      if (isFirst && i % MIN_PART === MIN_PART - 1) yield
     }
     for (const key of contested) if (!declared.has(key)) declared.set(key, this.#declared(key, context))
-    tables.database.write(tx => {
-      for (const [key, found] of declared) this.#write(tx, key, found, numbers)
-    })
+    const rows = [...declared]
+    const part = isFirst ? MIN_PART : rows.length
+    for (let i = 0; i < rows.length; i += part) {
+      tables.database.write(tx => {
+        for (const [key, found] of rows.slice(i, i + part)) this.#write(tx, key, found, numbers)
+      })
+      yield
+    }
     if (isFirst) numbers.forgetInherited()
   }
 
