@@ -16,6 +16,7 @@ import {
   type RuleKey,
   readCluster,
 } from '../../src/policy/index.ts'
+import { POLICY_SERVICES } from '../e2e/random-cilium-policies.ts'
 import { policySet } from '../e2e/random-policies.ts'
 import { namespaceManifest, podAt } from '../e2e/support.ts'
 import { between, echo, type Family, icmp, icmpOf, isPod, type Packet, sctp, sentOf, tcp, udp } from './cases.ts'
@@ -36,9 +37,9 @@ const KEYS: Readonly<Record<string, { readonly key: string; readonly labels: Rea
   c: { key: 'x/c', labels: { app: 'db' } },
 }
 
-/** The random policies name the addresses of another cluster. */
-const atTheseAddresses = (policies: readonly object[]): object[] =>
-  JSON.parse(JSON.stringify(policies).replaceAll('10.244.1.', '10.244.0.').replaceAll('192.0.2.', '198.51.100.'))
+/** The random policies and their services name the addresses of another cluster. */
+const atTheseAddresses = (objects: readonly object[]): object[] =>
+  JSON.parse(JSON.stringify(objects).replaceAll('10.244.1.', '10.244.0.').replaceAll('192.0.2.', '198.51.100.'))
 
 const world = [
   { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1' }, status: { addresses: addressesOf(HOST) } },
@@ -57,6 +58,7 @@ const world = [
       { labels, ports },
     )
   }),
+  ...atTheseAddresses(POLICY_SERVICES),
 ]
 
 function textOf(party: Party, family: Family): string {

@@ -1,5 +1,5 @@
 // Random CiliumNetworkPolicies, CiliumClusterwideNetworkPolicies and CIDR groups for the cluster of random-policies.ts:
-// every peer kind that is enforced, deny beside allow, ports, ranges, names, ICMP types, default-deny knobs, audit,
+// every peer kind that is enforced, services among them, deny beside allow, ports, ranges, names, ICMP types, default-deny knobs, audit,
 // tiers and priorities.
 
 import * as fc from 'fast-check'
@@ -54,6 +54,50 @@ const cidrSet = fc.constantFrom<object>(
 
 const entity = fc.constantFrom('all', 'world', 'world-ipv4', 'world-ipv6', 'cluster', 'host', 'none')
 
+/**
+ * Services to be named: of pods, and of addresses outside. They have no address of their own: policies look at those
+ * behind them alone.
+ */
+export const POLICY_SERVICES: readonly object[] = [
+  headless('x', 'webs', {}, { selector: { app: 'web' } }),
+  headless('y', 'webs', { kind: 'near' }, { selector: { app: 'web' } }),
+  headless('y', 'backs', { kind: 'near' }, { selector: { tier: 'back' } }),
+  headless('x', 'away', { kind: 'far' }),
+  // Pods are not meant by their addresses.
+  slice('IPv4', '192.0.2.7', '192.0.2.10', '10.244.1.11'),
+  slice('IPv6', '2001:db8::7', '2001:db8:244::10', 'fd00:10:244::11'),
+]
+
+function headless(namespace: string, name: string, labels: object, spec: object = {}): object {
+  const ports = [{ port: 80 }]
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { namespace, name, labels },
+    spec: { clusterIP: 'None', ports, ...spec },
+  }
+}
+
+function slice(addressType: 'IPv4' | 'IPv6', ...addresses: readonly string[]): object {
+  const labels = { 'kubernetes.io/service-name': 'away' }
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { namespace: 'x', name: `away-${addressType.toLowerCase()}`, labels },
+    addressType,
+    endpoints: addresses.map(address => ({ addresses: [address] })),
+  }
+}
+
+const service = fc.constantFrom<object>(
+  { k8sService: { serviceName: 'webs', namespace: 'y' } },
+  { k8sService: { serviceName: 'webs' } },
+  { k8sService: { serviceName: 'away', namespace: 'x' } },
+  { k8sService: { serviceName: 'nobody', namespace: 'x' } },
+  { k8sServiceSelector: { selector: { matchLabels: { kind: 'near' } } } },
+  { k8sServiceSelector: { selector: { matchLabels: { 'k8s:kind': 'far' } }, namespace: 'x' } },
+)
+
 /** One kind of peers, named as the direction asks; or none, then with ports alone. */
 const peers = (to: 'from' | 'to') =>
   fc.oneof(
@@ -74,6 +118,14 @@ const peers = (to: 'from' | 'to') =>
       weight: 3,
       arbitrary: fc.uniqueArray(entity, { minLength: 1, maxLength: 2 }).map(list => ({ [`${to}Entities`]: list })),
     },
+    ...(to === 'to'
+      ? [
+          {
+            weight: 2,
+            arbitrary: fc.uniqueArray(service, { minLength: 1, maxLength: 2 }).map(list => ({ toServices: list })),
+          },
+        ]
+      : []),
   )
 
 const port = fc.constantFrom<object>(

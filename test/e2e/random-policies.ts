@@ -3,7 +3,7 @@
 
 import * as fc from 'fast-check'
 import { networkPolicy } from './policies.ts'
-import { ciliumPolicySet } from './random-cilium-policies.ts'
+import { ciliumPolicySet, POLICY_SERVICES } from './random-cilium-policies.ts'
 import { namespaceManifest, podAt } from './support.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -28,7 +28,7 @@ export const POD_KEYS: readonly string[] = PODS.map(({ key }) => key)
 
 const addressesOf = (host: string) => [`10.244.1.${host}`, `fd00:10:244::${host}`] as const
 
-/** Namespaces and pods; every pod answers on all of `PORTS`. @param relabelled labels instead of the usual ones, by pod */
+/** Namespaces, pods, and the services that policies name; every pod answers on all of `PORTS`. @param relabelled labels instead of the usual ones, by pod */
 export function clusterManifests(relabelled: Readonly<Record<string, Labels>> = {}): object[] {
   return [
     ...Object.entries(NAMESPACES).map(([name, labels]) => namespaceManifest(name, labels)),
@@ -43,6 +43,7 @@ export function clusterManifests(relabelled: Readonly<Record<string, Labels>> = 
       })
       return podAt(key, addressesOf(host), { labels: relabelled[key] ?? labels, ports })
     }),
+    ...POLICY_SERVICES,
   ]
 }
 

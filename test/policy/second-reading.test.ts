@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { formatIp, ip } from '../../src/ip/index.ts'
 import { Judge } from '../../src/policy/cluster/judge.ts'
+import { POLICY_SERVICES } from '../e2e/random-cilium-policies.ts'
 import { clusterManifests, policySet } from '../e2e/random-policies.ts'
 import { clusterOf, NODE_ADDRESS, QUESTIONS, WORLD } from './random-cluster.ts'
 import { servicePolicySet } from './random-service-policies.ts'
@@ -41,7 +42,7 @@ const everybody: readonly Somebody[] = [
 ]
 
 function agrees(set: readonly object[]): void {
-  const second = new SecondReading(set as (Policy | Group | Service | Slice)[])
+  const second = new SecondReading([...POLICY_SERVICES, ...set] as (Policy | Group | Service | Slice)[])
   const cluster = clusterOf(set)
   const ends = new Map(everybody.map(somebody => [somebody, cluster.endAt(ip(somebody.address))]))
   const judge = new Judge(cluster, ends.values())
