@@ -127,6 +127,7 @@ class ServiceMapsState {
     // What failed from the start on is in force as it was before.
     const failed = desired.filter(row => !this.#inForce.has(objectKey(row)))
     const kept = new Set(failed.flatMap(row => inheritedNumbers(row, content)))
+    this.#inForce.inherit([...kept].filter(number => this.#inForce.isInherited(number)))
     const stuck = [...this.#stuck.values()]
     const held = this.#inForce.elementsBesideFrontends()
     this.#choices.freeInherited(await this.#removals.prune(content, { services: kept, held, stuck }))
@@ -134,7 +135,10 @@ class ServiceMapsState {
 
   #read(): ServiceContent {
     const content = readServiceContent({ ...this.#target, pageLength: this.#pageLength })
-    if (!this.#isRead) this.#choices.inherit(content)
+    if (!this.#isRead) {
+      this.#choices.inherit(content)
+      this.#inForce.inherit(Array.from(content.frontends.values(), ([, { service }]) => service))
+    }
     this.#isRead = true
     this.#writer.sync(content.pages, content.backends.keys())
     return content
@@ -253,6 +257,7 @@ class ServiceMapsState {
       key,
       frontends.map(([text]) => text),
     )
+    for (const [, [, { service }]] of frontends) this.#inForce.disinherit(service)
     this.#removals.add({
       service: key,
       frontends: frontends.map(([text, [one]]) => [text, one]),
@@ -301,7 +306,7 @@ class ServiceMapsState {
   #undo({ frontends }: Plan): ServiceWrite['frontends'] {
     const touched = [...frontends.restore, ...frontends.remove.map(key => [key, undefined] as const)]
     const inForce = touched.map(([key, before]) => {
-      const isInherited = before !== undefined && !this.#inForce.hasNumber(before.service)
+      const isInherited = before !== undefined && this.#inForce.isInherited(before.service)
       return [key, this.#inForce.frontend(frontendText(key))?.[1] ?? (isInherited ? before : undefined)] as const
     })
     return {

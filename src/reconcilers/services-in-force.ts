@@ -11,8 +11,8 @@ export type ServiceInForce = { readonly row: ServiceEntry; readonly choices: rea
 export class ServicesInForce {
   readonly #schema: Schema
   readonly #services = new Map<string, ServiceInForce>()
-  /** Numbers of their ports. */
-  readonly #numbers = new Set<number>()
+  /** Numbers that addresses stood for at the start, and still do as they did then. */
+  #inherited = new Set<number>()
   /** Service by the text of a frontend that is its own. */
   readonly #owners = new Map<string, string>()
 
@@ -30,14 +30,23 @@ export class ServicesInForce {
 
   /** Undefined: it is in force no more. */
   set(key: string, service: ServiceInForce | undefined): void {
-    for (const { number } of this.#services.get(key)?.row.ports ?? []) this.#numbers.delete(number)
-    for (const { number } of service?.row.ports ?? []) this.#numbers.add(number)
+    for (const { number } of service?.row.ports ?? []) this.#inherited.delete(number)
     if (service) this.#services.set(key, service)
     else this.#services.delete(key)
   }
 
-  hasNumber(number: number): boolean {
-    return this.#numbers.has(number)
+  /** Tells what the kernel has of before the start, and what of it stays. */
+  inherit(numbers: Iterable<number>): void {
+    this.#inherited = new Set(numbers)
+  }
+
+  /** What the kernel has of this number is a service's no more, or another one's. */
+  disinherit(number: number): void {
+    this.#inherited.delete(number)
+  }
+
+  isInherited(number: number): boolean {
+    return this.#inherited.has(number)
   }
 
   elements(key: string): ServiceElements | undefined {

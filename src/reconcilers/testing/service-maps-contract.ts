@@ -327,6 +327,20 @@ export function serviceMapsContract(
       assert.deepEqual(frontends(), { '10.96.0.2': [4], '10.96.0.9': [3] })
     })
 
+    test('a change that is taken back late leaves no address with a service that has gone meanwhile', async () => {
+      const { operations, faults, frontends, backends, advance } = started()
+      const [web, api] = [service('web', port(1, pods(1))), service('api', port(2, pods(2)))]
+      await operations.update([web, api], signal)
+      faults.fails = what => what === 'frontends +1'
+      const next = service('web', port(1, pods(3), { addresses: ['10.96.0.2'] }))
+      assert.deepEqual(messagesOf(await operations.update([next], signal)), ['web: no frontends +1'])
+      assert.deepEqual(messagesOf(await operations.delete([api], signal)), [])
+      faults.fails = () => false
+      assert.deepEqual(messagesOf(await operations.delete([web], signal)), [])
+      await advance(1000)
+      assert.deepEqual([frontends(), backends()], [{}, []])
+    })
+
     test('what could not be removed is removed with the next change', async () => {
       const { operations, faults, frontends, backends, advance } = started()
       const web = service('web', port(1, pods(1)))
