@@ -2,7 +2,7 @@
 // hold already keeps its number, so that a restart changes nothing there. No number is
 // given again: packets, connections and events carry it longer than anybody knows.
 
-import type { ServiceBackend, ServicePortEntry } from '../services/index.ts'
+import type { ServicePortEntry } from '../services/index.ts'
 import type { NumberedPort } from '../tables/index.ts'
 import type { Memory } from './memory.ts'
 
@@ -22,7 +22,7 @@ export class ServiceNumbers {
   /** Service numbers by the id of the port, and which are in use. */
   readonly #byPort = new Map<string, number>()
   readonly #used = new Set<number>()
-  /** By the id of the port and the backend: a backend of two services has two ids, for it may leave one of them. */
+  /** By the port's number and the backend: a backend of two services has two ids, for it may leave one of them. */
   readonly #byBackend = new Map<string, { readonly id: number; holders: number }>()
   /** Backends that were let go of a moment ago, oldest first. */
   readonly #released = new Map<string, { readonly id: number; readonly atMs: number }>()
@@ -39,7 +39,7 @@ export class ServiceNumbers {
     this.#now = now
     for (const frontend of inherited.frontends) this.#numberOfFrontend.set(endpointKey(frontend), frontend.service)
     for (const backend of inherited.backends) {
-      const text = inheritedKey(backend.service, backend)
+      const text = backendKey(backend.service, backend)
       // One that came back has two for a moment; the newer one is in use.
       this.#idOfBackend.set(text, Math.max(backend.id, this.#idOfBackend.get(text) ?? 0))
     }
@@ -50,16 +50,15 @@ export class ServiceNumbers {
   /** Puts numbers to a port that a service has now. Backends are held until as often released. */
   assign(port: ServicePortEntry): NumberedPort {
     const number = this.#numberOf(port)
-    const backends = port.backends.map(backend => ({ ...backend, id: this.#hold(port, number, backend) }))
+    const { protocol } = port
+    const backends = port.backends.map(backend => ({ ...backend, id: this.#hold(number, { ...backend, protocol }) }))
     return { ...port, backends, number }
   }
 
   /** Lets go of the backends of a port as it was; and, where the service does not have it any more, of its number. */
-  release(port: NumberedPort, isGone: boolean): void {
-    const { id, backends } = port
-    for (const backend of backends) this.#letGo(backendKey(port, backend))
-    const number = this.#byPort.get(id)
-    if (!isGone || number === undefined) return
+  release({ id, number, protocol, backends }: NumberedPort, isGone: boolean): void {
+    for (const backend of backends) this.#letGo(backendKey(number, { ...backend, protocol }))
+    if (!isGone || this.#byPort.get(id) !== number) return
     this.#byPort.delete(id)
     this.#used.delete(number)
   }
@@ -84,16 +83,15 @@ export class ServiceNumbers {
     return number
   }
 
-  #hold(port: ServicePortEntry, number: number, backend: ServiceBackend): number {
-    const text = backendKey(port, backend)
+  #hold(service: number, backend: Endpoint): number {
+    const text = backendKey(service, backend)
     const known = this.#byBackend.get(text)
     if (known) {
       known.holders++
       return known.id
     }
-    const inherited = inheritedKey(number, { ...backend, protocol: port.protocol })
-    const id = this.#idOfBackend.get(inherited) ?? this.#recentId(text) ?? this.#backends.next()
-    this.#idOfBackend.delete(inherited)
+    const id = this.#idOfBackend.get(text) ?? this.#recentId(text) ?? this.#backends.next()
+    this.#idOfBackend.delete(text)
     this.#released.delete(text)
     this.#byBackend.set(text, { id, holders: 1 })
     return id
@@ -117,9 +115,7 @@ export class ServiceNumbers {
   }
 }
 
-const backendKey = ({ id, protocol }: ServicePortEntry, backend: ServiceBackend): string =>
-  `${id} ${endpointKey({ ...backend, protocol })}`
-const inheritedKey = (service: number, backend: Endpoint): string => `${service} ${endpointKey(backend)}`
+const backendKey = (service: number, backend: Endpoint): string => `${service} ${endpointKey(backend)}`
 
 const FLICKER_MS = 1000
 
