@@ -2,6 +2,7 @@
 // the frontend does, and every frontend is exchanged whole. What was written can be taken
 // back. Which services, and what becomes of a failure, is for service-maps.ts to say.
 
+import { MapFullError } from '../bpf/index.ts'
 import type { BackendRange, Frontend, FrontendKey } from '../maps/index.ts'
 import { rowsEqual } from '../state/index.ts'
 import type { FreshSlots } from './service-choices.ts'
@@ -49,6 +50,8 @@ export function difference<Key, Value>(
   return { put, restore, remove }
 }
 
+const E2BIG = 7
+
 export class ServiceWriter {
   readonly #target: WritesTarget
   readonly #pages = new Set<number>()
@@ -86,6 +89,9 @@ export class ServiceWriter {
     const { backends, affinity_backends, source_ranges, frontends } = this.#target.maps
     const missing = new Map(writes.flatMap(({ wanted }) => [...wanted.backends]))
     for (const id of missing.keys()) if (this.#backends.has(id)) missing.delete(id)
+    // Hundreds of thousands would be written and taken back, at each try, while all others wait.
+    if (this.#backends.size + missing.size > backends.maxEntries)
+      throw new MapFullError('backends', backends.maxEntries, E2BIG)
     for (const id of missing.keys()) this.#ahead.add(id)
     await putAll(backends, [...missing])
     for (const id of missing.keys()) this.#backends.add(id)

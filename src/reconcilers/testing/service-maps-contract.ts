@@ -311,6 +311,20 @@ export function serviceMapsContract(
         assert.deepEqual(frontends(), { '10.96.0.1': [2], '10.96.0.2': [3] })
       })
 
+    test('backends that there is no room for are not written first, for others would wait', async () => {
+      const { operations, takeLog, backends } = started({ backends: 3 })
+      await operations.update([service('web', port(1, pods(1)))], signal)
+      takeLog()
+      const failures = await operations.update([service('large', port(2, pods(2, 3, 4)))], signal)
+      assert.equal(failures?.size, 1)
+      assert.deepEqual(
+        takeLog().filter(what => what.startsWith('backends +')),
+        [],
+      )
+      assert.deepEqual(backends(), [1])
+      assert.deepEqual(messagesOf(await operations.update([service('large', port(2, pods(2, 3)))], signal)), [])
+    })
+
     test('a change that fails while it is taken back is taken back later, and nobody else waits for it', async () => {
       const { operations, faults, frontends, backends, advance } = started()
       const [web, api] = [service('web', port(1, pods(1))), service('api', port(2, pods(2)))]
