@@ -236,20 +236,11 @@ static __noinline int take_direct(struct __sk_buff *skb, struct packet *packet,
 	if (known && asked->protocol != PROTOCOL_TCP &&
 	    tuple_equal(&known->target, &rewrite->back.target))
 		known->expires_ns = rewrite->entry.expires_ns;
-	else if (!is_claimed(rewrite, now))
+	else if (is_taken_untranslated(rewrite, now) || !is_claimed(rewrite, now))
 		*reason = DROP_NAT_NO_MAPPING;
 	if (*reason == DROP_NONE)
 		*reason = direct_return_remove(skb, packet);
 	return true;
-}
-
-/* Such a packet is rare: most are told by the length of their header. */
-static __always_inline bool has_options(const struct packet *packet)
-{
-	__u32 header = packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-
-	return packet->l4_offset > ETH_HLEN + header && packet->icmp_kind == KIND_NOT_ICMP &&
-	       packet->fragment != FRAGMENT_LATER;
 }
 
 /* It is what the client sent by now: nothing is left to translate. */
@@ -308,7 +299,8 @@ int to_netdev(struct __sk_buff *skb)
 	struct rewrite *rewrite;
 	enum drop_reason reason;
 
-	if (parse_packet(skb, &packet) != DROP_NONE)
+	/* What others send has been translated where it came in, and may have the tuple of another connection by now. */
+	if (skb->ingress_ifindex || parse_packet(skb, &packet) != DROP_NONE)
 		return TC_PASS;
 	rewrite = rewrite_room();
 	if (!rewrite || !name_tuple(skb, &packet, &rewrite->from))

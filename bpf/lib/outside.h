@@ -142,6 +142,15 @@ static __always_inline bool still_has_port(struct rewrite *rewrite, const struct
 	return tuple_equal(&back->target, &rewrite->back.target);
 }
 
+/* Such a packet is rare: most are told by the length of their header. */
+static __always_inline bool has_options(const struct packet *packet)
+{
+	__u32 header = packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+
+	return packet->l4_offset > ETH_HLEN + header && packet->icmp_kind == KIND_NOT_ICMP &&
+	       packet->fragment != FRAGMENT_LATER;
+}
+
 /* Of a connection that is returned directly only the client is seen: what it says tells of the other side. */
 static __always_inline void infer_answer(struct translation *entry, const struct packet *packet)
 {
@@ -167,6 +176,7 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 				 struct rewrite *rewrite, __u64 now)
 {
 	struct translation *entry;
+	int result;
 
 	if (!packet || !rewrite)
 		return TRANSLATE_NOTHING;
@@ -188,7 +198,15 @@ __noinline int translate_outside(struct __sk_buff *skb, const struct packet *pac
 	}
 	if (packet->icmp_kind == KIND_ERROR)
 		return TRANSLATE_NOTHING;
-	return outside_new(skb, packet, rewrite, entry, now);
+	if (entry && (entry->flags & TRANSLATION_PORT)) {
+		forget_port(rewrite, entry);
+		entry = 0;
+	}
+	result = outside_new(skb, packet, rewrite, entry, now);
+	/* With options it may be of another node, which says in them what was asked for. */
+	return result == TRANSLATE_NOTHING && !has_options(packet)
+		       ? translate_beside(packet, rewrite, now)
+		       : result;
 }
 
 /* Every datagram says what was asked for; of a connection, its opening. */

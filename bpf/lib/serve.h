@@ -24,7 +24,10 @@ static __always_inline bool may_be_translated(const struct packet *packet,
 	       (flow->revision != tracked->revision || opens_connection(packet));
 }
 
-/* A TCP connection that is known untranslated goes on so, whatever stands for its address by now. */
+/*
+ * A TCP connection that is known untranslated goes on so, whatever stands for its address
+ * by now. A datagram that has no translation, though what its ports name does, is of another.
+ */
 static __always_inline bool may_open_translation(const struct packet *packet,
 						 const struct tracked *tracked,
 						 const struct outcome *outcome)
@@ -34,7 +37,8 @@ static __always_inline bool may_open_translation(const struct packet *packet,
 	if (outcome->direction != DIRECTION_EGRESS || packet->icmp_kind == KIND_ERROR)
 		return false;
 	return !flow || opens_connection(packet) ||
-	       (packet->tuple.protocol != PROTOCOL_TCP && flow->revision != tracked->revision);
+	       (packet->tuple.protocol != PROTOCOL_TCP &&
+		(flow->revision != tracked->revision || (flow->flags & FLOW_TRANSLATED)));
 }
 
 /* What translate_packet tells: of these as they apply, and a drop reason above them. */
@@ -67,7 +71,7 @@ __noinline int translate_packet(struct __sk_buff *skb, struct packet *packet,
 		rewrite->from = packet->tuple;
 	if (!has_ports(rewrite->from.protocol))
 		return 0;
-	result = translate(packet, rewrite, tracked->now, may_open);
+	result = translate(packet, rewrite, tracked->now, may_open, tracked->to_pod);
 	tracked->service = rewrite->entry.service;
 	if (result < 0)
 		return -result << PACKET_REASON_SHIFT;
@@ -187,11 +191,15 @@ static __always_inline void find_service(struct __sk_buff *skb, const struct pac
 static __noinline int translate_tracked(struct __sk_buff *skb, struct packet *packet,
 					struct tracked *tracked, struct outcome *outcome)
 {
-	int result = translate_packet(skb, packet, tracked,
-				      may_open_translation(packet, tracked, outcome));
+	bool may_open = may_open_translation(packet, tracked, outcome);
+	int result = translate_packet(skb, packet, tracked, may_open);
 
 	if (result)
 		follow_translation(packet, tracked, outcome, result);
+	else if (may_open && outcome->flow && (outcome->flow->flags & FLOW_TRANSLATED) &&
+		 tracked->direction == FLOW_ORIGINAL)
+		/* Of a translated connection that is over: its opener's packets would be translated. */
+		set_flow(outcome, tracked, 0);
 	return 0;
 }
 

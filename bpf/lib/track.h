@@ -195,7 +195,10 @@ static __noinline int judge_tracked(struct __sk_buff *skb, const struct packet *
 static __always_inline void track(struct __sk_buff *skb, struct packet *packet, bool from_host,
 				  struct outcome *outcome)
 {
-	struct tracked tracked = { .from_host = from_host };
+	struct tracked tracked = {
+		.from_host = from_host,
+		.to_pod = outcome->direction == DIRECTION_INGRESS,
+	};
 
 	if (find(skb, packet, &tracked, outcome))
 		translate_tracked(skb, packet, &tracked, outcome);

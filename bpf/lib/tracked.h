@@ -22,7 +22,8 @@ struct tracked {
 	bool from_host;
 	bool translated;
 	bool opened; /* the translation is of this packet, which policy may yet deny */
-	__u8 pad[7];
+	bool to_pod;
+	__u8 pad[6];
 };
 
 /*

@@ -17,6 +17,7 @@ enum translation_flags {
 	TRANSLATION_REPLY = 1, /* of what the backend sends */
 	TRANSLATION_SOURCE = 2, /* the client's address is hidden from the backend (SNAT) */
 	TRANSLATION_DIRECT = 4, /* the backend's answers do not come by here (DSR) */
+	TRANSLATION_PORT = 8, /* of no service: its port is another connection's at the other end */
 };
 
 struct translation {
@@ -68,6 +69,8 @@ struct rewrite {
 	struct translation entry; /* of `from`; its target is what the packet gets */
 	struct tuple back_from; /* room for the other direction's */
 	struct translation back;
+	struct tuple former; /* room for what the client of a connection that is over goes by */
+	struct flow_key flow; /* room for that of the connection as the backend has it */
 };
 
 struct {
@@ -157,6 +160,42 @@ static __always_inline void translation_use(struct rewrite *rewrite, struct tran
 	translation_follow(rewrite);
 }
 
+/* Whether nothing more is to come by an entry, though its time is not up. */
+static __always_inline bool is_over(const struct translation *entry, __u8 protocol)
+{
+	if (protocol == PROTOCOL_TCP)
+		return tcp_is_closed(entry->tcp_flags);
+	return entry->backend && !backend_lookup(entry->backend);
+}
+
+/* Forgets what the client goes by whose answers, by `answers`, are those to `target`. */
+static __always_inline void forget_client(struct rewrite *rewrite,
+					  const struct translation *answers,
+					  const struct tuple *target)
+{
+	struct translation *asked;
+
+	tuple_turn(&rewrite->former, &answers->target);
+	asked = bpf_map_lookup_elem(&translations, &rewrite->former);
+	if (asked && tuple_equal(&asked->target, target))
+		bpf_map_delete_elem(&translations, &rewrite->former);
+}
+
+/*
+ * Whether a live connection that nobody translates is what the backend would take this one
+ * for. Not static, see parse_packet.
+ */
+__noinline int is_taken_untranslated(struct rewrite *rewrite, __u64 now)
+{
+	struct flow *flow;
+
+	if (!rewrite)
+		return false;
+	flow_key_init(&rewrite->flow, &rewrite->entry.target);
+	flow = flow_lookup(&rewrite->flow, now);
+	return flow && !(flow->flags & FLOW_TRANSLATED) && !flow_is_closed(flow);
+}
+
 /* In the place of an entry's time, while the CPU that has it writes what it is to be. */
 #define BEING_CLAIMED (~0ULL)
 
@@ -168,6 +207,7 @@ static __always_inline bool is_claimed(struct rewrite *rewrite, __u64 now)
 {
 	struct translation *back;
 	__u64 expires;
+	bool own;
 
 	if (!bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_NOEXIST))
 		return true;
@@ -175,10 +215,13 @@ static __always_inline bool is_claimed(struct rewrite *rewrite, __u64 now)
 	if (!back)
 		return false;
 	expires = back->expires_ns;
+	own = tuple_equal(&back->target, &rewrite->back.target);
 	if (expires == BEING_CLAIMED ||
-	    (expires > now && !tuple_equal(&back->target, &rewrite->back.target)) ||
+	    (expires > now && !own && !is_over(back, rewrite->back_from.protocol)) ||
 	    __sync_val_compare_and_swap(&back->expires_ns, expires, BEING_CLAIMED) != expires)
 		return false;
+	if (!own)
+		forget_client(rewrite, back, &rewrite->entry.target);
 	if (!bpf_map_update_elem(&translations, &rewrite->back_from, &rewrite->back, BPF_ANY))
 		return true;
 	back->expires_ns = expires;
@@ -200,7 +243,7 @@ static __always_inline __be16 any_port(__u32 number)
  * Records a new connection in both directions: `rewrite->from` as its client sends it, and
  * `rewrite->entry`, of which target, backend, service, tcp_flags and flags are given. The
  * source port of the target is what is asked for; where the backend has a connection from
- * there, which another frontend was asked for, it becomes another.
+ * there, by another frontend or by none, it becomes another.
  * @return a drop reason; 0 when both entries are in place
  */
 __noinline int translation_open(struct rewrite *rewrite, __u64 now)
@@ -213,7 +256,7 @@ __noinline int translation_open(struct rewrite *rewrite, __u64 now)
 		now + connection_lifetime(rewrite->entry.tcp_flags, rewrite->from.protocol);
 	rewrite_turn(rewrite);
 	for (__u32 i = 0; i < PORT_ATTEMPTS; i++) {
-		if (is_claimed(rewrite, now))
+		if (!is_taken_untranslated(rewrite, now) && is_claimed(rewrite, now))
 			return bpf_map_update_elem(&translations, &rewrite->from, &rewrite->entry,
 						   BPF_ANY)
 				       ? DROP_CT_INSERT_FAILED

@@ -3,7 +3,12 @@
 import { addressShape } from './address.ts'
 import { enumeration, type StructValue, struct } from './layout.ts'
 
-export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', ['REPLY', 'SOURCE', 'DIRECT'])
+export const translationFlagsShape = enumeration('translation_flags', 'TRANSLATION_', [
+  'REPLY',
+  'SOURCE',
+  'DIRECT',
+  'PORT',
+])
 
 export const tupleShape = struct('tuple', {
   source: addressShape,

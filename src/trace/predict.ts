@@ -12,7 +12,7 @@ import type { Prediction } from './prediction.ts'
 import { forwarded } from './rewrite.ts'
 import { type Outcome, type Tracked, track } from './track.ts'
 import { translatedFrame } from './translated-frame.ts'
-import { NO_CHANGE } from './translation.ts'
+import { NO_CHANGE } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 const SOLICITATION = 135

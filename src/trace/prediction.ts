@@ -14,7 +14,8 @@ import type {
   Translation,
 } from '../maps/index.ts'
 import type { Tuple } from './dissect.ts'
-import type { Choice, TableChange } from './translation.ts'
+import type { Choice } from './translation.ts'
+import type { TableChange } from './translation-table.ts'
 import type { Step } from './world.ts'
 
 export type Prediction = {

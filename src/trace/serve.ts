@@ -8,7 +8,8 @@ import { endpointAt, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
 import { refusal } from './refusal.ts'
 import { translatedFrame } from './translated-frame.ts'
-import { type Refused, type TableChange, type Translated, translate } from './translation.ts'
+import { type Refused, type Translated, translate } from './translation.ts'
+import type { TableChange } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 export type Served = {
@@ -32,8 +33,13 @@ export function followService(world: World, question: Question, packet: Packet, 
   const untouched = { packet, found, outcome: {} }
   if (!named || !mayBeTranslated(world, question, packet, found)) return untouched
   const from = named.quoted ? turned(named.quoted) : packet
-  const translated = translate(world, question, packet, from, mayOpen(world, question, packet, found), steps)
-  if (!translated) return untouched
+  const opens = mayOpen(world, question, packet, found)
+  const translated = translate(world, question, packet, from, opens, steps)
+  if (!translated || translated.kind === 'untranslated') {
+    const translations = translated ? { translations: translated.change } : {}
+    const ofAnother = opens && found?.direction === 'original' && isTranslated(world, found)
+    return { packet, found: ofAnother ? undefined : found, outcome: translations }
+  }
   if (translated.kind === 'refused') return refused(world, question, packet, translated)
   const outcome = {
     translations: translated.change,
@@ -53,11 +59,11 @@ function mayBeTranslated(world: World, { hook }: Question, packet: Packet, found
   return hook === 'from_pod' && (found.flow.revision !== revisionOf(world) || isLoneSyn(packet))
 }
 
-/** A TCP connection that is known untranslated goes on so. */
+/** A TCP connection that is known untranslated goes on so. A datagram that its ports alone name translated is of another. */
 function mayOpen(world: World, { hook }: Question, packet: Packet, found: Found | undefined): boolean {
   if (hook !== 'from_pod' || packet.icmp) return false
   if (!found || isLoneSyn(packet)) return true
-  return packet.protocol !== PROTOCOL.tcp && found.flow.revision !== revisionOf(world)
+  return packet.protocol !== PROTOCOL.tcp && (found.flow.revision !== revisionOf(world) || isTranslated(world, found))
 }
 
 const isTranslated = ({ schema }: World, { flow }: Found): boolean =>

@@ -8,7 +8,8 @@ import { followFragments } from './fragment.ts'
 import { type Judgement, judge, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
 import { followService, type Served, turned } from './serve.ts'
-import { answersTo, hasPorts, NO_CHANGE, type TableChange, type Translated } from './translation.ts'
+import { hasPorts, type Translated } from './translation.ts'
+import { answersTo, NO_CHANGE, type TableChange } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 /** Of the policy for connections that are echoes, whichever packet of them is at hand. */

@@ -5,20 +5,29 @@
 import { formatIp, isMapped } from '../ip/index.ts'
 import type { Affinity, AffinityKey, Tuple as EntryTuple, Frontend, Translation } from '../maps/index.ts'
 import { flowHash, slotOfHash } from '../services/index.ts'
-import { isLoneSyn, lifetime, tcpIsClosed } from './conntrack.ts'
+import { isLoneSyn, tcpIsClosed } from './conntrack.ts'
 import { type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { loopbackOf } from './loopback.ts'
 import { addressOf } from './policy.ts'
+import {
+  answersOf,
+  claimed,
+  clientOf,
+  entryTuple,
+  hasOtherPort,
+  isClosedHere,
+  isOver,
+  isReply,
+  liveEntry,
+  sameBytes,
+  type TableChange,
+  tupleOf,
+  turned,
+  used,
+} from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 const NS = 1_000_000_000n
-/** Entries that the packet writes, and keys that it removes first. */
-export type TableChange = {
-  readonly removed: readonly EntryTuple[]
-  readonly written: readonly (readonly [EntryTuple, Translation])[]
-}
-export const NO_CHANGE: TableChange = { removed: [], written: [] }
-
 /** A choice that the datapath makes by chance: any of these is right. */
 export type Choice = {
   /** Of the client's packets. */
@@ -46,6 +55,9 @@ export type Refused = {
   readonly change: TableChange
 }
 
+/** It asks for no service; a connection that is over, and that it would be taken for, is forgotten. */
+export type Untranslated = { readonly kind: 'untranslated'; readonly change: TableChange }
+
 export const hasPorts = (protocol: number): boolean =>
   protocol === PROTOCOL.tcp || protocol === PROTOCOL.udp || protocol === PROTOCOL.sctp
 
@@ -57,10 +69,12 @@ export function translate(
   from: Tuple,
   mayOpen: boolean,
   steps: Step[],
-): Translated | Refused | undefined {
+): Translated | Refused | Untranslated | undefined {
   if (!hasPorts(from.protocol)) return undefined
   const key = entryTuple(from)
   const known = liveEntry(world, key, question.now)
+  // What clients sent has been translated before it gets there.
+  if (known && question.hook === 'to_pod' && !isReply(world, known)) return undefined
   if (known && isInForce(world, known, packet, from)) {
     const reply = isReply(world, known)
     const change = used(world, question, packet, key, known)
@@ -69,23 +83,13 @@ export function translate(
     return { kind: 'translated', from, to, service: known.service, reply, opened: false, change }
   }
   if (!mayOpen) return undefined
-  const removed = known && from.protocol === PROTOCOL.tcp ? answersOf(world, key, known) : []
-  return opened(world, question, packet, from, removed, steps)
+  const answers = known ? answersOf(world, key, known) : []
+  const forgotten = known && hasOtherPort(world, known) ? [...answers, key] : []
+  const removed = from.protocol === PROTOCOL.tcp ? [...answers, ...forgotten] : forgotten
+  return (
+    opened(world, question, packet, from, removed, steps) ?? beside(world, question, packet, from, forgotten, steps)
+  )
 }
-
-/** An entry that says how the answers to such packets are translated. */
-export function answersTo(world: World, tuple: Tuple, now: bigint): Translation | undefined {
-  const entry = liveEntry(world, turned(entryTuple(tuple)), now)
-  return entry && isReply(world, entry) ? entry : undefined
-}
-
-function liveEntry(world: World, key: EntryTuple, now: bigint): Translation | undefined {
-  const entry = world.maps.translations.get(key)
-  return entry && entry.expires_ns > now ? entry : undefined
-}
-
-const isReply = ({ schema }: World, { flags }: Translation): boolean =>
-  (flags & schema.translationFlags.number.REPLY) !== 0
 
 function isInForce(world: World, entry: Translation, packet: Packet, from: Tuple): boolean {
   if (isReply(world, entry) || packet.icmp?.kind === 'ERROR') return true
@@ -97,49 +101,11 @@ function isInForce(world: World, entry: Translation, packet: Packet, from: Tuple
 function isServed({ maps, schema }: World, entry: Translation, from: Tuple): boolean {
   const { destination, destinationPort, protocol } = from
   const frontend = maps.frontends.get({ address: { bytes: destination }, port: destinationPort, protocol })
-  if (!frontend || (frontend.flags & schema.frontendFlags.number.RESERVATION) !== 0) return false
+  const { RESERVATION, NODE_ONLY } = schema.frontendFlags.number
+  if ((entry.flags & schema.translationFlags.number.PORT) !== 0)
+    return !frontend || (frontend.flags & (RESERVATION | NODE_ONLY)) !== 0
+  if (!frontend || (frontend.flags & RESERVATION) !== 0) return false
   return frontend.service === entry.service && maps.backends.get(entry.backend) !== undefined
-}
-
-/** Both directions live as long; the other's entry is made again where it is missing. */
-function used(world: World, { now }: Question, packet: Packet, key: EntryTuple, entry: Translation): TableChange {
-  const side = isReply(world, entry) ? 1 : 0
-  const unseen = packet.tcpFlags & ~(entry.tcp_flags[side] ?? 0)
-  const tcp_flags = entry.tcp_flags.map((flags, index) => (index === side ? flags | packet.tcpFlags : flags))
-  const expires_ns = now + lifetime(world, tcp_flags, key.protocol)
-  if (!unseen && expires_ns >= entry.expires_ns && expires_ns <= entry.expires_ns + NS) return NO_CHANGE
-  const after = { ...entry, tcp_flags, expires_ns }
-  const [backKey, back] = otherDirection(world, key, after)
-  const there = world.maps.translations.get(backKey)
-  if (!there)
-    return {
-      removed: [],
-      written: [
-        [key, after],
-        [backKey, back],
-      ],
-    }
-  if (!sameTuple(there.target, back.target)) return { removed: [], written: [[key, after]] }
-  const both = there.tcp_flags.map((flags, index) => flags | (tcp_flags[index] ?? 0))
-  return {
-    removed: [],
-    written: [
-      [key, after],
-      [backKey, { ...there, tcp_flags: both, expires_ns }],
-    ],
-  }
-}
-
-function otherDirection(world: World, key: EntryTuple, entry: Translation): readonly [EntryTuple, Translation] {
-  const flags = entry.flags ^ world.schema.translationFlags.number.REPLY
-  return [turned(entry.target), { ...entry, target: turned(key), flags }]
-}
-
-/** What the connection before is answered by. */
-function answersOf(world: World, key: EntryTuple, entry: Translation): EntryTuple[] {
-  const [backKey, back] = otherDirection(world, key, entry)
-  const there = world.maps.translations.get(backKey)
-  return there && sameTuple(there.target, back.target) ? [backKey] : []
 }
 
 function opened(
@@ -179,29 +145,46 @@ function opened(
     at: 'service',
     found: `to service ${service}: given ${formatIp(wanted.destination)}, port ${wanted.destinationPort}`,
   })
-  const remapped = !isFree(world, question, turned(entryTuple(wanted)), turned(key), removed)
-  const to = { ...wanted, ...(remapped && question.chosen ? { sourcePort: question.chosen.sourcePort } : {}) }
-  const tcp_flags = Uint8Array.of(packet.tcpFlags, 0)
-  const expires_ns = question.now + lifetime(world, tcp_flags, from.protocol)
-  const entry: Translation = { target: entryTuple(to), expires_ns, backend: id, service, tcp_flags, flags: 0 }
-  const [backKey, back] = otherDirection(world, key, entry)
+  const { remapped, ...made } = claimed(world, question, packet, { from, wanted, removed, backend: id, service })
   return {
-    kind: 'translated',
-    from,
-    to,
-    service,
-    reply: false,
-    opened: true,
-    change: {
-      removed,
-      written: [
-        [backKey, back],
-        [key, entry],
-      ],
-    },
+    ...made,
     ...(backends.length > 1 || remapped ? { choice: { tuple: key, backends, remapped } } : {}),
     ...(affinity ? { affinity: [affinity, { used_ns: question.now, backend: id }] as const } : {}),
   }
+}
+
+/**
+ * What asks for no service, and would be taken for a translated connection from the same port: while that one lives, it
+ * comes from another port.
+ * @param removed of a connection to no service that is over
+ */
+function beside(
+  world: World,
+  question: Question,
+  packet: Packet,
+  from: Tuple,
+  removed: readonly EntryTuple[],
+  steps: Step[],
+): Translated | Untranslated | undefined {
+  const untranslated = removed.length
+    ? ({ kind: 'untranslated', change: { removed, written: [] } } as const)
+    : undefined
+  if (from.protocol === PROTOCOL.tcp && !isLoneSyn(packet)) return untranslated
+  const backKey = turned(entryTuple(from))
+  const answers = liveEntry(world, backKey, question.now)
+  const { REPLY, SOURCE, DIRECT, PORT } = world.schema.translationFlags.number
+  if (!answers || (answers.flags & (REPLY | SOURCE | DIRECT)) !== REPLY) return untranslated
+  const told = answers.backend === 0 && !hasOtherPort(world, answers)
+  if (isOver(world, answers, from.protocol) || (told && isClosedHere(world, from))) {
+    steps.push({ at: 'service', found: `none; what went by these ports to service ${answers.service} is over` })
+    const former = clientOf(world, answers, entryTuple(from))
+    return { kind: 'untranslated', change: { removed: [...removed, ...former, backKey], written: [] } }
+  }
+  if (told) return untranslated
+  steps.push({ at: 'service', found: `none, but a connection to service ${answers.service} has its port there` })
+  const claim = { from, wanted: from, removed, backend: 0, service: 0, flags: PORT }
+  const { remapped, ...made } = claimed(world, question, packet, claim)
+  return { ...made, choice: { tuple: entryTuple(from), backends: [], remapped } }
 }
 
 /** Ids that may be chosen; of a service with affinity, also who is to be remembered. */
@@ -234,49 +217,3 @@ function slotsOf(world: World, frontend: Frontend, from: Tuple): number[] {
   if ((frontend.flags & world.schema.frontendFlags.number.HASHED) !== 0) return [at(slotOfHash(flowHash(from), count))]
   return [...new Set(Array.from({ length: count }, (_, index) => at(index)))]
 }
-
-/** Whether nobody's answers come by this key, or those of a connection that is over, or of this one. */
-function isFree(
-  world: World,
-  { now }: Question,
-  key: EntryTuple,
-  target: EntryTuple,
-  removed: readonly EntryTuple[],
-): boolean {
-  const there = removed.some(other => sameTuple(other, key)) ? undefined : liveEntry(world, key, now)
-  return !there || sameTuple(there.target, target)
-}
-
-export const entryTuple = ({ source, destination, sourcePort, destinationPort, protocol }: Tuple): EntryTuple => ({
-  source: addressOf(source),
-  destination: addressOf(destination),
-  source_port: sourcePort,
-  destination_port: destinationPort,
-  protocol,
-})
-
-const tupleOf = (tuple: EntryTuple): Tuple => ({
-  source: tuple.source.bytes,
-  destination: tuple.destination.bytes,
-  sourcePort: tuple.source_port,
-  destinationPort: tuple.destination_port,
-  protocol: tuple.protocol,
-})
-
-const turned = (tuple: EntryTuple): EntryTuple => ({
-  source: tuple.destination,
-  destination: tuple.source,
-  source_port: tuple.destination_port,
-  destination_port: tuple.source_port,
-  protocol: tuple.protocol,
-})
-
-const sameTuple = (a: EntryTuple, b: EntryTuple): boolean =>
-  sameBytes(a.source.bytes, b.source.bytes) &&
-  sameBytes(a.destination.bytes, b.destination.bytes) &&
-  a.source_port === b.source_port &&
-  a.destination_port === b.destination_port &&
-  a.protocol === b.protocol
-
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, index) => byte === b[index])

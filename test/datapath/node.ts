@@ -276,9 +276,12 @@ export class TestNode implements Disposable {
         backend.port === event.destination_port && compareBytes(backend.address.bytes, event.destination.bytes) === 0
       )
     }
+    const sourcePort = entry?.target.source_port ?? event?.source_port ?? 0
+    // Of no service: only the port is another.
+    if (choice.backends.length === 0) return { backend: 0, sourcePort }
     const backend = entry?.backend ?? choice.backends.find(isIt) ?? assert.fail('no backend of these was chosen')
     assert.ok(choice.backends.includes(backend), `backend ${backend} is one of ${choice.backends.join()}`)
-    return { backend, sourcePort: entry?.target.source_port ?? event?.source_port ?? 0 }
+    return { backend, sourcePort }
   }
 
   /** Sends one packet through the kernel's program alone. */

@@ -56,13 +56,18 @@ type Connect = Extract<Command, { order: 'connect' }>
 
 function listenTcp({ id, port }: Listen): Open {
   const peers = new Set<net.Socket>()
+  let last: net.Socket | undefined
   const server = net.createServer(socket => {
+    last = socket
     peers.add(socket)
     hear(id, socket)
+    socket.on('data', () => {
+      last = socket
+    })
   })
   server.on('error', tellError(id)).listen(port, () => tell({ id, kind: 'open', port }))
   return {
-    send: text => [...peers].at(-1)?.write(text),
+    send: text => last?.write(text),
     close: () => {
       server.close()
       for (const peer of peers) peer.destroy()
@@ -101,7 +106,8 @@ function listenUdp({ id, port }: Listen): Open {
 
 /** Connected, so that the kernel tells it of ICMP errors. */
 function connectUdp({ id, address, port, from, fromPort }: Connect): Open {
-  const socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4')
+  // A port that was asked for may be another socket's, too, which is connected elsewhere.
+  const socket = dgram.createSocket({ type: net.isIPv6(address) ? 'udp6' : 'udp4', reuseAddr: fromPort !== undefined })
   socket.on('message', text => tell({ id, kind: 'data', text: text.toString() })).on('error', tellError(id))
   const connect = () => socket.connect(port, address, () => tell({ id, kind: 'open', port: socket.address().port }))
   socket.bind({ port: fromPort ?? 0, ...(from && { address: from }) }, connect)
