@@ -190,6 +190,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
 /*
  * Only of a frontend that answers directly may another node speak: it may name one that
  * it alone has, such as a node port at its own address, which is reserved here then.
+ * Of a service that does not answer directly, nobody is believed.
  */
 static __always_inline bool may_be_told_of(const struct address *address, __be16 port,
 					   __u8 protocol)
@@ -197,11 +198,11 @@ static __always_inline bool may_be_told_of(const struct address *address, __be16
 	struct frontend_key key = { .address = *address, .port = port, .protocol = protocol };
 	struct frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
 
-	if (frontend)
-		return frontend->flags & FRONTEND_DIRECT_RETURN;
-	__builtin_memset(&key.address, 0, sizeof(key.address));
-	frontend = bpf_map_lookup_elem(&frontends, &key);
-	return frontend && (frontend->flags & FRONTEND_RESERVATION);
+	if (!frontend) {
+		__builtin_memset(&key.address, 0, sizeof(key.address));
+		frontend = bpf_map_lookup_elem(&frontends, &key);
+	}
+	return frontend && (frontend->flags & FRONTEND_DIRECT_RETURN);
 }
 
 /*

@@ -81,17 +81,21 @@ function addFrontends(
     // Both families of a service share the reservation; it is the first one's.
     const reservation = { address: toAddress(ip('::')), port: frontend.port, protocol }
     if (!frontends.has(frontendText(reservation)))
-      frontends.set(frontendText(reservation), [reservation, reservationOf(schema, number)])
+      frontends.set(frontendText(reservation), [reservation, reservationOf(schema, port)])
   }
 }
 
-const reservationOf = (schema: Schema, service: number): Frontend => ({
-  backends: [NO_SLOTS, NO_SLOTS],
-  service,
-  affinity_seconds: 0,
-  without: Uint8Array.of(0, 0),
-  flags: schema.frontendFlags.number.RESERVATION,
-})
+/** It says as well whether other nodes may tell of the port at addresses of theirs. */
+function reservationOf(schema: Schema, { number, forwarding }: NumberedPort): Frontend {
+  const { RESERVATION, DIRECT_RETURN } = schema.frontendFlags.number
+  return {
+    backends: [NO_SLOTS, NO_SLOTS],
+    service: number,
+    affinity_seconds: 0,
+    without: Uint8Array.of(0, 0),
+    flags: RESERVATION | (forwarding === 'dsr' ? DIRECT_RETURN : 0),
+  }
+}
 
 function flagsOf(schema: Schema, port: NumberedPort, frontend: ServiceFrontend): number {
   const { reach } = frontend

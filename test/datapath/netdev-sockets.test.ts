@@ -103,14 +103,12 @@ async function everyPath(t: TestContext, network: EdgeNetwork): Promise<void> {
 
     await t.test(`to a pod of another node by direct return, ${protocol}, IPv${family}`, async () => {
       far.datapath.maps.flows.clear()
-      const { frontendFlags } = far.datapath.schema
-      far.setService({ ...service, address: '::', backends: [], flags: ['RESERVATION'] })
+      far.setService({ ...service, address: '::', backends: [], flags: ['RESERVATION', 'DIRECT_RETURN'] })
       near.setService({
         ...service,
         backends: [{ address: far.pod[family], port: 8080 }],
         flags: ['DIRECT_RETURN'],
       })
-      assert.ok(frontendFlags.number.RESERVATION)
       const server = await farPod.listen(protocol, 8080)
       await talk(client, server, { protocol, address })
       const socket = await talk(client, server, { protocol, address })

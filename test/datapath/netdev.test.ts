@@ -200,6 +200,30 @@ for (const family of FAMILIES) {
     leftAs(fresh, 'redirect', forwarded(got, { source: HOST_MAC, destination: A.mac }), family)
   })
 
+  check('direct return: of a reserved port only where its service answers directly', edge => {
+    const { frontends, translations } = edge.node.datapath.maps
+    const { RESERVATION, DIRECT_RETURN } = edge.node.datapath.schema.frontendFlags.number
+    edge.services.set(nodePort(FAR, { flags: ['OUTSIDE', 'DIRECT_RETURN'] }), family)
+    const sent = edge.receive(frameOf(tcp(asked, SYN), family))
+    edge.node.addEndpoint({ ...FAR, ifindex: A.ifindex, id: 20, identity: 1020, policy: A.policy })
+    // At the other node the address is a stranger's; only the port is known there.
+    frontends.clear()
+    for (const [flags, entries] of [
+      [RESERVATION, 0],
+      [RESERVATION | DIRECT_RETURN, 1],
+    ] as const) {
+      translations.clear()
+      const none = { first: 0, count: 0 }
+      frontends.set(
+        { address: { bytes: new Uint8Array(16) }, port: NODE_PORT, protocol: PROTOCOL.tcp },
+        { backends: [none, none], service: 1, affinity_seconds: 0, without: Uint8Array.of(0, 0), flags },
+      )
+      edge.receive(arriving(sent.frame))
+      assert.equal(translations.lookupBatch().length, entries)
+    }
+    edge.node.removeEndpoint({ ...FAR, ifindex: A.ifindex, id: 20, identity: 1020, policy: A.policy })
+  })
+
   check('direct return: the option is put in, and taken out at the other node', edge => {
     edge.services.set(nodePort(FAR, { flags: ['OUTSIDE', 'DIRECT_RETURN'] }), family)
     const sent = edge.receive(frameOf(tcp(asked, SYN), family))
