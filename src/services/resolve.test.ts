@@ -279,6 +279,17 @@ const cases: readonly Case[] = [
     want: ['80/TCP/4 ClusterIP+ExternalIP cluster=REJECT outside=REJECT'],
   },
   {
+    name: 'annotations that nobody reads',
+    service: {
+      annotations: { 'service.axoneme.io/algoritm': 'maglev', 'service.axoneme.io/weight': '2', 'other/x': '' },
+    },
+    want: ['80/TCP/4 ClusterIP cluster=REJECT outside=REJECT'],
+    problems: [
+      'metadata.annotations["service.axoneme.io/algoritm"]: is not known (did you mean "service.axoneme.io/algorithm"?)',
+      'metadata.annotations["service.axoneme.io/weight"]: says nothing on a Service; it belongs on an EndpointSlice',
+    ],
+  },
+  {
     name: 'annotations that say nothing that is known',
     service: { annotations: { 'service.axoneme.io/algorithm': 'robin', 'service.axoneme.io/forwarding': 'DSR' } },
     want: ['80/TCP/4 ClusterIP cluster=REJECT outside=REJECT'],
