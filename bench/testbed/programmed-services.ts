@@ -82,6 +82,8 @@ export class ProgrammedServices implements AsyncDisposable {
         forwarding: 'snat',
         maglevTableSize: 16_381,
         nodePortAddresses: NODE.addresses,
+        externalIpRanges: [],
+        clusterIpsFromOutside: false,
       },
       datapath,
       memory: volatileMemory(),

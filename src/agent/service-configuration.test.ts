@@ -15,6 +15,8 @@ test('what is given is taken; node ports are on the node addresses in the ranges
         maglevTableSize: 65521,
         serviceForwarding: 'dsr',
         nodePortAddress: ['172.30.0.0/16', '::/0'],
+        externalIpRange: ['192.0.2.0/24'],
+        clusterIpsFromOutside: true,
       },
       ADDRESSES,
     ),
@@ -23,6 +25,8 @@ test('what is given is taken; node ports are on the node addresses in the ranges
       maglevTableSize: 65521,
       forwarding: 'dsr',
       nodePortAddresses: ['172.30.0.2', 'fd00:172:30::2'],
+      externalIpRanges: ['192.0.2.0/24'],
+      clusterIpsFromOutside: true,
     },
   )
   assert.deepEqual(serviceSettings({}, ADDRESSES).nodePortAddresses, ADDRESSES)
@@ -33,6 +37,7 @@ const REFUSED: readonly { readonly options: ServiceOptions; readonly message: Re
   { options: { serviceAlgorithm: 'fair' }, message: /^--service-algorithm fair is not one of random, maglev$/ },
   { options: { serviceForwarding: 'ipip' }, message: /^--service-forwarding ipip is not one of snat, dsr$/ },
   { options: { maglevTableSize: 1000 }, message: /^--maglev-table-size 1000 is not one of 251, 509, .*131071$/ },
+  { options: { externalIpRange: ['none'] }, message: /^--external-ip-range none is not a prefix/ },
   { options: { nodePortAddress: ['172.30.0.2'] }, message: /^--node-port-address 172\.30\.0\.2 is not a prefix/ },
 ]
 

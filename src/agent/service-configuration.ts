@@ -1,6 +1,6 @@
 // What an agent is told of services at its start.
 
-import { cidrContains, ip, parseCidr } from '../ip/index.ts'
+import { type Cidr, cidrContains, ip, parseCidr } from '../ip/index.ts'
 import { DEFAULT_MAGLEV_TABLE_SIZE, MAGLEV_TABLE_SIZES } from '../services/index.ts'
 import { ConfigurationError } from './configuration-error.ts'
 import type { ServiceSettings } from './services.ts'
@@ -10,6 +10,8 @@ export type ServiceOptions = {
   readonly maglevTableSize?: number
   readonly serviceForwarding?: string
   readonly nodePortAddress?: readonly string[]
+  readonly externalIpRange?: readonly string[]
+  readonly clusterIpsFromOutside?: boolean
 }
 
 /** @param nodeAddresses canonical. @throws ConfigurationError naming the option */
@@ -20,6 +22,8 @@ export function serviceSettings(options: ServiceOptions, nodeAddresses: readonly
     forwarding: oneOf('--service-forwarding', ['snat', 'dsr'], options.serviceForwarding ?? 'snat'),
     maglevTableSize: oneOf('--maglev-table-size', MAGLEV_TABLE_SIZES, maglevTableSize),
     nodePortAddresses: nodePortAddresses(options.nodePortAddress ?? [], nodeAddresses),
+    externalIpRanges: prefixes('--external-ip-range', options.externalIpRange ?? []).map(({ text }) => text),
+    clusterIpsFromOutside: options.clusterIpsFromOutside ?? false,
   }
 }
 
@@ -35,12 +39,16 @@ export function oneOf<Value extends string | number>(
 }
 
 /** Without a prefix, every address of the node. */
-function nodePortAddresses(prefixes: readonly string[], nodeAddresses: readonly string[]): readonly string[] {
-  if (prefixes.length === 0) return nodeAddresses
-  const cidrs = prefixes.map(text => {
+function nodePortAddresses(texts: readonly string[], nodeAddresses: readonly string[]): readonly string[] {
+  if (texts.length === 0) return nodeAddresses
+  const cidrs = prefixes('--node-port-address', texts)
+  return nodeAddresses.filter(address => cidrs.some(cidr => cidrContains(cidr, ip(address))))
+}
+
+function prefixes(option: string, texts: readonly string[]): readonly Cidr[] {
+  return texts.map(text => {
     const cidr = parseCidr(text)
     if (cidr) return cidr
-    throw new ConfigurationError(`--node-port-address ${text} is not a prefix such as 192.168.0.0/16`)
+    throw new ConfigurationError(`${option} ${text} is not a prefix such as 192.168.0.0/16`)
   })
-  return nodeAddresses.filter(address => cidrs.some(cidr => cidrContains(cidr, ip(address))))
 }

@@ -22,6 +22,9 @@ export type ServiceSettings = Pick<ServiceContext, 'algorithm' | 'forwarding'> &
   readonly maglevTableSize: number
   /** Addresses of the node that answer for node ports. */
   readonly nodePortAddresses: readonly string[]
+  /** Canonical; none: all external addresses are taken. */
+  readonly externalIpRanges: readonly string[]
+  readonly clusterIpsFromOutside: boolean
 }
 
 export type ServiceDatapath = {
@@ -72,9 +75,10 @@ export function createServices(options: ServicesOptions) {
       nodeName: node.name,
       nodeAddresses: node.addresses,
       nodePortAddresses: settings.nodePortAddresses,
+      externalIpRanges: settings.externalIpRanges,
       algorithm: settings.algorithm,
       forwarding: settings.forwarding,
-      clusterIpsFromOutside: false,
+      clusterIpsFromOutside: settings.clusterIpsFromOutside,
     },
     inherited: () => inheritedServices(datapath),
     memory,

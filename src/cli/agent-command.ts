@@ -53,6 +53,13 @@ export function agentCommand(): Command {
       'snat',
     )
     .option(
+      '--external-ip-range <prefix>',
+      'take external addresses of services only from these ranges (default: from all)',
+      collect,
+      [],
+    )
+    .option('--cluster-ips-from-outside', 'let clients outside of the cluster reach cluster addresses of services')
+    .option(
       '--node-port-address <prefix>',
       'answer for node ports only on node addresses in these ranges (default: on all)',
       collect,

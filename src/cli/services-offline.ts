@@ -36,6 +36,7 @@ export function servicesWorld(
     nodeName: name,
     nodeAddresses: node.addresses,
     nodePortAddresses: node.addresses,
+    externalIpRanges: [],
     algorithm: 'random',
     forwarding: 'snat',
     clusterIpsFromOutside: false,

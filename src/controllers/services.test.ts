@@ -51,6 +51,7 @@ function started() {
       nodeName: 'node1',
       nodeAddresses: ['172.30.0.2'],
       nodePortAddresses: ['172.30.0.2'],
+      externalIpRanges: [],
       algorithm: 'random',
       forwarding: 'snat',
       clusterIpsFromOutside: false,

@@ -11,6 +11,8 @@ export type NodeAddresses = {
   readonly nodeAddresses: readonly string[]
   /** Of those, the ones that answer for node ports. */
   readonly nodePortAddresses: readonly string[]
+  /** Canonical prefixes that external addresses of services are taken from; none: all are. Whoever may write a Service could else take any (CVE-2020-8554). */
+  readonly externalIpRanges: readonly string[]
 }
 
 export const LOOPBACK: Readonly<Record<Family, string>> = { 4: '127.0.0.1', 6: '::1' }

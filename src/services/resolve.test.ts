@@ -279,6 +279,13 @@ const cases: readonly Case[] = [
     want: ['80/TCP/4 ClusterIP+ExternalIP cluster=REJECT outside=REJECT'],
   },
   {
+    name: 'external addresses from beyond what the node takes',
+    service: { externalIps: ['192.0.2.1', '198.51.100.1'] },
+    context: { externalIpRanges: ['192.0.2.0/24'] },
+    want: ['80/TCP/4 ClusterIP+ExternalIP cluster=REJECT outside=REJECT'],
+    problems: ["spec.externalIPs[1]: 198.51.100.1 is not taken: the agent's --external-ip-range is 192.0.2.0/24"],
+  },
+  {
     name: 'annotations that nobody reads',
     service: {
       annotations: { 'service.axoneme.io/algoritm': 'maglev', 'service.axoneme.io/weight': '2', 'other/x': '' },

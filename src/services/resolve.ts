@@ -1,6 +1,7 @@
 // From a Service and its EndpointSlices to what this node makes of them. What two
 // services claim at once is settled elsewhere (claims.ts), after each is resolved alone.
 
+import { cidrContains, ip, parseCidr } from '../ip/index.ts'
 import { protocolNumber } from '../labels/index.ts'
 import type { EndpointSliceManifest, ServiceManifest, ServicePort } from '../manifests/index.ts'
 import { backendsOf } from './backends.ts'
@@ -22,7 +23,8 @@ export function resolveService(
   if (type === 'ExternalName' || headless || proxyName !== undefined)
     return { namespace, name, ports: [], problems: [] }
   const { options, problems: optionProblems } = readOptions(service, context)
-  const problems = [...optionProblems]
+  const externalIps = externalIpsOf(service, context)
+  const problems = [...optionProblems, ...externalIps.problems]
   if (clusterIps.length === 0) problems.push(NOT_ALLOCATED)
   problems.push(...foreignFamilies(service))
   const taken = new Set<string>()
@@ -32,7 +34,7 @@ export function resolveService(
       const candidates = backendsOf(slices, port, family)
       if (candidates.length === 0 && slices.some(slice => slice.family === family && slice.endpoints.length > 0))
         problems.push(noSuchPort(port, index, family))
-      return portEntries({ service, port, family, candidates, context, options })
+      return portEntries({ service: externalIps.service, port, family, candidates, context, options })
     })
   })
   const free = entries.map(entry => withoutTaken(entry, taken)).filter(({ frontends }) => frontends.length > 0)
@@ -152,6 +154,21 @@ function unusableRanges(service: ServiceManifest, family: 4 | 6): ServiceProblem
   if (ranges.length === 0 || !hasAddress || ranges.some(range => familyOf(range) === family)) return []
   const message = `no range is of IPv${family}, so nobody outside reaches the load balancer's IPv${family} address`
   return [{ severity: 'warning', path: 'spec.loadBalancerSourceRanges', message }]
+}
+
+/** The service with those of its external addresses that this node takes. */
+function externalIpsOf(
+  service: ServiceManifest,
+  { externalIpRanges }: NodeAddresses,
+): { readonly service: ServiceManifest; readonly problems: readonly ServiceProblem[] } {
+  if (service.externalIps.length === 0 || externalIpRanges.length === 0) return { service, problems: [] }
+  const ranges = externalIpRanges.flatMap(text => parseCidr(text) ?? [])
+  const isTaken = (address: string): boolean => ranges.some(range => cidrContains(range, ip(address)))
+  const problems = service.externalIps.flatMap((address, i): ServiceProblem[] => {
+    const message = `${address} is not taken: the agent's --external-ip-range is ${externalIpRanges.join(', ')}`
+    return isTaken(address) ? [] : [{ severity: 'warning', path: `spec.externalIPs[${i}]`, message }]
+  })
+  return { service: { ...service, externalIps: service.externalIps.filter(isTaken) }, problems }
 }
 
 function noSuchPort({ name, protocol }: ServicePort, index: number, family: 4 | 6): ServiceProblem {

@@ -173,6 +173,8 @@ export class SimulatedNode {
         forwarding: 'snat',
         maglevTableSize: 251,
         nodePortAddresses: NODE.addresses,
+        externalIpRanges: [],
+        clusterIpsFromOutside: false,
         ...this.#options.services,
       },
       memory: this.memory,

@@ -53,6 +53,7 @@ export const context = (given: Partial<ServiceContext> = {}): ServiceContext => 
   zone: 'a',
   nodeAddresses: ['172.30.0.2', 'fd00:172:30::2'],
   nodePortAddresses: ['172.30.0.2', 'fd00:172:30::2'],
+  externalIpRanges: [],
   algorithm: 'random',
   forwarding: 'snat',
   clusterIpsFromOutside: false,
