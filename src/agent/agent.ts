@@ -80,6 +80,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     podCidrs: configuration.podCidrs,
     policyEnforcement: configuration.policyEnforcement,
     translatesInSockets: sockets !== undefined,
+    podTranslation: configuration.podTranslation,
     onBackendsGone: () => sockets?.backendsGone(),
     services: configuration.services,
     memory: journal,

@@ -35,6 +35,7 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
       mtu: 1500,
       devices: [],
       xdp: 'off',
+      podTranslation: 'socket',
       policyEnforcement: 'default',
       flowEvents: true,
       services: {
@@ -42,6 +43,8 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
         forwarding: 'snat',
         maglevTableSize: 16381,
         nodePortAddresses: ['172.30.0.2', 'fd00:172:30::2'],
+        externalIpRanges: [],
+        clusterIpsFromOutside: false,
       },
     },
   )
@@ -112,6 +115,11 @@ const refused: readonly { readonly name: string; readonly given: Partial<AgentOp
     says: /^--policy-enforcement sometimes is not one of default, always, never$/,
   },
   { name: 'an MTU that is no whole number', given: { mtu: 1500.5 }, says: /^--mtu 1500\.5 / },
+  {
+    name: 'a place of translation that there is not',
+    given: { podTranslation: 'kernel' },
+    says: /^--pod-translation kernel is not one of socket, packet$/,
+  },
 ]
 
 for (const { name, given, says } of refused)

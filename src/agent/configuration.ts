@@ -34,6 +34,8 @@ export type AgentConfiguration = {
   readonly flowEvents: boolean
   /** Folder of the control group whose processes have services translated in their sockets; absent: no socket programs. */
   readonly serviceCgroup?: string
+  /** Where the connections of pods that do not ask are translated. */
+  readonly podTranslation: (typeof POD_TRANSLATIONS)[number]
   readonly services: ServiceSettings
 }
 
@@ -53,6 +55,7 @@ export type AgentOptions = ServiceOptions & {
   readonly xdp?: string
   readonly policyEnforcement?: string
   readonly flowEvents?: boolean
+  readonly podTranslation?: string
   readonly serviceCgroup?: string
 }
 
@@ -98,12 +101,15 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     mtu,
     devices,
     xdp,
+    podTranslation: oneOf('--pod-translation', POD_TRANSLATIONS, options.podTranslation ?? 'socket'),
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
     services: serviceSettings(options, nodeAddresses),
   }
 }
+
+const POD_TRANSLATIONS = ['socket', 'packet'] as const
 
 /** As the kernel has it (dev_valid_name): up to 15 bytes, no slash, colon or space, neither `.` nor `..`. */
 const isDeviceName = (name: string): boolean =>

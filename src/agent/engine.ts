@@ -41,6 +41,7 @@ import {
   createTables,
   type Endpoint,
   type NumberedEntry,
+  type PodNamespace,
   type PolicyStatus,
   type ServiceStatus,
   type Tables,
@@ -72,6 +73,8 @@ export type EngineOptions = {
   readonly policyEnforcement?: EnforcementMode
   /** Whether connections to services are translated in sockets on this node. */
   readonly translatesInSockets: boolean
+  /** Where the connections of pods that do not ask are translated. */
+  readonly podTranslation: PodNamespace['translation']
   /** Called when backends of services are gone from the kernel's map. */
   readonly onBackendsGone?: () => void
   /** What outlives the process. */
@@ -194,7 +197,11 @@ export function createEngine(options: EngineOptions): Engine {
       await Promise.all([policyMaps, addresses, entries].map(reconciler => reconciler.attempted(signal)))
     },
   })
-  const podTranslation = new PodNamespaceController({ tables, translatesInSockets: options.translatesInSockets })
+  const podTranslation = new PodNamespaceController({
+    tables,
+    translatesInSockets: options.translatesInSockets,
+    byDefault: options.podTranslation,
+  })
   const endpoints = new Endpoints({
     tables,
     memory,

@@ -58,6 +58,11 @@ export function agentCommand(): Command {
       collect,
       [],
     )
+    .option(
+      '--pod-translation <place>',
+      'where connections of pods that do not ask are translated: "socket", or "packet" for meshes and virtual machines',
+      'socket',
+    )
     .option('--cluster-ips-from-outside', 'let clients outside of the cluster reach cluster addresses of services')
     .option(
       '--node-port-address <prefix>',

@@ -16,12 +16,21 @@ const namespace = (more: Partial<Namespace> = {}): Namespace => ({
   ...more,
 })
 
-type Given = { readonly pod?: Partial<Pod>; readonly namespace?: Partial<Namespace>; readonly sockets?: boolean }
+type Given = {
+  readonly pod?: Partial<Pod>
+  readonly namespace?: Partial<Namespace>
+  readonly sockets?: boolean
+  readonly byDefault?: 'packet'
+}
 
 async function withController(given: Given, body: (tables: Tables, settled: () => Promise<string[]>) => Promise<void>) {
   const stop = new AbortController()
   const tables = createTables()
-  const controller = new PodNamespaceController({ tables, translatesInSockets: given.sockets ?? true })
+  const controller = new PodNamespaceController({
+    tables,
+    translatesInSockets: given.sockets ?? true,
+    byDefault: given.byDefault ?? 'socket',
+  })
   const done = controller.run(stop.signal)
   const settled = async (): Promise<string[]> => {
     for (let turn = 0; turn < 3; turn++) await eventLoopTurn()
@@ -51,6 +60,13 @@ const WANTED: readonly (Given & { readonly text: string; readonly row: string })
     text: 'the pod asks for something else than its namespace',
     pod: { translation: 'socket' },
     namespace: { translation: 'packet' },
+    row: 'shop/web socket the pod',
+  },
+  { text: 'nobody asks, on a node that goes by the packet', byDefault: 'packet', row: 'shop/web packet' },
+  {
+    text: 'the pod asks for sockets on such a node',
+    byDefault: 'packet',
+    pod: { translation: 'socket' },
     row: 'shop/web socket the pod',
   },
   {

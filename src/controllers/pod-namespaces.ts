@@ -1,6 +1,6 @@
 // Says of each endpoint's network namespace where connections to services are
-// translated: in sockets, unless the pod or its Kubernetes namespace wants it by the
-// packet, or this node has no socket programs.
+// translated: as the pod or its Kubernetes namespace wants it, else as on the whole node;
+// by the packet where the node has no socket programs.
 
 import { waitForAny } from '../state/index.ts'
 import { type Endpoint, objectKey, type PodNamespace, type Tables } from '../tables/index.ts'
@@ -9,6 +9,8 @@ export type PodNamespaceControllerOptions = {
   readonly tables: Tables
   /** Whether this node has socket programs. */
   readonly translatesInSockets: boolean
+  /** For pods that do not ask. */
+  readonly byDefault: PodNamespace['translation']
 }
 
 type Reason = Pick<PodNamespace, 'translation' | 'because'>
@@ -16,11 +18,13 @@ type Reason = Pick<PodNamespace, 'translation' | 'because'>
 export class PodNamespaceController {
   readonly #tables: Tables
   readonly #translatesInSockets: boolean
+  readonly #byDefault: PodNamespace['translation']
   readonly #markInitialized: () => void
 
-  constructor({ tables, translatesInSockets }: PodNamespaceControllerOptions) {
+  constructor({ tables, translatesInSockets, byDefault }: PodNamespaceControllerOptions) {
     this.#tables = tables
     this.#translatesInSockets = translatesInSockets
+    this.#byDefault = byDefault
     this.#markInitialized = tables.podNamespaces.registerInitializer('pod namespace controller')
   }
 
@@ -64,6 +68,6 @@ export class PodNamespaceController {
     if (!pod && before) return { translation: before.translation, because: before.because }
     if (pod?.translation) return { translation: pod.translation, because: 'the pod' }
     const { translation } = namespaces.get(endpoint.podNamespace) ?? {}
-    return translation ? { translation, because: 'its namespace' } : { translation: 'socket', because: '' }
+    return translation ? { translation, because: 'its namespace' } : { translation: this.#byDefault, because: '' }
   }
 }

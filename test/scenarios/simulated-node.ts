@@ -181,6 +181,7 @@ export class SimulatedNode {
       clock: this.clock,
       devices: this.#devices(),
       translatesInSockets: true,
+      podTranslation: 'socket',
       namespaceCookie: () => BigInt(++this.#cookies),
       newMac: () => `0a:00:00:00:00:${(++this.#macs).toString(16).padStart(2, '0')}`,
       onFailure: failure => this.failures.push(failure),
