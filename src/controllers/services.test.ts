@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
+import { context, service as declared, slice as declaredSlice } from '../services/testing/index.ts'
 import { createTables, type EndpointSlice, type Service } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { volatileMemory } from './memory.ts'
@@ -12,50 +13,23 @@ import { ServiceController } from './services.ts'
 const origin = { file: 'services.yaml', line: 7 }
 
 const service = (name: string, clusterIp: string, more: Partial<Service> = {}): Service => ({
-  namespace: 'shop',
-  name,
-  labels: {},
-  annotations: {},
-  type: 'ClusterIP',
-  headless: false,
-  clusterIps: [clusterIp],
-  ipFamilies: [4],
-  ports: [{ name: '', protocol: 'TCP', port: 80, targetPort: 8080 }],
-  externalIps: [],
-  loadBalancerAddresses: [],
-  loadBalancerSourceRanges: [],
-  allocateNodePorts: true,
-  internalTrafficPolicy: 'Cluster',
-  externalTrafficPolicy: 'Cluster',
-  publishNotReadyAddresses: false,
+  ...declared({ name, clusterIps: [clusterIp], ipFamilies: [4] }),
   origin,
   ...more,
 })
 
-const slice = (owner: string, ...addresses: readonly string[]): EndpointSlice => ({
-  namespace: 'shop',
-  name: `${owner}-1`,
-  service: owner,
-  family: 4,
-  ports: [{ name: '', protocol: 'TCP', port: 8080 }],
-  endpoints: addresses.map(address => ({ addresses: [address], ready: true, serving: true, terminating: false })),
-  weight: 1,
-  origin,
-})
+const slice = (owner: string, ...addresses: readonly string[]): EndpointSlice => {
+  const endpoints = addresses.map(address => ({ addresses: [address], ready: true, serving: true, terminating: false }))
+  return { ...declaredSlice({ name: `${owner}-1`, service: owner, endpoints }), origin }
+}
+
+const { zone: _zone, ...NODE } = context({ nodeAddresses: ['172.30.0.2'], nodePortAddresses: ['172.30.0.2'] })
 
 function started() {
   const tables = createTables()
   const controller = new ServiceController({
     tables,
-    node: {
-      nodeName: 'node1',
-      nodeAddresses: ['172.30.0.2'],
-      nodePortAddresses: ['172.30.0.2'],
-      externalIpRanges: [],
-      algorithm: 'random',
-      forwarding: 'snat',
-      clusterIpsFromOutside: false,
-    },
+    node: NODE,
     inherited: () => ({ frontends: [], backends: [] }),
     memory: volatileMemory(),
   })

@@ -13,18 +13,14 @@ import {
   clusterAddress,
   HTTP_PORT,
   hostPort,
+  PORTS,
   serverPod,
   serviceManifest,
-  UDP_PORT,
   untilAnswered,
   untilRefused,
 } from './services.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 
-const PORTS = [
-  { name: 'http', port: 80, targetPort: HTTP_PORT },
-  { name: 'names', port: 81, targetPort: UDP_PORT, protocol: 'UDP' },
-]
 const CLIENT = 'shop/client'
 /** Of the machine outside (src/sandbox/network.ts). */
 const OUTSIDE = ['172.30.0.250', 'fd00:172:30::250'] as const

@@ -6,6 +6,7 @@ import {
   ask,
   clusterAddress,
   HTTP_PORT,
+  PORTS,
   serverPod,
   serviceManifest,
   UDP_PORT,
@@ -14,10 +15,6 @@ import {
 } from './services.ts'
 import { NEEDS_ROOT, startCluster, until } from './support.ts'
 
-const PORTS = [
-  { name: 'http', port: 80, targetPort: HTTP_PORT },
-  { name: 'names', port: 81, targetPort: UDP_PORT, protocol: 'UDP' },
-]
 const CLIENT = 'shop/client'
 const web = { labels: { app: 'web' } }
 

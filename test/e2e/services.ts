@@ -14,6 +14,11 @@ import { type TestCluster, until } from './support.ts'
 
 export const HTTP_PORT = 8080
 export const UDP_PORT = 8081
+/** Both of them, as a Service declares them. */
+export const PORTS = [
+  { name: 'http', port: 80, targetPort: HTTP_PORT },
+  { name: 'names', port: 81, targetPort: UDP_PORT, protocol: 'UDP' },
+]
 
 /** Who asks: a pod by its key, a process of the node itself, a machine outside of the cluster. */
 export type Asker = 'node' | 'outside' | `${string}/${string}`
