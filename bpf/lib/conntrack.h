@@ -56,7 +56,10 @@ struct flow {
 	__u8 flags; /* enum flow_flags */
 	__u8 audit; /* enum audit: it is allowed in spite of this */
 	__u32 service; /* that it was opened to; 0: none */
-	__u8 pad[4];
+	__u8 proxy; /* enum proxy_kind: who carries it; PROXY_NONE: nobody, it is direct */
+	__u8 pad[3];
+	/* Numbers of the rules for what is said on it: of the opener's egress policy, the other's ingress policy; 0: none. */
+	__u32 l7[2];
 };
 
 struct {

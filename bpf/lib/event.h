@@ -9,6 +9,7 @@
 #define AXONEME_EVENT_H
 
 #include "conntrack.h"
+#include "proxy-kind.h"
 
 #define EVENT_BUFFER_BYTES (4 * 1024 * 1024)
 /*
@@ -64,7 +65,8 @@ struct flow_event {
 	__u32 length; /* of the packet, bytes */
 	__u32 ifindex; /* where the packet was seen; 0: refused in its socket, it never was one */
 	__u32 service; /* that the flow was opened to; 0: none */
-	__u8 pad[4];
+	__u8 proxy; /* enum proxy_kind, of the flow */
+	__u8 pad[3];
 };
 
 struct {
@@ -158,6 +160,7 @@ static __always_inline struct flow_event *event_begin(const struct tuple *tuple,
 	event->egress_rule = outcome->egress_rule;
 	event->ingress_rule = outcome->ingress_rule;
 	event->service = outcome->service;
+	event->proxy = PROXY_NONE;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	return event;
 }

@@ -11,6 +11,7 @@
 #ifndef AXONEME_POLICY_H
 #define AXONEME_POLICY_H
 
+#include "proxy-kind.h"
 #include "verdict.h"
 
 enum policy_verdict {
@@ -41,9 +42,11 @@ struct policy_key {
 struct policy_entry {
 	__u32 precedence; /* the higher one decides */
 	__u32 rule; /* number of the rule that made this entry */
+	__u32 l7; /* number of the rules for what is said on the connection; 0: none */
 	__u8 verdict; /* enum policy_verdict */
 	__u8 flags; /* enum policy_flags */
-	__be16 proxy_port;
+	__u8 proxy; /* enum proxy_kind, of an allowance: who judges by those rules */
+	__u8 pad;
 };
 
 struct policy_map {

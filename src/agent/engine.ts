@@ -17,11 +17,12 @@ import {
   type DatapathMaps,
   type PolicyEntry as ElementValue,
   type PolicyKey,
+  type ProxyKind,
   policyElement,
   type Schema,
 } from '../maps/index.ts'
 import type { Namespace } from '../net/index.ts'
-import { DEFAULT_DENY, type EnforcementMode, PolicyRepository } from '../policy/index.ts'
+import { DEFAULT_DENY, type EnforcementMode, type L7Rules, PolicyRepository } from '../policy/index.ts'
 import {
   endpointEntryOperations,
   ipcacheOperations,
@@ -247,7 +248,8 @@ export function createEngine(options: EngineOptions): Engine {
 
 function elementOf(schema: Schema, entry: NumberedEntry): Element {
   const audit = entry.treatment?.audit ?? false
-  return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY }, entry.rule)
+  const l7 = entry.l7 && { proxy: proxyKindOf(entry.l7.rules), rules: entry.l7.number }
+  return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY, l7 }, entry.rule)
 }
 
 /** Connections judged before a change are judged again at their next packet. */
@@ -264,4 +266,18 @@ function poolWithout(range: string, addresses: readonly string[]): AddressPool {
   const pool = new AddressPool(range)
   for (const address of addresses) if (pool.contains(address)) pool.claim(address)
   return pool
+}
+
+/** Who judges by a rule set. */
+function proxyKindOf(rules: L7Rules): Exclude<ProxyKind, 'NONE'> {
+  switch (rules.parser) {
+    case 'http':
+      return rules.terminating || rules.originating ? 'HTTPS' : 'HTTP'
+    case 'tls':
+      return 'TLS'
+    case 'dns':
+      return 'DNS'
+    case 'kafka':
+      return 'KAFKA'
+  }
 }

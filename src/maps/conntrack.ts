@@ -38,8 +38,13 @@ export const flowShape = struct('flow', {
   flags: 'number',
   audit: 'number',
   service: 'number',
+  proxy: 'number',
+  l7: 'pair',
 })
-/** Pairs are [of the side that opened the connection, of the other]. Times are of CLOCK_MONOTONIC. `audit`: see `auditedDenial`. */
+/**
+ * Pairs are [of the side that opened the connection, of the other]. Times are of CLOCK_MONOTONIC. `audit`: see
+ * `auditedDenial`. `proxy`: see `ProxyKind`; `l7`: numbers of the rule sets that it judges by, 0 for none.
+ */
 export type Flow = StructValue<typeof flowShape>
 
 export const runtimeShape = struct('runtime', { revision: 'number' })

@@ -44,6 +44,7 @@ export const flowEventShape = struct('flow_event', {
   length: 'number',
   ifindex: 'number',
   service: 'number',
+  proxy: 'number',
 })
 export type FlowEvent = StructValue<typeof flowEventShape>
 
@@ -156,6 +157,10 @@ export class FlowEventReader {
   /** Number of the service port that the flow was opened to; 0: none. */
   get service(): number {
     return this.#u32(this.#offset.service)
+  }
+  /** Number of the `ProxyKind` that carries the flow. */
+  get proxy(): number {
+    return this.#u8(this.#offset.proxy)
   }
   identity(side: 0 | 1): number {
     return this.#u32(this.#offset.identity + 4 * side)

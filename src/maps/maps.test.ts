@@ -151,6 +151,7 @@ test('the event reader and the decoder read the same record', () => {
     length: 1514,
     ifindex: 77,
     service: 0xffff_fff0,
+    proxy: 5,
   }
   const start = 8
   const view = new DataView(new ArrayBuffer(codec.size + start))

@@ -2,6 +2,7 @@
 // engine. Which map an endpoint uses stands in its endpoint entry.
 
 import { type EnumTable, enumeration, type StructValue, struct } from './layout.ts'
+import type { ProxyKind } from './proxy.ts'
 import type { TrafficDirection } from './verdict.ts'
 
 export const policyVerdictShape = enumeration('policy_verdict', 'POLICY_', ['ALLOW', 'DENY'])
@@ -20,9 +21,10 @@ export type PolicyKey = StructValue<typeof policyKeyShape>
 export const policyEntryShape = struct('policy_entry', {
   precedence: 'number',
   rule: 'number',
+  l7: 'number',
   verdict: 'number',
   flags: 'number',
-  proxy_port: 'number',
+  proxy: 'number',
 })
 export type PolicyEntry = StructValue<typeof policyEntryShape>
 
@@ -40,12 +42,15 @@ export type PolicyTerm = {
   readonly audit?: boolean
   /** Of a denial: the pod is isolated and no rule allows it; no rule denies it either. */
   readonly byDefault?: boolean
+  /** Of an allowance: who judges what is said, and the number of the rules for it. */
+  readonly l7?: { readonly proxy: Exclude<ProxyKind, 'NONE'>; readonly rules: number } | undefined
 }
 
 type PolicyEnums = {
   readonly policyVerdict: EnumTable<(typeof policyVerdictShape.names)[number]>
   readonly policyFlags: EnumTable<(typeof policyFlagsShape.names)[number]>
   readonly policyPrefix: EnumTable<(typeof policyPrefixShape.names)[number]>
+  readonly proxyKind: EnumTable<ProxyKind>
   readonly trafficDirection: EnumTable<TrafficDirection>
 }
 
@@ -73,7 +78,8 @@ export function policyElement(enums: PolicyEnums, term: PolicyTerm, rule: number
     rule,
     verdict: enums.policyVerdict.number[term.verdict === 'allow' ? 'ALLOW' : 'DENY'],
     flags: (term.audit ? AUDIT : 0) | (term.byDefault ? BY_DEFAULT : 0),
-    proxy_port: 0,
+    proxy: enums.proxyKind.number[term.l7?.proxy ?? 'NONE'],
+    l7: term.l7?.rules ?? 0,
   }
   return [key, entry]
 }
@@ -86,6 +92,7 @@ export function policyTerm(
 ): PolicyTerm & { readonly rule: number } {
   const { ANY_PORT } = enums.policyPrefix.number
   const { AUDIT, BY_DEFAULT } = enums.policyFlags.number
+  const proxy = enums.proxyKind.name(entry.proxy) ?? 'NONE'
   return {
     direction: key.direction === enums.trafficDirection.number.INGRESS ? 'ingress' : 'egress',
     identity: key.identity,
@@ -97,6 +104,7 @@ export function policyTerm(
     rule: entry.rule,
     ...((entry.flags & AUDIT) !== 0 && { audit: true }),
     ...((entry.flags & BY_DEFAULT) !== 0 && { byDefault: true }),
+    ...(proxy !== 'NONE' && { l7: { proxy, rules: entry.l7 } }),
   }
 }
 

@@ -12,6 +12,7 @@ import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentity
 import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
+import { proxyKindShape } from './proxy.ts'
 import {
   affinityBackendShape,
   affinityKeyShape,
@@ -82,6 +83,7 @@ const enums = {
   policyVerdict: policyVerdictShape,
   policyFlags: policyFlagsShape,
   policyPrefix: policyPrefixShape,
+  proxyKind: proxyKindShape,
   slotPages: slotPagesShape,
   frontendFlags: frontendFlagsShape,
   withoutBackend: withoutBackendShape,
@@ -113,6 +115,7 @@ export function readSchema(btf: Btf) {
     policyVerdict: readEnum(btf, enums.policyVerdict),
     policyFlags: readEnum(btf, enums.policyFlags),
     policyPrefix: readEnum(btf, enums.policyPrefix),
+    proxyKind: readEnum(btf, enums.proxyKind),
     slotPages: readEnum(btf, enums.slotPages),
     frontendFlags: readEnum(btf, enums.frontendFlags),
     withoutBackend: readEnum(btf, enums.withoutBackend),

@@ -108,6 +108,7 @@ const record = (more: Partial<FlowEvent> = {}): FlowEvent => ({
   length: 60,
   ifindex: 1,
   service: 0,
+  proxy: 0,
   identity: [256, 257],
   endpoint: [1, 2],
   packets: [1n, 0n],

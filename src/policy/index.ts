@@ -64,6 +64,7 @@ export { LINT_RULES, type LintFinding, type LintId } from './lint/finding.ts'
 export { isLintId, type LintOptions, lintManifests } from './lint/lint.ts'
 export type { CidrGroup } from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
+export * from './model/l7.ts'
 export {
   DEFAULT_PRIORITY,
   LAST_PLACE,

@@ -75,7 +75,7 @@ function started(options: { readonly entries?: number; readonly datapath?: Memor
       return { id, close: () => void opened.delete(id) }
     },
     read: id => datapath.policyMap(id)?.lookupBatch(),
-    encode: one => policyElement(datapath.schema, one, one.rule),
+    encode: one => policyElement(datapath.schema, { ...one, l7: undefined }, one.rule),
     onChanged: () => void log.push('changed'),
   })
   return {

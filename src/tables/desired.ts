@@ -1,7 +1,7 @@
 // What the kernel is to have: policy maps, endpoint entries, rule numbers. Written by
 // controllers/policies.ts, made real by the reconcilers of the same names.
 
-import type { IsolatedBy, IsolatingPolicy, PolicyEntry, RuleKey } from '../policy/index.ts'
+import type { IsolatedBy, IsolatingPolicy, L7RuleSet, PolicyEntry, RuleKey } from '../policy/index.ts'
 import { defineTable } from '../state/index.ts'
 
 /** One inner policy map, shared by all endpoints with these labels and named ports. */
@@ -17,7 +17,12 @@ export type PolicyMap = {
 }
 
 /** A policy entry with the number that stands for its rule in maps and events. */
-export type NumberedEntry = Omit<PolicyEntry, 'rule'> & { readonly rule: number; readonly key: RuleKey }
+export type NumberedEntry = Omit<PolicyEntry, 'rule'> & {
+  readonly rule: number
+  readonly key: RuleKey
+  /** Of an allowance of connections that are judged further: by which rule set. */
+  readonly l7?: L7RuleSet | undefined
+}
 
 /** One entry of the kernel's endpoint map. */
 export type EndpointEntry = {
@@ -82,4 +87,17 @@ export const ruleTable = defineTable({
   key: (rule: NumberedRule) => String(rule.number),
   indexes: { key: rule => [rule.key] },
   columns: { NUMBER: rule => String(rule.number), RULE: rule => rule.text, LOG: rule => rule.log ?? '' },
+})
+
+/** Rules for what is said on connections, as the proxies are to have them. */
+export const l7RuleSetTable = defineTable({
+  name: 'l7-rule-sets',
+  key: (set: L7RuleSet) => String(set.number),
+  columns: {
+    NUMBER: set => String(set.number),
+    PARSER: set => set.rules.parser,
+    RULES: set => String(set.rules.rules.length),
+    FROM: set => [...new Set(set.rules.rules.map(({ rule }) => rule))].join(' '),
+  },
+  equal: (a, b) => a.number === b.number,
 })

@@ -3,7 +3,7 @@
 // have (identities.ts, desired.ts), reconcilers make that real.
 
 import { Database } from '../state/index.ts'
-import { endpointEntryTable, policyMapTable, ruleTable } from './desired.ts'
+import { endpointEntryTable, l7RuleSetTable, policyMapTable, ruleTable } from './desired.ts'
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
@@ -46,6 +46,7 @@ export function createTables() {
     serviceEntries: database.add(serviceEntryTable),
     serviceHealth: database.add(serviceHealthTable),
     rules: database.add(ruleTable),
+    l7RuleSets: database.add(l7RuleSetTable),
     enforcedPolicies: database.add(enforcedPolicyTable),
   }
 }

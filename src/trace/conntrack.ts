@@ -136,6 +136,8 @@ export function openFlow(
     ingress_rule: 0,
     audit: 0,
     service,
+    proxy: 0,
+    l7: [0, 0],
     tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
     flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0) | (translated ? TRANSLATED : 0),
   }

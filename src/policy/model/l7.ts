@@ -1,0 +1,78 @@
+// What may be said on a connection that addresses and ports allow: requests of HTTP and
+// Kafka, questions of DNS, names of servers in TLS. Rules of one set are alternatives.
+// Who judges by them is told nothing but the set: it holds all that a verdict needs.
+
+import type { RuleKey } from './rule.ts'
+
+/** Whose language is spoken on the connection. */
+export type L7Parser = 'http' | 'tls' | 'dns' | 'kafka'
+
+/** Where a rule of a set stands: the rule of the policy, and the field in it, such as `toPorts[0].rules.http[1]`. */
+export type L7Source = { readonly rule: RuleKey; readonly path: string }
+
+/** Names a Secret; its namespace is filled in. */
+export type SecretReference = { readonly namespace: string; readonly name: string }
+
+/** What a header must be, and what is done about a request where it is not. Names of headers are in lower case. */
+export type HeaderMatch = {
+  readonly name: string
+  /** Undefined and without a secret: the header need only be there. */
+  readonly value?: string | undefined
+  readonly secret?: SecretReference | undefined
+  /** `deny`: the rule does not match. The others let it match: `log` it, or `add`, `delete`, `replace` the header. */
+  readonly mismatch: 'deny' | 'log' | 'add' | 'delete' | 'replace'
+}
+
+/** All that is given must match; regular expressions match the whole of their subject. Nothing given: every request. */
+export type HttpRule = L7Source & {
+  readonly method?: string | undefined
+  /** Against path and query. */
+  readonly path?: string | undefined
+  /** Against the host without its port. */
+  readonly host?: string | undefined
+  readonly headers: readonly HeaderMatch[]
+}
+
+/** In lower case, with the last dot. In a pattern `*` stands for any characters but a dot, `*.` alone for every name, `**.` at the beginning for any depth. */
+export type DnsRule = L7Source & ({ readonly name: string } | { readonly pattern: string })
+
+/** All that is given must match. Nothing given: every request. */
+export type KafkaRule = L7Source & {
+  /** Numbers of Kafka's protocol. */
+  readonly apiKeys?: readonly number[] | undefined
+  readonly apiVersion?: number | undefined
+  readonly clientId?: string | undefined
+  readonly topic?: string | undefined
+}
+
+/** As a DNS pattern, without the last dot. */
+export type ServerNameRule = L7Source & { readonly serverName: string }
+
+/** Where TLS ends or begins at the proxy: keys of the Secret that hold what is needed, in PEM. */
+export type TlsContext = {
+  readonly secret: SecretReference
+  readonly certificate: string
+  readonly privateKey: string
+  readonly trustedCa: string
+}
+
+/** The rules of one connection in one direction. An empty list allows nothing. */
+export type L7Rules =
+  | {
+      readonly parser: 'http'
+      readonly rules: readonly HttpRule[]
+      /** Empty: TLS does not end at the proxy, or every name will do. */
+      readonly serverNames: readonly ServerNameRule[]
+      readonly terminating?: TlsContext | undefined
+      readonly originating?: TlsContext | undefined
+    }
+  | { readonly parser: 'tls'; readonly rules: readonly ServerNameRule[] }
+  | { readonly parser: 'dns'; readonly rules: readonly DnsRule[] }
+  | { readonly parser: 'kafka'; readonly rules: readonly KafkaRule[] }
+
+/**
+ * A set with its number. What a number stands for never changes, and no number is given again while a connection may
+ * still be judged by it: so a set is there before the first connection needs it, and connections change sets, not sets
+ * their content.
+ */
+export type L7RuleSet = { readonly number: number; readonly rules: L7Rules }
