@@ -1,0 +1,29 @@
+// What the supervisor gives HAProxy, and what it needs to know of its configuration. The
+// configuration is fixed for the life of a process: what changes goes into maps, which
+// the supervisor keeps, as files for the next start and by the runtime API for this one.
+
+/** The kinds of proxy that HAProxy serves. */
+export const HAPROXY_KINDS = ['http', 'tls', 'https'] as const
+export type HaproxyKind = (typeof HAPROXY_KINDS)[number]
+
+/** Numbers of inherited descriptors that listen, transparent: `bind fd@NUMBER transparent`. */
+export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: number }
+
+export type HaproxyOptions = {
+  readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
+  /** Path for `stats socket`, level admin: the runtime API. */
+  readonly runtimeSocket: string
+  /** A stream socket that the supervisor serves: it takes lines of JSON (`log-proto legacy`, format raw), each an `L7EventLine`. */
+  readonly logSocket: string
+  /** Folder of the map files, `NAME.map`; all maps that the configuration names are there at the start, perhaps empty. */
+  readonly maps: string
+  /** Folder of Lua files and whatever else comes with the package. */
+  readonly files: string
+  /** Folder of certificates. */
+  readonly certificates: string
+  /** Connections of clients at a time. */
+  readonly maxConnections: number
+}
+
+/** One line of a map. Keys have no blanks unless the map's lookups are made for it; values are one line. */
+export type HaproxyMapEntry = { readonly map: string; readonly key: string; readonly value: string }
