@@ -1,0 +1,4 @@
+// DNS as policy sees it: what a message asks and answers, which names rules and
+// selectors mean, and what the server that judges tells the agent. Pure.
+
+export * from './teaching.ts'
