@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import type { Policy, Rule, Tier } from '../model/rule.ts'
+import { L7_CONFLICT, type Policy, type Rule, type Tier } from '../model/rule.ts'
 import type { PolicyEntry } from './entries.ts'
 import { lookup, type PolicyQuestion } from './evaluate.ts'
 import {
@@ -66,7 +66,7 @@ const sketchOf = (sketch: Partial<RuleSketch>): RuleSketch => ({
   ports: 'any',
   priority: 1,
   place: 0,
-  l7: false,
+  l7: undefined,
   ...sketch,
 })
 
@@ -102,8 +102,10 @@ test('the order of objects makes no difference, nor do groups that were others b
 
 test('adding an allow never denies what passed, adding a deny never lets pass what was denied', () => {
   fc.assert(
-    fc.property(anyWorld, anySketch, fc.boolean(), (world, sketch, audit) => {
-      fc.pre(sketch.action !== 'pass')
+    fc.property(anyWorld, anySketch, fc.boolean(), (world, more, audit) => {
+      fc.pre(more.action !== 'pass')
+      // With rules for what is said it may speak another language than one that is there.
+      const sketch = { ...more, l7: undefined }
       const [before, after] = [engineOutcomes(world), engineOutcomes(withRule(world, sketch, audit))]
       for (const question of QUESTIONS) {
         const [was, is] = [passes(before(question)), passes(after(question))]
@@ -158,20 +160,25 @@ test('to audit policies enforces what to remove them does', () => {
   fc.assert(
     fc.property(anyWorld, world => {
       const [audited, removed] = [engineOutcomes(world), engineOutcomes(withoutAudited(world))]
-      for (const question of QUESTIONS)
+      for (const question of QUESTIONS) {
         assert.equal(passes(audited(question)), passes(removed(question)), describe(question))
+        if (passes(removed(question)))
+          assert.equal(audited(question)?.l7, removed(question)?.l7, `what is said: ${describe(question)}`)
+      }
     }),
     { numRuns: 400 },
   )
 })
 
-test('what passes for the record is what enforcing the audited policies would deny', () => {
+test('what passes unjudged for the record is what enforcing the audited policies would deny', () => {
   fc.assert(
     fc.property(anyWorld, world => {
       const now = engineOutcomes(world)
       const then = engineOutcomes(withoutAudit(world))
+      // Where rules for what is said are enforced, they go on to judge, and nothing is recorded.
       for (const question of QUESTIONS)
-        if (passes(now(question))) assert.equal(now(question)?.audit, !passes(then(question)), describe(question))
+        if (passes(now(question)) && now(question)?.l7 === undefined)
+          assert.equal(now(question)?.audit, !passes(then(question)), describe(question))
     }),
     { numRuns: 400 },
   )
@@ -213,6 +220,17 @@ function placesOf(entry: PolicyEntry, entries: readonly PolicyEntry[]): PolicyQu
     )
 }
 
+/** A rule beside an allow, and what becomes of what both match and of what it alone matches. */
+type OtherRule = {
+  readonly name: string
+  /** Of the allow. */
+  readonly own?: Partial<RuleSketch>
+  readonly more: Partial<RuleSketch>
+  readonly audit?: boolean
+  readonly both: Outcome
+  readonly alone: Outcome | undefined
+}
+
 test('all peers or one, all ports or one: an allow with another rule beside it', async t => {
   const breadths = [
     { name: 'all peers, all ports', peers: 'any', ports: 'any' },
@@ -231,7 +249,7 @@ test('all peers or one, all ports or one: an allow with another rule beside it',
     (peers === 'any' || party.address === '192.0.2.1') && (ports === 'any' || (protocol === 6 && port === 80))
   const allowed = (name: string, l7?: string): Outcome => ({ verdict: 'allow', rule: ruleKey(name), l7, audit: false })
   const ruleKey = (name: string): string => `Test/shop/${name}/specs[0].ingress[0]`
-  const others = [
+  const others: readonly OtherRule[] = [
     {
       name: 'a deny',
       more: { action: 'deny' },
@@ -245,23 +263,78 @@ test('all peers or one, all ports or one: an allow with another rule beside it',
       both: { ...allowed('other'), verdict: 'deny', audit: true },
       alone: undefined,
     },
-    // Of two allows the first by name is told.
-    { name: 'an allow with treatment', more: { l7: true }, both: allowed('allow'), alone: allowed('other', 'seen') },
-  ] as const
+    {
+      name: 'rules for requests are lifted by an allow without any',
+      more: { l7: 'get' },
+      both: allowed('allow'),
+      alone: allowed('other', 'get'),
+    },
+    {
+      name: 'an allow lifts rules for requests',
+      own: { l7: 'get' },
+      more: {},
+      both: allowed('other'),
+      alone: allowed('other'),
+    },
+    {
+      name: 'more rules for requests',
+      own: { l7: 'get' },
+      more: { l7: 'post' },
+      both: allowed('allow', 'get+post'),
+      alone: allowed('other', 'post'),
+    },
+    {
+      name: 'the same rules for requests',
+      own: { l7: 'get' },
+      more: { l7: 'get' },
+      both: allowed('allow', 'get'),
+      alone: allowed('other', 'get'),
+    },
+    {
+      name: 'rules of another protocol',
+      own: { l7: 'get' },
+      more: { l7: 'names' },
+      both: { verdict: 'deny', rule: L7_CONFLICT, l7: undefined, audit: false },
+      alone: allowed('other', 'names'),
+    },
+    {
+      name: 'a deny beside rules for requests',
+      own: { l7: 'get' },
+      more: { action: 'deny' },
+      both: { ...allowed('other'), verdict: 'deny' },
+      alone: { ...allowed('other'), verdict: 'deny' },
+    },
+    {
+      name: 'an audited deny beside rules for requests, which go on to judge',
+      own: { l7: 'get' },
+      more: { action: 'deny' },
+      audit: true,
+      both: allowed('allow', 'get'),
+      alone: undefined,
+    },
+    {
+      name: 'an audited allow beside rules for requests',
+      own: { l7: 'get' },
+      more: {},
+      audit: true,
+      both: allowed('allow', 'get'),
+      alone: undefined,
+    },
+  ]
   for (const one of breadths)
     for (const two of breadths)
-      for (const { name, more, both, alone, ...other } of others)
+      for (const { name, own, more, both, alone, audit = false } of others)
         await t.test(`${one.name}; ${name} for ${two.name}`, () => {
           const policies = [
             policyOf('allow', false, [
-              { app: 'web', isolates: { ingress: true, egress: false }, rules: [sketch(one, {})] },
+              { app: 'web', isolates: { ingress: true, egress: false }, rules: [sketch(one, own ?? {})] },
             ]),
-            policyOf('other', 'audit' in other, [{ app: 'web', isolates: NOT_ISOLATING, rules: [sketch(two, more)] }]),
+            policyOf('other', audit, [{ app: 'web', isolates: NOT_ISOLATING, rules: [sketch(two, more)] }]),
           ]
           const outcome = engineOutcomes({ ...EMPTY_WORLD, policies })
           for (const question of QUESTIONS.filter(({ direction }) => direction === 'ingress')) {
             const [isAllowed, isOther] = [covers(one, question), covers(two, question)]
-            const want = isOther ? (isAllowed ? both : alone) : isAllowed ? allowed('allow') : undefined
+            const want = isOther ? (isAllowed ? both : alone) : isAllowed ? allowed('allow', own?.l7) : undefined
             assert.deepEqual(outcome(question), want, describe(question))
           }
         })

@@ -4,6 +4,7 @@
 
 import { labelledPort } from '../../labels/index.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
+import type { Visibility } from '../model/l7.ts'
 import type { Direction } from '../model/rule.ts'
 import type { BoundRule, BoundSpec, NamedPortOfPeers } from './bound-rule.ts'
 import type { PolicyEntry } from './entries.ts'
@@ -22,6 +23,8 @@ export type SubjectGroup = {
   /** Nothing is enforced at them, only recorded. */
   readonly isAudited: boolean
   readonly mode: Exclude<EnforcementMode, 'never'>
+  /** Where what is said is to be seen. */
+  readonly visibility: readonly Visibility[]
 }
 
 /** What all plans draw on. */
@@ -43,7 +46,7 @@ export class DirectionPlan {
 
   constructor(
     direction: Direction,
-    { specs, ownPorts, isAudited, mode }: SubjectGroup,
+    { specs, ownPorts, isAudited, mode, visibility }: SubjectGroup,
     { peerSets, shared }: PlanSources,
     before?: DirectionPlan,
   ) {
@@ -52,7 +55,10 @@ export class DirectionPlan {
     const sorted = sortRules(rules, ownPorts)
     const isolations = isolationsOf(specs, direction, mode, isAudited)
     const enforced = isAudited ? 'none' : rules.some(({ rule }) => rule.audit) ? 'some' : 'all'
-    this.#classes = shared.classes({ direction, isolations, enforced, forAny: sorted.forAny })
+    const visible = visibility
+      .filter(({ direction: own }) => own === direction)
+      .map(({ protocol, port, parser }) => ({ protocol, port, parser }))
+    this.#classes = shared.classes({ direction, isolations, enforced, forAny: sorted.forAny, visible })
     const isHeir = before !== undefined && before.#classes === this.#classes
     this.#rules = inOrderOf(isHeir ? before.#rules : undefined, sorted.rules, list => shared.list(list))
     this.#named = inOrderOf(isHeir ? before.#named : undefined, sorted.named, list => list)

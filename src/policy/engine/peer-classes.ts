@@ -7,7 +7,7 @@ import { digestOfPrefixes } from './content-key.ts'
 import { ANY_PEER, EntryCompiler, type PolicyEntry } from './entries.ts'
 import { Interner, ObjectNumbers } from './interner.ts'
 import type { Isolations } from './isolation.ts'
-import { Decider, type EnforcedRules, type RuleSpans } from './port-space.ts'
+import { Decider, type EnforcedRules, type RuleSpans, type VisiblePort } from './port-space.ts'
 import type { PortPrefix } from './prefix-cover.ts'
 
 export type PeerClass = {
@@ -80,6 +80,8 @@ export type ClassContext = {
   readonly isolations: Isolations
   readonly enforced: EnforcedRules
   readonly forAny: readonly RuleSpans[]
+  /** Where what is said is to be seen. */
+  readonly visible: readonly VisiblePort[]
 }
 
 /** Classes and lists of rules that are equal are the same object, whichever subject's policy asks for them. */
@@ -92,10 +94,11 @@ export class SharedClasses {
     return this.#lists.get(this.#numbers.ofAll(rules), () => rules)
   }
 
-  classes({ direction, isolations, enforced, forAny }: ClassContext): PeerClasses {
-    const key = [direction, isolations.all, isolations.enforced, enforced, this.#numbers.ofAll(forAny)].join(' ')
+  classes({ direction, isolations, enforced, forAny, visible }: ClassContext): PeerClasses {
+    const { all, enforced: isolation } = isolations
+    const key = [direction, all, isolation, enforced, JSON.stringify(visible), this.#numbers.ofAll(forAny)].join(' ')
     return this.#classes.get(key, () => {
-      return new PeerClasses(new EntryCompiler(direction, new Decider(isolations, enforced), forAny))
+      return new PeerClasses(new EntryCompiler(direction, new Decider(isolations, enforced, visible), forAny))
     })
   }
 }

@@ -2,9 +2,19 @@
 // connection to each port, all rules considered. Nothing here knows of identities or
 // of map entries.
 
+import type { L7Parser, Visibility } from '../model/l7.ts'
 import { DEFAULT_PRECEDENCE } from '../model/precedence.ts'
-import { DEFAULT_DENY, NOT_ISOLATED, type Rule, type RuleKey, type Tier, type Treatment } from '../model/rule.ts'
+import {
+  DEFAULT_DENY,
+  L7_CONFLICT,
+  NOT_ISOLATED,
+  type Rule,
+  type RuleKey,
+  type Tier,
+  type Treatment,
+} from '../model/rule.ts'
 import type { Isolation, Isolations } from './isolation.ts'
+import { everythingOf, L7Unions } from './l7-rules.ts'
 
 /** What an entry says of a packet. */
 export type Verdict = 'allow' | 'deny'
@@ -39,22 +49,29 @@ export type EnforcedRules = 'all' | 'some' | 'none'
 
 const AUDIT: Treatment = Object.freeze({ audit: true })
 
+/** Ports of one direction where what is said is to be seen. */
+export type VisiblePort = Omit<Visibility, 'direction'>
+
 /**
  * Decides for one subject in one direction, twice: by all rules, and by those alone that are enforced. What the enforced
- * ones deny is denied. What only all of them deny is a denial for the record, which passes. What neither denies is
- * allowed, by the rule that all of them name.
+ * ones deny is denied. What only all of them deny is a denial for the record, which passes; but not where the enforced
+ * ones have rules for what is said, for these must go on to judge it. What neither denies is allowed, by the rule that
+ * all of them name.
  */
 export class Decider {
   readonly #all: Reading
   /** The same where nothing is audited. */
   readonly #enforced: Reading
+  readonly #visible: readonly VisiblePort[]
+  readonly #unions = new L7Unions()
   readonly #decisions = new Map<string, Decision>()
   readonly #withOwnPrecedence = new Map<Decision, Decision>()
 
-  constructor({ all, enforced }: Isolations, enforcedRules: EnforcedRules) {
+  constructor({ all, enforced }: Isolations, enforcedRules: EnforcedRules, visible: readonly VisiblePort[] = []) {
     this.#all = { isolation: all, asked: 'all' }
     const isSame = enforcedRules === 'all' && all === enforced
     this.#enforced = isSame ? this.#all : { isolation: enforced, asked: enforcedRules }
+    this.#visible = visible
   }
 
   /** Whether a rule is asked at all: the baseline tier is not where a policy of the normal tier isolates. */
@@ -62,25 +79,30 @@ export class Decider {
     return asks(this.#all, rule) || asks(this.#enforced, rule)
   }
 
-  /** The decision of rules that all match a connection, in the order of `compareRules`. */
-  decide(matching: Iterable<Rule>): Decision | undefined {
+  /**
+   * The decision of rules that all match a connection, in the order of `compareRules`. `visible`: in whose language what
+   * is said is to be seen, if it is allowed and nobody judges it.
+   */
+  decide(matching: Iterable<Rule>, visible?: L7Parser): Decision | undefined {
     const rules = Array.isArray(matching) ? matching : [...matching]
     // Lent from the first rule that either reading asks: more rules never make it weaker.
     const lender = rules.find(rule => this.considers(rule))
-    const enforced = decisiveRule(this.#enforced, rules)
-    if (denies(this.#enforced, enforced)) {
-      if (enforced) return this.#lend(lender, this.#decisionOf(enforced, enforced.treatment))
+    const enforced = this.#answer(this.#enforced, rules)
+    if (enforced.verdict === 'deny') {
+      const { rule, treatment } = enforced
+      if (rule) return this.#lend(lender, this.#decision('deny', rule.precedence, rule.key, treatment))
       return lender && this.#lend(lender, this.#decision('deny', 0, DEFAULT_DENY))
     }
-    const rule = this.#enforced === this.#all ? enforced : decisiveRule(this.#all, rules)
-    if (denies(this.#all, rule)) {
-      const own = rule ? this.#decisionOf(rule, AUDIT) : this.#decision('deny', DEFAULT_PRECEDENCE, DEFAULT_DENY, AUDIT)
-      return this.#lend(lender, own)
+    const all = this.#enforced === this.#all ? enforced : this.#answer(this.#all, rules)
+    if (all.verdict === 'deny' && !enforced.treatment?.l7) {
+      const { precedence, key } = all.rule ?? BY_DEFAULT
+      return this.#lend(lender, this.#decision('deny', precedence, key, { ...AUDIT, ...onlyConflict(all.treatment) }))
     }
     // What is tried out may name the rule, and never how the connection is treated.
-    const named = isTreatedAlike(rule, enforced) ? rule : enforced
-    if (named) return this.#lend(lender, this.#decisionOf(named, named.treatment))
-    return this.#lend(lender, this.#decision('allow', DEFAULT_PRECEDENCE, NOT_ISOLATED))
+    const named = all.verdict === 'allow' && isTreatedAlike(all, enforced) ? all : enforced
+    const treatment = named.treatment?.l7 || !visible ? named.treatment : seen(named.treatment, visible)
+    const { precedence, key } = named.rule ?? OPEN
+    return this.#lend(lender, this.#decision('allow', precedence, key, treatment))
   }
 
   /** The decision with its rule's own precedence: the same outcome, for where none need be lent. */
@@ -90,17 +112,24 @@ export class Decider {
 
   /** Decisions over all ports of the named protocols and of the rest. `rules` in the order of `compareRules`. */
   space(rules: readonly RuleSpans[], protocols: Iterable<number>): PortSpace {
-    return new Map([...protocols, 0].map(protocol => [protocol, this.#regions(rules, protocol)]))
+    const visible = this.#visible.map(({ protocol }) => protocol)
+    return new Map([...protocols, ...visible, 0].map(protocol => [protocol, this.#regions(rules, protocol)]))
   }
 
   #regions(rules: readonly RuleSpans[], protocol: number): Region[] {
     const changes = changesAt(rules, protocol)
+    const visible = new Map<number, L7Parser>()
+    for (const { protocol: own, port, parser } of this.#visible)
+      if (own === protocol) {
+        if (!visible.has(port)) visible.set(port, parser)
+        for (const bound of [port, port + 1]) if (bound <= LAST_PORT && !changes.has(bound)) changes.set(bound, [])
+      }
     const bounds = [...changes.keys()].sort((a, b) => a - b)
     const active = new ActiveRules()
     const regions: Region[] = []
     for (const [i, first] of bounds.entries()) {
       for (const change of changes.get(first) ?? []) active.apply(change)
-      const decision = this.decide(active.inOrder(rules))
+      const decision = this.decide(active.inOrder(rules), visible.get(first))
       const last = (bounds[i + 1] ?? LAST_PORT + 1) - 1
       const previous = regions.at(-1)
       if (previous && previous.decision === decision) regions[regions.length - 1] = { ...previous, last }
@@ -116,8 +145,19 @@ export class Decider {
     return lent
   }
 
-  #decisionOf({ action, precedence, key }: Rule, treatment: Treatment | undefined): Decision {
-    return this.#decision(action === 'deny' ? 'deny' : 'allow', precedence, key, treatment)
+  /** What one reading says. Rules that allow alike are alternatives: one of them without rules for what is said lifts the others'. */
+  #answer(reading: Reading, rules: readonly Rule[]): Answer {
+    const first = decisiveRule(reading, rules)
+    if (!first) return reading.isolation === 'none' ? OPENED : CLOSED
+    const { action, precedence, key, l7, treatment } = first
+    if (action === 'deny') return { verdict: 'deny', rule: first, treatment }
+    if (!l7) return { verdict: 'allow', rule: first, treatment }
+    const alike = rules.filter(rule => rule.precedence === precedence && asks(reading, rule))
+    const plain = alike.find(rule => !rule.l7)
+    if (plain) return { verdict: 'allow', rule: plain, treatment: plain.treatment }
+    const united = this.#unions.unite(alike)
+    if ('key' in united) return { verdict: 'allow', rule: { key, precedence }, treatment: { ...treatment, l7: united } }
+    return { verdict: 'deny', rule: { key: L7_CONFLICT, precedence }, treatment: united }
   }
 
   #decision(verdict: Verdict, precedence: number, rule: RuleKey, treatment?: Treatment): Decision {
@@ -149,15 +189,31 @@ function decisiveRule(reading: Reading, rules: readonly Rule[]): Rule | undefine
   return undefined
 }
 
-const denies = ({ isolation }: Reading, rule: Rule | undefined): boolean =>
-  rule ? rule.action === 'deny' : isolation !== 'none'
+/** What a reading says. `rule` undefined: the default does. */
+type Answer = {
+  readonly verdict: Verdict
+  readonly rule?: Pick<Rule, 'key' | 'precedence'>
+  readonly treatment?: Treatment | undefined
+}
+const OPENED: Answer = { verdict: 'allow' }
+const CLOSED: Answer = { verdict: 'deny' }
+const OPEN = { key: NOT_ISOLATED, precedence: DEFAULT_PRECEDENCE }
+const BY_DEFAULT = { key: DEFAULT_DENY, precedence: DEFAULT_PRECEDENCE }
 
-const isTreatedAlike = (a: Rule | undefined, b: Rule | undefined): boolean =>
-  a === b || treatmentKey(a?.treatment ?? {}) === treatmentKey(b?.treatment ?? {})
+const isTreatedAlike = (a: Answer, b: Answer): boolean =>
+  a === b || treatmentKey(a.treatment ?? {}) === treatmentKey(b.treatment ?? {})
+
+const onlyConflict = (treatment: Treatment = {}): Treatment =>
+  treatment.conflict ? { conflict: treatment.conflict } : {}
+
+const seen = (treatment: Treatment | undefined, parser: L7Parser): Treatment => ({
+  ...treatment,
+  l7: everythingOf(parser),
+})
 
 /** Canonical text of a treatment. */
-export function treatmentKey({ audit, authentication, l7 }: Treatment): string {
-  return JSON.stringify([audit ?? false, authentication ?? '', l7 ?? ''])
+export function treatmentKey({ audit, authentication, l7, conflict }: Treatment): string {
+  return JSON.stringify([audit ?? false, authentication ?? '', l7?.key ?? '', conflict ?? ''])
 }
 
 type Change = { readonly rank: number; readonly step: 1 | -1 }

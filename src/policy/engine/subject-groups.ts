@@ -5,12 +5,12 @@ import { namedPortNumbers } from '../../labels/index.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
 import type { Policy } from '../model/rule.ts'
 import { type BoundSpec, ownPortsFor } from './bound-rule.ts'
-import type { PlanSources } from './direction-plan.ts'
+import type { PlanSources, SubjectGroup } from './direction-plan.ts'
 import type { PolicyEntry } from './entries.ts'
 import { type IsolatedBy, isolatingPolicies } from './isolation.ts'
 import { SharedClasses } from './peer-classes.ts'
 import type { PeerSet, PeerSets } from './peer-sets.ts'
-import type { ResolvedPolicy, Subject } from './subject.ts'
+import { type ResolvedPolicy, type Subject, visibilityText } from './subject.ts'
 import { SubjectPlan } from './subject-plan.ts'
 
 /** A spec of a policy that is held. `serial`: no two have the same. */
@@ -53,10 +53,13 @@ export class SubjectGroups {
   place(member: Member): Group {
     const specs = this.#enforcement === 'never' ? [] : [...member.specs].sort((a, b) => a.serial - b.serial)
     const isAudited = member.subject.audit === true
+    const visibility = member.subject.visibility ?? []
     const ownPorts = ownPortsFor(specs, namedPortNumbers(member.subject.namedPorts))
     const ports = [...ownPorts].map(([name, number]) => `${name}=${number}`).sort()
-    const key = JSON.stringify([specs.map(({ serial }) => serial), ports, isAudited])
-    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, ownPorts, isAudited, member.group)
+    const key = JSON.stringify([specs.map(({ serial }) => serial), ports, isAudited, visibilityText(visibility)])
+    const mode = this.#enforcement === 'always' ? 'always' : 'default'
+    const content = { specs, ownPorts, isAudited, mode, visibility } as const
+    const group = this.#groups.get(key) ?? this.#makeGroup(key, specs, content, member.group)
     if (group === member.group) return group
     this.leave(member)
     group.members.add(member)
@@ -88,16 +91,9 @@ export class SubjectGroups {
     }
   }
 
-  #makeGroup(
-    key: string,
-    specs: readonly Spec[],
-    ownPorts: ReadonlyMap<string, number>,
-    isAudited: boolean,
-    before: Group | undefined,
-  ): Group {
-    const mode = this.#enforcement === 'always' ? 'always' : 'default'
-    const plan = new SubjectPlan({ specs, ownPorts, isAudited, mode }, this.#sources, before?.plan)
-    const isolatedBy = isolatingPolicies(specs, isAudited)
+  #makeGroup(key: string, specs: readonly Spec[], content: SubjectGroup, before: Group | undefined): Group {
+    const plan = new SubjectPlan(content, this.#sources, before?.plan)
+    const isolatedBy = isolatingPolicies(specs, content.isAudited)
     const group: Group = { key, specs, plan, members: new Set(), isolatedBy, resolved: undefined }
     this.#groups.set(key, group)
     for (const set of peerSetsOf(specs)) {

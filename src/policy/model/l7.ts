@@ -2,13 +2,13 @@
 // Kafka, questions of DNS, names of servers in TLS. Rules of one set are alternatives.
 // Who judges by them is told nothing but the set: it holds all that a verdict needs.
 
-import type { RuleKey } from './rule.ts'
+import type { Direction, RuleKey } from './rule.ts'
 
 /** Whose language is spoken on the connection. */
 export type L7Parser = 'http' | 'tls' | 'dns' | 'kafka'
 
-/** Where a rule of a set stands: the rule of the policy, and the field in it, such as `toPorts[0].rules.http[1]`. */
-export type L7Source = { readonly rule: RuleKey; readonly path: string }
+/** Where a rule of a set stands: the rule of the policy, and the field in it, such as `rules.http[1]`. */
+export type L7Source = { readonly rule: RuleKey; readonly field: string }
 
 /** Names a Secret; its namespace is filled in. */
 export type SecretReference = { readonly namespace: string; readonly name: string }
@@ -69,6 +69,20 @@ export type L7Rules =
   | { readonly parser: 'tls'; readonly rules: readonly ServerNameRule[] }
   | { readonly parser: 'dns'; readonly rules: readonly DnsRule[] }
   | { readonly parser: 'kafka'; readonly rules: readonly KafkaRule[] }
+
+/** Rules with a name of their content: equal exactly where the rules and their sources are, in every process. */
+export type KeyedL7Rules = { readonly key: string; readonly rules: L7Rules }
+
+/**
+ * A port of a subject on which what is said is to be seen. A connection that is allowed there without rules for what is
+ * said goes through a proxy that allows everything. `port` is that of the destination.
+ */
+export type Visibility = {
+  readonly direction: Direction
+  readonly protocol: number
+  readonly port: number
+  readonly parser: L7Parser
+}
 
 /**
  * A set with its number. What a number stands for never changes, and no number is given again while a connection may

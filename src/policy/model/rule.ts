@@ -3,6 +3,7 @@
 // them, and holds rules. Each rule knows the object, place and line it comes from.
 
 import { has, lacks, type Selector, selector } from '../../labels/index.ts'
+import type { KeyedL7Rules, L7Rules } from './l7.ts'
 import type { ServiceReference } from './service.ts'
 
 /** Which way a rule looks. Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
@@ -54,6 +55,12 @@ export const NOT_ISOLATED: RuleKey = 'not-isolated'
 /** Reported where a pass rule led past all rules to the default of an isolated subject. */
 export const DEFAULT_DENY: RuleKey = 'default-deny'
 
+/** Reported where rules for what is said speak different protocols about one peer and port, so that it is denied. */
+export const L7_CONFLICT: RuleKey = 'l7-conflict'
+
+/** Stands as the rule in an API-level rule that nobody wrote: a subject's visibility asks for it. */
+export const VISIBILITY: RuleKey = 'visibility'
+
 /** A policy object of any kind, as its front end has read it. */
 export type Policy = {
   readonly ref: PolicyRef
@@ -96,6 +103,8 @@ export type Rule = Audit & {
   /** At the destination. An empty list is none. */
   readonly ports: 'any' | readonly PortMatch[]
   readonly treatment?: Treatment | undefined
+  /** Of a rule that allows: connections are allowed as far as these allow what is said on them. */
+  readonly l7?: L7Rules | undefined
   /** Text for the flow records of what this rule decides. */
   readonly log?: string | undefined
 }
@@ -133,8 +142,10 @@ export type Treatment = {
   /** Of a denial: record it and let the packet pass. Made by the engine, see `Audit`. */
   readonly audit?: true
   readonly authentication?: 'required' | 'disabled'
-  /** Key of the API-level rules that judge the connection's content. */
-  readonly l7?: string
+  /** The API-level rules that judge what is said: those of all rules that allow the connection. */
+  readonly l7?: KeyedL7Rules
+  /** Of a denial by `L7_CONFLICT`: the rules that cannot be united. */
+  readonly conflict?: readonly RuleKey[]
 }
 
 /** Peers as the engine has them: groups stand there as their prefixes, services as their backends. */

@@ -11,6 +11,7 @@ import type { PolicyService } from '../../model/service.ts'
 import { lookup } from '../evaluate.ts'
 import { PolicyRepository } from '../repository.ts'
 import type { Subject } from '../subject.ts'
+import { L7_SAMPLES, type L7Sample } from './l7-samples.ts'
 import { type Outcome, outcomeOf, outcomeOfEntry, TCP, UDP } from './random-rules.ts'
 
 /** A peer and where it stands. `app` undefined: outside the cluster. */
@@ -197,7 +198,7 @@ const origin = { file: '', line: 0 }
 export type RuleSketch = Pick<Rule, 'direction' | 'action' | 'tier' | 'peers' | 'ports'> & {
   readonly priority: number
   readonly place: number
-  readonly l7: boolean
+  readonly l7: L7Sample | undefined
 }
 
 const anyDirection: fc.Arbitrary<Direction> = fc.constantFrom('ingress', 'egress')
@@ -209,7 +210,7 @@ export const anySketch: fc.Arbitrary<RuleSketch> = fc.record({
   ports: fc.oneof(fc.constant('any' as const), fc.subarray([...PORTS], { maxLength: 2 })),
   priority: fc.constantFrom(1, 2),
   place: fc.constantFrom(0, 1),
-  l7: fc.constantFrom(false, false, true),
+  l7: fc.constantFrom(undefined, undefined, undefined, 'get' as const, 'post' as const, 'names' as const),
 })
 
 type SpecSketch = {
@@ -230,7 +231,7 @@ export function policyOf(name: string, audit: boolean, specs: readonly SpecSketc
     origin,
     index,
     precedence: precedence({ tier: sketch.tier, action: sketch.action, priority, place }),
-    ...(l7 && { treatment: { l7: 'seen' } }),
+    ...(l7 && sketch.action === 'allow' && { l7: L7_SAMPLES[l7] }),
   })
   const specOf = ({ app, isolates, rules }: SpecSketch, at: number): PolicySpec => {
     const subject = appSelector(app)

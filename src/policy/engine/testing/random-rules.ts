@@ -8,14 +8,15 @@ import {
   type Action,
   compareRules,
   DEFAULT_DENY,
+  L7_CONFLICT,
   NOT_ISOLATED,
   type Rule,
   type Tier,
-  type Treatment,
 } from '../../model/rule.ts'
 import { ANY_PEER, EntryCompiler, type PolicyEntry } from '../entries.ts'
 import { lookup } from '../evaluate.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from '../port-space.ts'
+import { L7_SAMPLES, type L7Sample, l7Names, unitedNames } from './l7-samples.ts'
 
 export const TCP = 6
 export const UDP = 17
@@ -30,12 +31,12 @@ type RuleOptions = {
   priority?: number
   place?: number
   index?: number
-  treatment?: Treatment | undefined
+  l7?: L7Sample | undefined
   audit?: true | undefined
 }
 
 export function given(peers: Given['peers'], spans: readonly PortSpan[], options: RuleOptions = {}): Given {
-  const { name = 'p', action = 'allow', tier = 'normal', priority = 100, place = 0, index = 0, treatment } = options
+  const { name = 'p', action = 'allow', tier = 'normal', priority = 100, place = 0, index = 0, l7 } = options
   const policy = { kind: 'Test', namespace: 'default', name, origin: { file: '', line: 0 } }
   const rule: Rule = {
     key: `${name}/${tier}/${priority}/${place}/${index}/${action}${options.audit ? '/audit' : ''}`,
@@ -49,7 +50,7 @@ export function given(peers: Given['peers'], spans: readonly PortSpan[], options
     precedence: precedence({ tier, action, priority, place }),
     peers: 'any',
     ports: 'any',
-    treatment,
+    l7: l7 && action === 'allow' ? L7_SAMPLES[l7] : undefined,
     audit: options.audit,
   }
   return { rule, spans, peers }
@@ -106,8 +107,7 @@ function read(matching: readonly Rule[], { isolated, always }: Pick<Situation, '
   for (const tier of ['admin', 'normal', 'baseline']) {
     if (tier === 'baseline' && isolated) break
     const decisive = matching.find(rule => rule.tier === tier)
-    if (decisive && decisive.action !== 'pass')
-      return { verdict: decisive.action, rule: decisive.key, l7: decisive.treatment?.l7, audit: false }
+    if (decisive && decisive.action !== 'pass') return decided(decisive, matching)
   }
   const isDenied = isolated || always
   return {
@@ -116,6 +116,24 @@ function read(matching: readonly Rule[], { isolated, always }: Pick<Situation, '
     l7: undefined,
     audit: false,
   }
+}
+
+/** Rules that allow alike are alternatives, and one of them may allow whatever is said. */
+function decided(decisive: Rule, matching: readonly Rule[]): Outcome {
+  const told = (rule: Rule, l7?: string): Outcome => ({
+    verdict: rule.action as Verdict,
+    rule: rule.key,
+    l7,
+    audit: false,
+  })
+  if (decisive.action === 'deny' || !decisive.l7) return told(decisive)
+  const alike = matching.filter(({ precedence }) => precedence === decisive.precedence)
+  const plain = alike.find(({ l7 }) => !l7)
+  if (plain) return told(plain)
+  const names = unitedNames(alike)
+  return names === undefined
+    ? { verdict: 'deny', rule: L7_CONFLICT, l7: undefined, audit: false }
+    : told(decisive, names)
 }
 
 export function modelOutcome(
@@ -144,7 +162,8 @@ export function outcomeOf(rules: readonly Rule[], situation: Situation): Outcome
         { isolated, always },
       )
   if (enforced.verdict === 'deny') return enforced.rule === DEFAULT_DENY ? undefined : enforced
-  if (all.verdict === 'deny') return { ...all, l7: undefined, audit: true }
+  // What is tried out never keeps the enforced rules from judging what is said.
+  if (all.verdict === 'deny') return enforced.l7 ? enforced : { ...all, l7: undefined, audit: true }
   return all.l7 === enforced.l7 ? all : enforced
 }
 
@@ -160,7 +179,7 @@ export function outcomeOfEntry(entry: PolicyEntry | undefined): Outcome | undefi
   if (!entry) return undefined
   const { verdict, rule, treatment } = entry
   const audit = treatment?.audit ?? false
-  return rule === DEFAULT_DENY && !audit ? undefined : { verdict, rule, l7: treatment?.l7, audit }
+  return rule === DEFAULT_DENY && !audit ? undefined : { verdict, rule, l7: l7Names(treatment?.l7), audit }
 }
 
 /** Every point where an answer could change, and its neighbours. */
@@ -194,7 +213,7 @@ export const anyGiven: fc.Arbitrary<Given> = fc
     tier: fc.constantFrom('admin' as const, 'normal' as const, 'normal' as const, 'baseline' as const),
     priority: fc.constantFrom(1, 2),
     place: fc.constantFrom(0, 1),
-    treatment: fc.constantFrom(undefined, undefined, { l7: 'seen' }),
+    l7: fc.constantFrom(undefined, undefined, undefined, 'get' as const, 'post' as const, 'names' as const),
     audit: fc.constantFrom(undefined, undefined, true as const),
   })
   .map(({ peers, spans, ...options }) => given(peers, spans, options))
