@@ -6,7 +6,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { requireUnserved, serveApi } from '../api/index.ts'
+import { ProxyClient, requireUnserved, serveApi } from '../api/index.ts'
 import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
 import { followNodeDevices } from '../controllers/index.ts'
 import { ip, mac, wireBytes } from '../ip/index.ts'
@@ -28,6 +28,7 @@ import type { AgentConfiguration } from './configuration.ts'
 import { createEngine } from './engine.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { Journal } from './journal.ts'
+import { ProxyLink } from './proxy-link.ts'
 import { agentRoutes } from './routes.ts'
 import { openSockets } from './sockets.ts'
 import { sourcePorts } from './source-ports.ts'
@@ -75,6 +76,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const attacher = attacherFor(datapath, node, log)
 
   // From what is declared to what the kernel has.
+  const proxyClient = configuration.proxy === undefined ? undefined : new ProxyClient(configuration.proxy)
   const engine = createEngine({
     node: { name: configuration.node, addresses: configuration.nodeAddresses },
     podCidrs: configuration.podCidrs,
@@ -85,6 +87,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     services: configuration.services,
     memory: journal,
     datapath,
+    proxy: proxyClient,
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
   })
@@ -124,6 +127,14 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     onFailure: error =>
       log.error({ error: error.message }, 'could not look at the devices of the node; it is tried again'),
   })
+
+  const proxy =
+    proxyClient &&
+    new ProxyLink({
+      client: proxyClient,
+      onThere: () => engine.reconcilers['rule-sets'].refresh(),
+      onLine: () => undefined,
+    })
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.
   const links = watchLinks(node, event => {
@@ -165,6 +176,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
         nodeCookie: namespaceCookie(node),
       },
       observer,
+      proxy,
       reconcilers,
       attempted,
       readyAfterMs: () => readyAfterMs,
@@ -200,6 +212,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     nodeDevices.run(signal),
     healthChecks.run(signal),
     observer.run(signal),
+    ...(proxy ? [proxy.run(signal)] : []),
     serviceNames.run(signal),
     becomeReady(),
   ]

@@ -37,6 +37,8 @@ export type AgentConfiguration = {
   /** Where the connections of pods that do not ask are translated. */
   readonly podTranslation: (typeof POD_TRANSLATIONS)[number]
   readonly services: ServiceSettings
+  /** Unix socket of the node's proxy; absent: nobody judges what is said on connections, and such connections are refused. */
+  readonly proxy?: string
 }
 
 export const XDP_SETTINGS = ['off', 'generic', 'native'] as const
@@ -57,6 +59,7 @@ export type AgentOptions = ServiceOptions & {
   readonly flowEvents?: boolean
   readonly podTranslation?: string
   readonly serviceCgroup?: string
+  readonly proxy?: string
 }
 
 /** The first two addresses and the last one are never given out. */
@@ -105,6 +108,7 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
+    ...(options.proxy !== undefined && { proxy: path.resolve(options.proxy) }),
     services: serviceSettings(options, nodeAddresses),
   }
 }

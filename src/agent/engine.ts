@@ -29,6 +29,8 @@ import {
   type OpenMap,
   podNamespaceOperations,
   policyMapOperations,
+  proxyRuleSetOperations,
+  type RuleSetProxy,
 } from '../reconcilers/index.ts'
 import {
   type Clock,
@@ -82,6 +84,8 @@ export type EngineOptions = {
   readonly memory: Memory
   readonly datapath: WrittenMaps
   readonly services: ServiceSettings
+  /** Takes the rules for what is said on connections; absent: nobody does. */
+  readonly proxy?: RuleSetProxy | undefined
   /** Make endpoints' devices real. */
   readonly devices: Operations<Endpoint>
   readonly clock?: Clock
@@ -99,6 +103,9 @@ type ReconcilerName =
   | 'pod-namespaces'
   | 'endpoint-devices'
   | 'service-entries'
+  | 'rule-sets'
+
+type AnyReconciler = Pick<Reconciler<object>, 'status' | 'refresh' | 'metrics'>
 
 export type Engine = {
   readonly tables: Tables
@@ -108,7 +115,7 @@ export type Engine = {
   readonly policyStatus: View<PolicyStatus>
   readonly serviceStatus: View<ServiceStatus>
   readonly servicesInKernel: ServicesInKernel
-  readonly reconcilers: Readonly<Record<ReconcilerName, Pick<Reconciler<object>, 'status' | 'refresh' | 'metrics'>>>
+  readonly reconcilers: Readonly<Record<ReconcilerName, AnyReconciler>>
   /** Until the signal is aborted. The maps stay as they are. */
   run(signal: AbortSignal): Promise<void>
   /** Resolves when everything that is declared at the call has been tried in the kernel. */
@@ -159,6 +166,16 @@ export function createEngine(options: EngineOptions): Engine {
     table: tables.endpoints,
     operations: options.devices,
   })
+  const ruleSets = new Reconciler({
+    ...common,
+    name: 'rule-sets',
+    table: tables.l7RuleSets,
+    backoff: { maxMs: MAX_PROXY_RETRY_MS },
+    operations: proxyRuleSetOperations({
+      proxy: options.proxy,
+      wanted: number => tables.l7RuleSets.get(String(number)),
+    }),
+  })
 
   const services = createServices({
     tables,
@@ -182,6 +199,7 @@ export function createEngine(options: EngineOptions): Engine {
     ownNode: node,
     clock,
     inForce: {
+      ruleSets: signal => ruleSets.attempted(signal),
       policyMaps: signal => policyMaps.attempted(signal),
       addresses: async signal => void (await Promise.all([addresses.attempted(signal), entries.attempted(signal)])),
     },
@@ -226,6 +244,7 @@ export function createEngine(options: EngineOptions): Engine {
     'pod-namespaces': podNamespaces,
     'endpoint-devices': devices,
     'service-entries': services.reconciler,
+    'rule-sets': ruleSets,
   }
   return {
     tables,
@@ -245,6 +264,9 @@ export function createEngine(options: EngineOptions): Engine {
     },
   }
 }
+
+/** Asking whether the proxy is there again costs nothing; that it has no rules denies connections. */
+const MAX_PROXY_RETRY_MS = 1_000
 
 function elementOf(schema: Schema, entry: NumberedEntry): Element {
   const audit = entry.treatment?.audit ?? false

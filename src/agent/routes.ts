@@ -23,6 +23,7 @@ import type { PolicyStatus, ServiceStatus, Tables } from '../tables/index.ts'
 import { clusterAnswer } from './cluster-answer.ts'
 import { ElementCounts } from './element-counts.ts'
 import type { Endpoints } from './endpoints.ts'
+import type { ProxyLink } from './proxy-link.ts'
 import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCounts } from './service-answers.ts'
 
 /** Any reconciler, whatever its rows are. */
@@ -52,6 +53,8 @@ export type RoutesOptions = {
   /** What is asked about services. */
   readonly services: ServiceAnswersOptions
   readonly observer: FlowObserver
+  /** Absent where no proxy was named. */
+  readonly proxy?: ProxyLink | undefined
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
   /** Resolves when everything that is declared at the call has been tried in the kernel. */
   readonly attempted: (signal: AbortSignal) => Promise<void>
@@ -171,10 +174,11 @@ function newestFlows({ observer, describe }: RoutesOptions, last: number, filter
   return wanted.take(last).toArray().reverse()
 }
 
-function agentStatus(options: RoutesOptions, elementCounts: ElementCounts): AgentStatus {
+async function agentStatus(options: RoutesOptions, elementCounts: ElementCounts): Promise<AgentStatus> {
   const { tables, datapath } = options
   const readyAfterMs = options.readyAfterMs()
   const counts = datapath.maps.event_counts.get(0) ?? []
+  const proxy = await options.proxy?.view()
   return {
     node: options.node,
     version: options.version,
@@ -191,6 +195,7 @@ function agentStatus(options: RoutesOptions, elementCounts: ElementCounts): Agen
       ),
     ),
     services: serviceCounts(options.services, elementCounts),
+    ...(proxy && { proxy }),
     reconcilers: Object.entries(options.reconcilers).map(([name, reconciler]) => reconcilerState(name, reconciler)),
     problems: tables.problems.all().map(({ severity, object, message, file, line, column }) => ({
       severity,

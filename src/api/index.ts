@@ -1,5 +1,8 @@
-// The agent's API: its schema, the server that answers it and the client that asks.
+// The APIs of the agent and of the proxy: their schemas, the server that answers and
+// the clients that ask.
 
 export * from './client.ts'
+export * from './proxy-client.ts'
+export * from './proxy-schema.ts'
 export * from './schema.ts'
 export * from './server.ts'

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import type { CidrGroup, EnforcementMode, Policy, PolicyService } from '../policy/index.ts'
 import type { Namespace, Node, Pod } from '../tables/index.ts'
+import type { ProxyStatus } from './proxy-schema.ts'
 
 /** Wants a pod's interface, as a CNI ADD does. Answered when the pod's policy is enforced on its packets. */
 export const endpointRequest = z.strictObject({
@@ -65,6 +66,8 @@ export type AgentStatus = {
   readonly revision: number
   readonly counts: Readonly<Record<string, number>>
   readonly services: ServiceCounts
+  /** Of the node's proxy; absent where none was named to the agent. */
+  readonly proxy?: ProxyStatus | { readonly ready: false; readonly waitsFor: string }
   readonly reconcilers: readonly ReconcilerState[]
   readonly problems: readonly { readonly severity: string; readonly text: string }[]
   readonly events: { readonly received: string; readonly lost: string }

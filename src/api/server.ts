@@ -37,13 +37,15 @@ export type Route = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Matched whole. */
   readonly path: RegExp
+  /** Of a request's body, where it may be larger than those of others. */
+  readonly maxBodyBytes?: number
 } & (
   | { readonly answer: (request: ApiRequest) => unknown }
   /** Looks at the request, which it may refuse; what it returns then writes objects until it ends. */
   | { readonly stream: (request: ApiRequest) => Stream }
 )
 
-/** `send` resolves when the client can take more. */
+/** `send` resolves when the client can take more. Bytes are sent as they are, as whole lines of JSON. */
 export type Stream = (send: (item: unknown) => Promise<void>) => Promise<void>
 
 export type ApiServer = { close(): Promise<void> }
@@ -97,7 +99,7 @@ export class SocketInUseError extends Error {
   readonly code = 'SOCKET_IN_USE'
 
   constructor(path: string) {
-    super(`another process serves ${path}: is an agent running there already?`)
+    super(`another process serves ${path}: is it running there already?`)
   }
 }
 
@@ -137,7 +139,7 @@ async function handle(
   try {
     const url = urlOf(request.url ?? '/')
     const { route, parameters } = findRoute(routes, request.method ?? 'GET', url.pathname)
-    const body = await readBody(request)
+    const body = await readBody(request, route.maxBodyBytes ?? MAX_BODY_BYTES)
     const asked: ApiRequest = { parameters, query: url.searchParams, body, signal: gone.signal }
     if ('answer' in route) {
       send(response, 200, (await route.answer(asked)) ?? {})
@@ -190,16 +192,16 @@ function findRoute(routes: readonly Route[], method: string, path: string): { ro
   throw new ApiError(404, 'NOT_FOUND', `there is no ${path}`)
 }
 
-async function readBody(request: http.IncomingMessage): Promise<unknown> {
+async function readBody(request: http.IncomingMessage, maxBytes: number): Promise<unknown> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request) {
     const bytes = chunk as Buffer
     size += bytes.length
     // Read on, or the sender would be cut off before the answer.
-    if (size <= MAX_BODY_BYTES) chunks.push(bytes)
+    if (size <= maxBytes) chunks.push(bytes)
   }
-  if (size > MAX_BODY_BYTES) throw new ApiError(413, 'TOO_LARGE', `a request may have ${MAX_BODY_BYTES} bytes`)
+  if (size > maxBytes) throw new ApiError(413, 'TOO_LARGE', `a request may have ${maxBytes} bytes`)
   if (size === 0) return undefined
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
@@ -209,7 +211,8 @@ async function readBody(request: http.IncomingMessage): Promise<unknown> {
 }
 
 async function writeLine(response: http.ServerResponse, item: unknown, signal: AbortSignal): Promise<void> {
-  if (signal.aborted || response.write(`${JSON.stringify(item)}\n`)) return
+  const bytes = item instanceof Uint8Array ? item : `${JSON.stringify(item)}\n`
+  if (signal.aborted || response.write(bytes)) return
   await once(response, 'drain', { signal }).catch(() => undefined) // the client is gone: the stream learns it by the signal
 }
 

@@ -70,6 +70,10 @@ export function agentCommand(): Command {
       collect,
       [],
     )
+    .option(
+      '--proxy <path>',
+      "unix socket of the node's proxy, which judges what is said on connections (default: none, such connections are refused)",
+    )
     .option('--no-flow-events', 'count packets only, report no flows')
     .action(async (options: AgentOptions) => {
       const stop = new AbortController()

@@ -35,6 +35,7 @@ function statusText(status: AgentStatus): string {
     `${pc.bold('revision')}     ${status.revision}`,
     `${pc.bold('memory')}       ${bytesText(status.memoryBytes)}`,
     `${pc.bold('flow events')}  ${status.events.received} read, ${status.events.lost} lost`,
+    ...(status.proxy ? [`${pc.bold('proxy')}        ${proxyText(status.proxy)}`] : []),
     ...status.reconcilers.map(reconcilerText),
     ...status.problems.map(problem =>
       problem.severity === 'error' ? pc.red(`error        ${problem.text}`) : pc.yellow(`warning      ${problem.text}`),
@@ -50,6 +51,21 @@ function servicesText({ services, frontends, backends, failed, maps }: ServiceCo
     return `${name} ${entries} of ${maxEntries}${age}`
   })
   return `${parts.join(', ')} (maps: ${fills.join(', ')})`
+}
+
+function proxyText(proxy: NonNullable<AgentStatus['proxy']>): string {
+  const state = proxy.ready ? pc.green('ready') : pc.yellow(`not ready: ${proxy.waitsFor ?? 'servers start'}`)
+  if (!('pid' in proxy)) return state
+  const { ruleSets, events, servers } = proxy
+  const counts = `${ruleSets.sets} rule sets with ${ruleSets.rules} rules, ${events.received} events, ${events.lost} lost`
+  const rows = servers.map(({ name, state, restarts, lastEnd }) => {
+    const ends = restarts > 0 ? `, started again ${restarts} times (${lastEnd ?? 'unknown why'})` : ''
+    return `\n             ${name}: ${state}${ends}`
+  })
+  const failed = ruleSets.failed.map(row =>
+    pc.red(`\n             ${row.server}, rule set ${row.number}: ${row.error}`),
+  )
+  return `${state}, pid ${proxy.pid}, ${counts}${rows.join('')}${failed.join('')}`
 }
 
 function reconcilerText({ name, done, pending, failed }: ReconcilerState): string {

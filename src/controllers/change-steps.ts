@@ -24,6 +24,8 @@ export type Change = Pick<Assignment, 'release'> & {
 
 /** Each resolves when what its tables say at the call has been tried in the kernel. @throws when the signal is aborted */
 export type InForce = {
+  /** Absent: nobody takes them. */
+  ruleSets?(signal: AbortSignal): Promise<void>
   policyMaps(signal: AbortSignal): Promise<void>
   addresses(signal: AbortSignal): Promise<void>
 }

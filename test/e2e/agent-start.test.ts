@@ -108,7 +108,7 @@ suite('an agent that works', { skip: NEEDS_ROOT }, () => {
     await t.test('a second one on its socket is refused', async () => {
       const command = fs.readFileSync(`/proc/${first.pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
       const second = spawn('nsenter', ['--target', String(first.pid), '--mount', '--net', '--', ...command])
-      assertRefused(await finish(second), /agent\.sock.*is an agent running there already\?/)
+      assertRefused(await finish(second), /agent\.sock.*is it running there already\?/)
       assert.deepEqual((await cluster.agent.status()).pid, first.pid)
       assert.equal(await open.ask('one'), 'echoed')
     })

@@ -1,0 +1,60 @@
+// The API of a node's proxy, declared once: HTTP/1.1 with JSON on its unix socket, as the
+// agent's (docs/design/l7.md). What the
+// proxy lets through is checked by itself.
+
+import type { L7RuleSet } from '../policy/index.ts'
+
+export type RuleSetsAnswer = {
+  /** Another one after each start of the proxy. */
+  readonly generation: string
+  /** Sets that somebody cannot judge by, and so denies everything by. */
+  readonly failures: readonly { readonly number: number; readonly server: string; readonly error: string }[]
+}
+
+/** `GET /v1/rule-sets` */
+export type StoredRuleSets = { readonly generation: string; readonly ruleSets: readonly L7RuleSet[] }
+
+export type ProxyServerState = {
+  /** haproxy, dns or kafka. */
+  readonly name: string
+  /** `waiting`: it ended and is started again after a pause. */
+  readonly state: 'starting' | 'serving' | 'waiting' | 'stopped'
+  readonly pid?: number
+  readonly restarts: number
+  /** How it ended last. */
+  readonly lastEnd?: string
+  /** It judges by all rule sets that there are. */
+  readonly upToDate: boolean
+  readonly counts: Readonly<Record<string, number>>
+}
+
+export type ProxySocketState = {
+  /** As the datapath calls it: HTTP, TLS, HTTPS, DNS or KAFKA. */
+  readonly kind: string
+  readonly family: 4 | 6
+  readonly protocol: 'TCP' | 'UDP'
+  readonly port: number
+}
+
+export type ProxyStatus = {
+  readonly version: string
+  readonly pid: number
+  readonly startedAt: string
+  readonly generation: string
+  /** The datapath sends connections here, and every server judges by all rule sets. */
+  readonly ready: boolean
+  /** What it waits for, in words; absent while all is well. */
+  readonly waitsFor?: string
+  readonly ruleSets: { readonly sets: number; readonly rules: number; readonly failed: RuleSetsAnswer['failures'] }
+  readonly servers: readonly ProxyServerState[]
+  readonly sockets: readonly ProxySocketState[]
+  readonly events: {
+    readonly received: number
+    /** Because nobody took them in time. */
+    readonly lost: number
+    readonly perSecond: number
+    readonly waitingBytes: number
+    readonly followers: number
+  }
+  readonly memoryBytes: number
+}
