@@ -26,7 +26,7 @@ const NAMESPACE_LABELS = [{}, { team: 'blue' }] as const
 function liveReferences() {
   const prefixes = new PrefixTrie<number>()
   const [egressNamedPorts, labelKeys] = [new Set<string>(), new Set<string>()]
-  const references = { revision: 0, prefixes, egressNamedPorts, labelKeys }
+  const references = { revision: 0, prefixes, egressNamedPorts, labelKeys, nameSelectors: new Set<string>() }
   const changes = [
     () => prefixes.set(cidr('10.244.0.0/24'), 1),
     () => prefixes.delete(cidr('10.244.0.0/24')),

@@ -7,7 +7,7 @@ import * as fc from 'fast-check'
 import { identityName, identityScope, reservedLabels, reservedNumber } from './identity.ts'
 import { IdentityRangeExhaustedError, LocalIdentityAllocator } from './identity-allocator.ts'
 import { EMPTY_LABELS, type LabelSet, labelSet, parseLabelSet, withLabels } from './label-set.ts'
-import { podLabels } from './pod-labels.ts'
+import { nameLabel, podLabels } from './pod-labels.ts'
 
 const app = (name: string): LabelSet => labelSet([{ source: 'k8s', key: 'app', value: name }])
 const inBlock = (set: LabelSet, cidr = '10.0.0.0/8'): LabelSet =>
@@ -46,6 +46,10 @@ test('names for people', async t => {
     { given: inBlock(reservedLabels('host')), want: 'host' },
     { given: reservedLabels('world-ipv4'), want: 'world-ipv4' },
     { given: inBlock(inBlock(reservedLabels('world-ipv4')), '10.1.0.0/16'), want: 'world 10.1.0.0/16' },
+    {
+      given: withLabels(inBlock(reservedLabels('world-ipv6'), '::/0'), [nameLabel('*.example.com')]),
+      want: 'world *.example.com',
+    },
     { given: reservedLabels('kube-apiserver'), want: 'kube-apiserver' },
     { given: app('web'), want: 'k8s:app=web' },
     { given: EMPTY_LABELS, want: 'unknown' },

@@ -71,13 +71,15 @@ export function identityScope(labels: LabelSet): IdentityScope {
 }
 
 /**
- * A short name for people, such as `default/web`, `host`, `world 10.0.0.0/8`. Not unique.
+ * A short name for people, such as `default/web`, `host`, `world 10.0.0.0/8`, `world *.example.com`. Not unique.
  * A pod is named by its namespace and the first of the labels that commonly name an application.
  */
 export function identityName(labels: LabelSet): string {
   const roles = labels.labels.filter(label => label.source === 'reserved').map(label => label.key)
   const cidrs = labels.labels.filter(label => label.source === 'cidr').map(label => label.key)
+  const names = labels.labels.filter(label => label.source === 'fqdn').map(label => label.key)
   const role = roles.find(name => name !== 'world' && name !== 'remote-node') ?? roles[0]
+  if (role?.startsWith('world') && names.length > 0) return `world ${names.join(' ')}`
   if (role) return role.startsWith('world') && cidrs.length > 0 ? `world ${longestPrefix(cidrs)}` : role
   const namespace = labelValue(labels, 'k8s', KEYS.namespace)
   if (namespace === undefined) return labelTexts(labels).join(' ') || 'unknown'

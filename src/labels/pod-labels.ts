@@ -110,6 +110,11 @@ export function addressLabels(
   return withLabels(base, [...cidrs, ...portLabels(namedPorts, references.egressNamedPorts)])
 }
 
+/** The label of an address outside the cluster that names were answered with which this selector selects. */
+export function nameLabel(nameSelector: string): Label {
+  return { source: 'fqdn', key: nameSelector, value: '' }
+}
+
 /** The label of a prefix that covers an address. */
 export function cidrLabel(prefix: Cidr): Label {
   return { source: 'cidr', key: prefix.text, value: '' }

@@ -65,6 +65,7 @@ export { isLintId, type LintOptions, lintManifests } from './lint/lint.ts'
 export type { CidrGroup } from './model/cidr-group.ts'
 export * from './model/enforcement.ts'
 export * from './model/l7.ts'
+export { canonicalName, NameSelectors } from './model/name-selector.ts'
 export {
   DEFAULT_PRIORITY,
   LAST_PLACE,

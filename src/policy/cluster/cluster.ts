@@ -11,15 +11,18 @@ import {
   LocalIdentityAllocator,
   type NamedPort,
   namedPortTexts,
+  nameLabel,
   podLabels,
   reservedIdentities,
   reservedLabels,
+  withLabels,
 } from '../../labels/index.ts'
 import { type ConnectionVerdict, type Party, verdict } from '../engine/evaluate.ts'
 import { PolicyRepository } from '../engine/repository.ts'
 import type { ResolvedPolicy } from '../engine/subject.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
+import { NameSelectors } from '../model/name-selector.ts'
 import type { Policy } from '../model/rule.ts'
 import type { PolicyService } from '../model/service.ts'
 
@@ -53,15 +56,20 @@ export type ClusterContent = {
   readonly cidrGroups?: readonly CidrGroup[]
   /** Those that policies may name; what they are besides is not needed. */
   readonly services?: readonly PolicyService[]
+  /** Names that were answered with addresses outside the cluster. */
+  readonly learntNames?: readonly LearntName[]
   /** Who is isolated where no policy says so. `default` when it is left out. */
   readonly enforcement?: EnforcementMode
 }
 
-/** One end of a connection: who stands there, and at which address. */
+/** A name of DNS, canonical, with an address that it was answered with. */
+export type LearntName = { readonly name: string; readonly address: IpAddress }
+
+/** One end of a connection: who stands there, and at which address. `names`: selectors of names of which it has one. */
 export type End =
   | { readonly kind: 'pod'; readonly pod: ClusterPod; readonly address: IpAddress }
   | { readonly kind: 'node'; readonly node: string; readonly address: IpAddress }
-  | { readonly kind: 'world'; readonly address: IpAddress }
+  | { readonly kind: 'world'; readonly address: IpAddress; readonly names?: readonly string[] | undefined }
 
 /** A cluster with its policies resolved: who has which identity, and whether one end may open a connection to another. */
 export class Cluster {
@@ -73,12 +81,14 @@ export class Cluster {
   readonly #endsOf = new Map<ClusterPod, readonly End[]>()
   readonly #numbers = new Map<string, number>()
   readonly #numbersByContent = new Map<string, number>()
+  readonly #learntNames: ReadonlyMap<string, readonly LearntName[]>
   readonly #baseLabels = new Map<ClusterPod, LabelSet>()
   readonly #baseLabelsByContent = new Map<string, LabelSet>()
 
   /** @throws IdentityRangeExhaustedError when the pods have more kinds of labels than there are identities */
   constructor(content: ClusterContent) {
     this.content = content
+    this.#learntNames = Map.groupBy(content.learntNames ?? [], ({ address }) => addressKey(address))
     this.repository = new PolicyRepository(content.enforcement ? { enforcement: content.enforcement } : {})
     for (const group of content.cidrGroups ?? []) this.repository.setCidrGroup(group)
     for (const service of content.services ?? []) this.repository.setService(service)
@@ -97,7 +107,10 @@ export class Cluster {
 
   /** Who stands at an address: a pod, a node, or the world. */
   endAt(address: IpAddress): End {
-    return this.#ends.get(addressKey(address)) ?? { kind: 'world', address }
+    const known = this.#ends.get(addressKey(address))
+    if (known) return known
+    const names = this.#namesAt(address)
+    return { kind: 'world', address, ...(names.length > 0 && { names }) }
   }
 
   /** A pod at its first address, or its first of a family; undefined when it has none. The same object every time. */
@@ -133,6 +146,13 @@ export class Cluster {
     return this.#baseLabelsOf(pod)
   }
 
+  /** Selectors that select a name of an address. */
+  #namesAt(address: IpAddress): string[] {
+    const own = this.#learntNames.get(addressKey(address)) ?? []
+    const selectors = new NameSelectors(own.length > 0 ? this.repository.references().nameSelectors : [])
+    return [...new Set(own.flatMap(({ name }) => selectors.selecting(name)))].sort()
+  }
+
   #policyOf(pod: ClusterPod): ResolvedPolicy {
     const subject = { labels: this.#baseLabelsOf(pod), namedPorts: pod.namedPorts }
     const isAudited = this.content.auditedNamespaces?.has(pod.namespace)
@@ -148,7 +168,8 @@ export class Cluster {
   /** Number of what stands at an address, as the node of the other end knows it: a node is `host` to itself alone. */
   #identityOf(end: End, viewer: string | undefined): number {
     const isHost = end.kind === 'node' && end.node === viewer
-    const key = `${isHost ? 'host ' : ''}${addressKey(end.address)}`
+    const names = namesOf(end)
+    const key = `${isHost ? 'host ' : ''}${addressKey(end.address)} ${names.join(' ')}`
     const known = this.#numbers.get(key)
     if (known !== undefined) return known
     const number = this.#allocate(this.#baseOf(end, isHost), end)
@@ -161,10 +182,11 @@ export class Cluster {
     const references = this.repository.references()
     const ports = end.kind === 'pod' ? end.pod.namedPorts : []
     const cidrs = references.prefixes.covering(end.address).map(({ prefix }) => prefix.text)
-    const key = [base.key, cidrs.join(), ...namedPortTexts(ports)].join('\n')
+    const names = namesOf(end)
+    const key = [base.key, cidrs.join(), names.join(' '), ...namedPortTexts(ports)].join('\n')
     const known = this.#numbersByContent.get(key)
     if (known !== undefined) return known
-    const labels = addressLabels(base, end.address, references, ports)
+    const labels = withLabels(addressLabels(base, end.address, references, ports), names.map(nameLabel))
     const number = this.#identities.allocate(labels)
     this.repository.setIdentity(number, labels)
     this.#numbersByContent.set(key, number)
@@ -193,6 +215,8 @@ export class Cluster {
     return podLabels({ namespace, namespaceLabels, labels, serviceAccount }, this.repository.references().labelKeys)
   }
 }
+
+const namesOf = (end: End): readonly string[] => (end.kind === 'world' && end.names) || []
 
 /** Whether an end is the node that the other one runs on. */
 export function isOwnNode(end: End, other: End): boolean {

@@ -1,6 +1,6 @@
 // Everybody whom the policies of some clusters can tell apart: the pods, the nodes, and
-// of the world one address for each set of prefixes that cover it. Whoever asks all of
-// them misses nothing.
+// of the world one address for each set of prefixes that cover it, and one for each
+// selector of DNS names. Whoever asks all of them misses nothing.
 
 import {
   ADDRESS_BITS,
@@ -14,13 +14,14 @@ import {
   lastAddress,
   PrefixTrie,
 } from '../../ip/index.ts'
+import { canonicalName, NameSelectors, nameWords } from '../model/name-selector.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { podName } from './reach.ts'
 
 /** Somebody who may open or take connections, at one address or one of each family. */
 export type Place = {
   readonly kind: 'pod' | 'node' | 'world'
-  /** `shop/web`, `node node1`, `world`, `10.0.0.0/8`. */
+  /** `shop/web`, `node node1`, `world`, `10.0.0.0/8`, `api.example.com`, `names matching *.example.com`. */
   readonly name: string
   readonly ends: readonly End[]
   readonly pod?: ClusterPod
@@ -92,7 +93,34 @@ export function worldPlaces(clusters: readonly Cluster[], more: readonly Cidr[] 
     if (whole) worldEnds.push(end)
     else places.push({ kind: 'world', name: prefix.text, ends: [end] })
   }
-  return worldEnds.length > 0 ? [{ kind: 'world', name: WORLD, ends: worldEnds }, ...places] : places
+  const names = namePlaces(clusters, worldEnds.length > 0 ? worldEnds : places.flatMap(({ ends }) => ends))
+  const world: Place[] = worldEnds.length > 0 ? [{ kind: 'world', name: WORLD, ends: worldEnds }] : []
+  return [...world, ...places, ...names]
+}
+
+/** One for each selector of names, at the first address of each family. */
+function namePlaces(clusters: readonly Cluster[], outside: readonly End[]): Place[] {
+  const all = new Set(clusters.flatMap(({ repository }) => [...repository.references().nameSelectors]))
+  const selectors = new NameSelectors(all)
+  return [...all].sort().map((text): Place => {
+    // What stands for a pattern is a name that no other selector selects.
+    const names = text.includes('*') ? [text] : selectors.selecting(text)
+    return { kind: 'world', name: nameWords(text), ends: endsOfNames(outside, names) }
+  })
+}
+
+function endsOfNames(outside: readonly End[], names: readonly string[]): End[] {
+  return ([4, 6] as const).flatMap(family => {
+    const base = outside.find(({ address }) => address.family === family)
+    return base ? [{ kind: 'world', address: base.address, names }] : []
+  })
+}
+
+/** The addresses that a DNS name may be answered with: outside the cluster, as if no narrower prefix covered them. */
+export function placeOfName(cluster: Cluster, name: string): Place {
+  const names = new NameSelectors(cluster.repository.references().nameSelectors).selecting(canonicalName(name))
+  const outside = worldPlaces([cluster]).flatMap(({ ends }) => ends)
+  return { kind: 'world', name, ends: endsOfNames(outside, names) }
 }
 
 /** An address whose longest prefix is this one; undefined when narrower ones or the cluster leave none. */
@@ -122,9 +150,10 @@ function addressOnlyIn(
 
 const numberOf = ({ bytes }: IpAddress): bigint => bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
 
-/** Whether a class of the world lies inside a prefix. */
+/** Whether a class of the world lies inside a prefix. The addresses of names may be anywhere. */
 export function isInside({ kind, ends }: Place, prefix: Cidr): boolean {
-  return kind === 'world' && ends.some(({ address }) => cidrContains(prefix, address))
+  if (kind !== 'world') return false
+  return ends.some(end => cidrContains(prefix, end.address) && (!('names' in end) || prefix.prefixLength === 0))
 }
 
 /** Pairs of ends of a common address family. */

@@ -92,7 +92,7 @@ export const TEXTS: Readonly<Record<string, string>> = {
   serviceName: 'Name of the service.',
   selector: 'Labels of the services.',
   namespace: 'A namespace.',
-  toFQDNs: 'To addresses that these names resolve to. Not enforced yet: a rule that allows matches nobody.',
+  toFQDNs: 'To addresses outside the cluster that DNS answered for these names.',
   matchName: 'A DNS name.',
   matchPattern: 'A DNS name in which * stands for any characters but a dot.',
   fromRequires: 'Not supported any more: an object that has it is refused.',

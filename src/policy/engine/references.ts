@@ -1,12 +1,12 @@
 // What policies name and identities therefore have to tell apart: prefixes, named
-// ports of egress rules, label keys. Counted, so that the last policy that named a
+// ports of egress rules, label keys, names of DNS. Counted, so that the last policy that named a
 // thing takes it away.
 
 import { type Cidr, cidr, PrefixTrie } from '../../ip/index.ts'
 import { namedPortKey, type Selector } from '../../labels/index.ts'
 import { isResolved, type Policy, peerSelector } from '../model/rule.ts'
 
-/** A live view; `revision` grows with every change of the other three. */
+/** A live view; `revision` grows with every change of the others. */
 export type References = {
   readonly revision: number
   /** Prefixes of all blocks and their exceptions; the values are use counts. */
@@ -15,6 +15,8 @@ export type References = {
   readonly egressNamedPorts: ReadonlySet<string>
   /** Keys of pod labels that selectors ask for: these make identities even where they have a value per pod. */
   readonly labelKeys: ReadonlySet<string>
+  /** Selectors of DNS names, canonical (see name-selector.ts). */
+  readonly nameSelectors: ReadonlySet<string>
 }
 
 /** What a changing set of policies refers to, counted as policies come and go. */
@@ -23,9 +25,11 @@ export class ReferenceCounts implements References {
   readonly prefixes = new PrefixTrie<number>()
   readonly egressNamedPorts = new Set<string>()
   readonly labelKeys = new Set<string>()
+  readonly nameSelectors = new Set<string>()
   readonly #uses = new Map<Set<string>, Map<string, number>>([
     [this.egressNamedPorts, new Map()],
     [this.labelKeys, new Map()],
+    [this.nameSelectors, new Map()],
   ])
 
   add(policy: Policy): void {
@@ -53,6 +57,7 @@ export class ReferenceCounts implements References {
   #countSelector(selector: Selector, step: 1 | -1): void {
     for (const { source, key } of selector.requirements)
       if (source === 'cidr') this.#countPrefix(cidr(key), step)
+      else if (source === 'fqdn') this.#countName(this.nameSelectors, key, step)
       else if (source === 'k8s' || source === 'pod' || source === 'any') this.#countName(this.labelKeys, key, step)
   }
 

@@ -3,7 +3,7 @@
 
 import { type Cidr, parseCidr, parseIp } from '../../ip/index.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import { isInside, nodePlaces, type Place, podPlaces, worldPlaces } from '../cluster/places.ts'
+import { isInside, nodePlaces, type Place, placeOfName, podPlaces, worldPlaces } from '../cluster/places.ts'
 import type { EndsContent, PodsContent } from './expectations-schema.ts'
 
 /** Words that stand for more than pods. */
@@ -59,9 +59,10 @@ export class Directory {
     }
     const address = parseIp(text)
     if (address) return [this.#at(text)]
+    if (DNS_NAME.test(text)) return [placeOfName(this.#cluster, text)]
     const isPattern = text === '*' || text.split('/').length === 2
     if (!isPattern)
-      return `"${text}" means nobody: write NAMESPACE/NAME (* stands for any text), an address, a prefix, ${WORLD}, ${NODES} or ${ANYONE}`
+      return `"${text}" means nobody: write NAMESPACE/NAME (* stands for any text), an address, a prefix, a DNS name, ${WORLD}, ${NODES} or ${ANYONE}`
     const matching = this.#pods.filter(({ name }) => matchesGlob(name, text === '*' ? '*/*' : text))
     return matching.length > 0 ? matching : `${text} matches no pod of the manifests`
   }
@@ -97,6 +98,9 @@ export class Directory {
     return matching.length > 0 ? matching : `${JSON.stringify(wanted)} matches no pod of the manifests`
   }
 }
+
+/** With a dot at least, so that what is meant to be a pod's name is not taken for one. */
+const DNS_NAME = /^[-\w]+(\.[-\w]+)+\.?$/
 
 function prefixesIn(ends: readonly EndsContent[]): Cidr[] {
   return ends.flat().flatMap(item => (typeof item === 'string' ? (parseCidr(item) ?? []) : []))

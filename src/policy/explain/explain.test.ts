@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ip } from '../../ip/index.ts'
+import { Cluster } from '../cluster/cluster.ts'
 import { clusterOf, clusterPolicy, namespace, networkPolicy, node, pod } from '../testing/cluster-text.ts'
 import { explain } from './explain.ts'
 import type { Change, Explanation, JudgedSide, RuleView, Side } from './explanation.ts'
@@ -282,13 +284,47 @@ test('a field that is not enforced yet is told where it denies', () => {
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: {name: names, namespace: shop}
-spec: {endpointSelector: {}, egress: [{toFQDNs: [{matchName: example.com}]}]}
+spec: {endpointSelector: {}, egress: [{toNodes: [{matchLabels: {rack: a}}]}]}
 `
   const cluster = clusterOf(SHOP + names, { withWarnings: true })
   const { verdict, notes } = explain(cluster, readQuestion(cluster, 'shop/front', '192.0.2.1', '443'))
   assert.equal(verdict, 'denied')
   assert.equal(notes.length, 1)
-  assert.match(notes[0] ?? '', /^CiliumNetworkPolicy shop\/names: spec\.egress\[0\]\.toFQDNs is not enforced: /)
+  assert.match(notes[0] ?? '', /^CiliumNetworkPolicy shop\/names: spec\.egress\[0\]\.toNodes is not enforced: /)
+})
+
+test('a name is asked for as such; an address that was answered for it has its label', () => {
+  const names = `---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names, namespace: shop}
+spec: {endpointSelector: {}, egress: [{toFQDNs: [{matchPattern: "*.example.com"}]}]}
+`
+  const cluster = clusterOf(SHOP + names)
+  const of = (to: string, asked = cluster) => explain(asked, readQuestion(asked, 'shop/front', to, '443'))
+  assert.equal(of('api.example.com').verdict, 'allowed')
+  assert.match(of('API.Example.Com.').to.name, / \(names matching \*\.example\.com\)$/)
+  const denied = of('192.0.2.1')
+  assert.equal(denied.verdict, 'denied')
+  const side = denied.egress.judged ? denied.egress : undefined
+  assert.deepEqual(side?.missed[0]?.because, [
+    {
+      part: 'peer',
+      wants: 'an address that was answered for names matching *.example.com',
+      has: 'an address outside the cluster',
+    },
+  ])
+  assert.throws(() => of('api.example.org'), /there is no pod default\/api\.example\.org/)
+  const learnt = new Cluster({
+    ...cluster.content,
+    learntNames: [
+      { name: 'api.example.com', address: ip('192.0.2.1') },
+      { name: 'other.example', address: ip('192.0.2.2') },
+    ],
+  })
+  assert.equal(of('192.0.2.1', learnt).verdict, 'allowed')
+  assert.equal(of('api.example.com', learnt).to.address, '192.0.2.1')
+  assert.equal(of('other.example', learnt).verdict, 'denied')
 })
 
 test('the world as a whole has an entity of its own', () => {

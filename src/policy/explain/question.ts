@@ -6,6 +6,7 @@ import { namedPortKey, namedPortNumbers, protocolName, protocolNumber } from '..
 import { suggestion } from '../../manifests/index.ts'
 import type { Cluster, ClusterPod, End } from '../cluster/cluster.ts'
 import { podName } from '../cluster/reach.ts'
+import { canonicalName, NameSelectors } from '../model/name-selector.ts'
 import { askedIcmpType, icmpFamily } from './icmp-types.ts'
 
 /** May `from` open a connection to this port of `to`? For ICMP the port is the type. */
@@ -29,7 +30,7 @@ const WORLD = 'world'
 
 /**
  * Reads a question from three texts.
- * @param from `NAMESPACE/POD`, `POD` of namespace default, an IP address, or `world`
+ * @param from `NAMESPACE/POD`, `POD` of namespace default, an IP address, a DNS name that policies select, or `world`
  * @param to the same
  * @param port `8080/TCP`, `http/TCP`, `8/ICMP`, `echo-request/ICMPv6`; TCP where no protocol is given
  * @throws QuestionError
@@ -64,16 +65,31 @@ type Named =
   | { readonly kind: 'pod'; readonly pod: ClusterPod }
   | { readonly kind: 'address'; readonly end: End }
   | { readonly kind: 'world' }
+  /** A name of DNS; with its addresses, once there was an answer. */
+  | { readonly kind: 'name'; readonly selectors: readonly string[]; readonly ends: readonly End[] }
 
 function readEnd(cluster: Cluster, text: string): Named {
   if (text === WORLD) return { kind: 'world' }
   const address = parseIp(text)
   if (address) return { kind: 'address', end: cluster.endAt(address) }
   if (/^[\d.]+$|:/.test(text)) throw new QuestionError(`"${text}" is no IP address`)
+  const named = readName(cluster, text)
+  if (named) return named
   const pod = findPod(cluster, text)
   if (pod.addresses.length === 0)
     throw new QuestionError(`pod ${podName(pod)} has no address, so nothing can reach it yet`)
   return { kind: 'pod', pod }
+}
+
+/** A name with a dot that is no pod's, if policies select it or it was answered. */
+function readName(cluster: Cluster, text: string): Named | undefined {
+  const name = canonicalName(text)
+  if (!/^[-\w]+(\.[-\w]+)+$/.test(name)) return undefined
+  const { pods, learntNames = [] } = cluster.content
+  if (pods.some(pod => pod.name === text)) return undefined
+  const selectors = new NameSelectors(cluster.repository.references().nameSelectors).selecting(name)
+  const ends = learntNames.filter(learnt => learnt.name === name).map(({ address }) => cluster.endAt(address))
+  return selectors.length + ends.length > 0 ? { kind: 'name', selectors, ends } : undefined
 }
 
 /** The first family of the destination that the source has too. */
@@ -93,11 +109,17 @@ function commonFamily(from: Named, to: Named, protocol: number): 4 | 6 {
 function familiesOf(named: Named): readonly (4 | 6)[] {
   if (named.kind === 'world') return [4, 6]
   if (named.kind === 'address') return [named.end.address.family]
+  if (named.kind === 'name')
+    return named.ends.length > 0 ? [...new Set(named.ends.map(({ address }) => address.family))] : [4, 6]
   return [...new Set(named.pod.addresses.map(({ family }) => family))]
 }
 
 function endOf(cluster: Cluster, named: Named, family: 4 | 6): End {
   if (named.kind === 'address') return named.end
+  if (named.kind === 'name') {
+    const known = named.ends.find(({ address }) => address.family === family)
+    return known ?? { kind: 'world', address: someAddressOutside(cluster, family), names: named.selectors }
+  }
   const end = named.kind === 'pod' ? cluster.endOf(named.pod, family) : undefined
   return end ?? { kind: 'world', address: someAddressOutside(cluster, family) }
 }

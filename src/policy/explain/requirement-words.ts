@@ -11,6 +11,7 @@ import {
   type Selector,
   selector,
 } from '../../labels/index.ts'
+import { nameWords } from '../model/name-selector.ts'
 
 /** Those of the requirements that the labels do not meet. */
 export function unmetRequirements({ requirements }: Selector, labels: LabelSet): Requirement[] {
@@ -28,6 +29,7 @@ export function requirementWords(
     return operator === 'Exists'
       ? { wants: `an address in ${key}`, has: 'another' }
       : { wants: `an address outside ${key}`, has: 'one inside' }
+  if (source === 'fqdn') return nameRequirement(requirement, labels)
   if (source !== 'k8s' && source !== 'pod' && source !== 'any')
     return { wants: formatRequirement(requirement), has: endWords(labels) }
   // What is no pod has none of a pod's labels: to say so tells more than each label that it lacks.
@@ -37,6 +39,16 @@ export function requirementWords(
   const value = valueOf(labels, source, key)
   const has = value === undefined ? `no ${name}` : value === '' ? name : `${name} = ${value}`
   return { wants: operator === 'In' && values.length === 0 ? 'nobody' : wanted(requirement), has }
+}
+
+function nameRequirement(
+  { key, operator }: Requirement,
+  labels: LabelSet,
+): { readonly wants: string; readonly has: string } {
+  const what = `an address that was answered for ${nameWords(key)}`
+  const own = labels.labels.filter(({ source }) => source === 'fqdn').map(label => nameWords(label.key))
+  const has = own.length > 0 ? `one of ${own.join(', ')}` : endWords(labels)
+  return { wants: operator === 'DoesNotExist' ? `none but ${what}` : what, has }
 }
 
 function wanted({ key, operator, values }: Requirement): string {

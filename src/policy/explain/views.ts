@@ -4,6 +4,7 @@ import { formatIp } from '../../ip/index.ts'
 import { identityName, type LabelSet, labelTexts } from '../../labels/index.ts'
 import type { End } from '../cluster/cluster.ts'
 import { podName } from '../cluster/reach.ts'
+import { nameWords } from '../model/name-selector.ts'
 import { WEAKEST_PRIORITY } from '../model/precedence.ts'
 import type { Audit, PolicyRef, Rule } from '../model/rule.ts'
 import type { ExplainedEnd, PolicyView, RuleView } from './explanation.ts'
@@ -35,10 +36,10 @@ export function endView(end: End, labels: LabelSet): ExplainedEnd {
   return { kind: end.kind, name: endName(end), address, identity: identityName(labels), labels: labelTexts(labels) }
 }
 
-/** `NAMESPACE/POD`, `node NAME`, or the address. */
+/** `NAMESPACE/POD`, `node NAME`, or the address, with what it was answered for. */
 export function endName(end: End): string {
   if (end.kind === 'pod') return podName(end.pod)
   const address = formatIp(end.address.bytes)
   if (end.kind === 'node') return end.node ? `node ${end.node}` : `node ${address}`
-  return address
+  return end.names?.length ? `${address} (${end.names.map(nameWords).join(', ')})` : address
 }

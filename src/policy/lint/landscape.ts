@@ -9,9 +9,11 @@ import {
   labelSet,
   matches,
   type NamedPort,
+  nameLabel,
   type Requirement,
   reservedLabels,
   type Selector,
+  withLabels,
 } from '../../labels/index.ts'
 import type { Cluster, ClusterPod, End } from '../cluster/cluster.ts'
 import { nodePlaces, podPlaces, worldPlaces } from '../cluster/places.ts'
@@ -77,7 +79,8 @@ function realPeers(cluster: Cluster): Someone[] {
   for (const end of places.flatMap(({ ends }) => ends))
     for (const base of basesOf(cluster, end)) {
       const namedPorts = end.kind === 'pod' ? end.pod.namedPorts : []
-      const labels = addressLabels(base, end.address, references, namedPorts)
+      const names = end.kind === 'world' ? (end.names ?? []) : []
+      const labels = withLabels(addressLabels(base, end.address, references, namedPorts), names.map(nameLabel))
       if (!seen.has(labels.key)) seen.set(labels.key, { labels, namedPorts, isReal: true })
     }
   return [...seen.values()]

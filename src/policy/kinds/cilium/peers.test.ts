@@ -155,6 +155,11 @@ const cases: readonly Case[] = [
   { name: 'the cluster', rule: '{fromEntities: [cluster]}', peers: [NS, 'reserved:host', 'reserved:remote-node'] },
   { name: 'all clusters', rule: '{toEntities: [cluster-mesh]}', peers: [NS, 'reserved:host', 'reserved:remote-node'] },
   { name: 'none', rule: '{fromEntities: [none]}', peers: [] },
+  {
+    name: 'names and patterns, in lower case and without the last dot, outside the cluster',
+    rule: '{toFQDNs: [{matchName: API.Example.com.}, {matchPattern: "**.Example.com"}]}',
+    peers: ['fqdn:api.example.com; reserved:world', 'fqdn:**.example.com; reserved:world'],
+  },
 ]
 
 for (const { name, rule, peers, ports = 'any', clusterwide, warnings } of cases)
@@ -184,7 +189,7 @@ const WAITING: readonly (readonly [rule: string, path: string, reason: string, a
   [
     'fromEndpoints: [{matchLabels: {"reserved:world": "", "fqdn:*.example.com": ""}}]',
     'fromEndpoints[0]',
-    'DNS names are not followed',
+    'a label of a DNS name',
     [],
   ],
   [
@@ -197,7 +202,6 @@ const WAITING: readonly (readonly [rule: string, path: string, reason: string, a
   ['fromGroups: [{aws: {securityGroupsIds: [sg-1]}}]', 'fromGroups', 'groups of cloud providers', []],
   ['toNodes: [{}]', 'toNodes', 'labels of nodes', []],
   ['toGroups: [{aws: {labels: {a: b}, region: r, securityGroupsNames: [name]}}]', 'toGroups', 'groups of cloud', []],
-  ['toFQDNs: [{matchName: example.com}, {matchPattern: "**.example.com"}]', 'toFQDNs', 'DNS names are not', []],
 ]
 
 for (const [rule, path, reason, allowed] of WAITING)
@@ -213,7 +217,7 @@ for (const [rule, path, reason, allowed] of WAITING)
       assert.ok(field?.reason.startsWith(reason), field?.reason)
     }
     check(direction, allowed)
-    if (!rule.startsWith('toFQDNs')) check(`${direction}Deny`, 'any')
+    check(`${direction}Deny`, 'any')
   })
 
 const CLUSTER = [

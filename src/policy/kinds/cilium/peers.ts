@@ -4,6 +4,7 @@
 
 import { has, IS_POD, podRequirements, prefixedRequirements, selector } from '../../../labels/index.ts'
 import type { Path } from '../../../manifests/index.ts'
+import { namePeer } from '../../model/name-selector.ts'
 import type { Direction, Peer } from '../../model/rule.ts'
 import { hostBitsWarning } from '../cidr-schema.ts'
 import type { Findings } from '../findings.ts'
@@ -34,7 +35,6 @@ const FIELDS = {
 const WAITING = {
   groups: 'groups of cloud providers are not looked up yet',
   nodes: 'labels of nodes are not known yet',
-  fqdns: 'DNS names are not followed yet',
 } as const
 
 /** Undefined when the rule names no peers. `place` is the rule's own path. */
@@ -62,6 +62,7 @@ export function readPeers(
     }),
     ...(content.cidrSet ?? []).map((item, i) => readCidrRule(item, [...pathOf('cidrSet'), i], findings)),
     ...(content.services ?? []).map(readService),
+    ...(content.fqdns ?? []).map(({ matchName, matchPattern }) => found(namePeer(matchName ?? matchPattern ?? ''))),
     ...waiting.map(field => missing({ path: pathOf(field), reason: WAITING[field] })),
   ]
   return {

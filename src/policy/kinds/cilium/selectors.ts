@@ -115,6 +115,6 @@ function outside(requirements: readonly Requirement[]): EndpointPeer {
 /** Sources of labels that nothing here has yet. */
 const NOT_READ: Readonly<Record<string, string>> = {
   cidrgroup: 'a label of a CIDR group selects nobody yet; write fromCIDRSet or toCIDRSet with cidrGroupRef',
-  fqdn: 'DNS names are not followed yet',
+  fqdn: 'a label of a DNS name selects nobody yet; write toFQDNs',
   node: 'labels of nodes are not known yet',
 }

@@ -257,10 +257,16 @@ for (const [kind, spec, want] of refused)
     assert.match(errors[0] ?? '', want)
   })
 
+test('domain names are names outside the cluster; an asterisk stands for any labels', () => {
+  const { value, problems } = read('cnp', EGRESS('{action: Accept, to: [{domainNames: [A.example., "*.b.example"]}]}'))
+  assert.deepEqual(problems, [])
+  const peers = ['fqdn:a.example; reserved:world', 'fqdn:**.b.example; reserved:world']
+  assert.deepEqual(brief(value), [{ path: 'egress[0]', action: 'allow', tier: 'admin', peers, ports: 'any' }])
+})
+
 test('what is not enforced yet, or not known, fails closed and says so', () => {
   const cases = [
     ['Accept', 'to: [{namespaces: {}}, {nodes: {}}]', 'allow', []],
-    ['Accept', 'to: [{domainNames: [a.example]}]', 'allow', []],
     ['Accept', 'to: [{services: {}}]', 'allow', []],
     ['Accept', 'to: [{namespaces: {}}], protocols: [{icmp: {}}]', 'allow', []],
     ['Deny', 'to: [{nodes: {}}]', 'deny', 'any'],

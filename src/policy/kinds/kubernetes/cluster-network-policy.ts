@@ -12,6 +12,7 @@ import {
   type Validation,
   validate,
 } from '../../../manifests/index.ts'
+import { namePeer } from '../../model/name-selector.ts'
 import { precedence } from '../../model/precedence.ts'
 import {
   type Action,
@@ -187,10 +188,9 @@ class Reader {
         this.#findings.error(at, 'addresses have no named ports: write a rule of its own for them')
       if (peer.networks) return this.#networks([...at, 'networks'], peer.networks)
       if (peer.namespaces || peer.pods) return [{ kind: 'selector', selector: podSelector(peer) }]
+      if (peer.domainNames) return this.#domainNames([...at, 'domainNames'], action, peer.domainNames)
       isEnforceable = false
-      if (peer.domainNames && ACTIONS[action] !== 'allow')
-        this.#findings.error([...at, 'domainNames'], 'can only be accepted, not denied or passed')
-      else this.#tellUnenforced(at, action)
+      this.#tellUnenforced(at, action)
       return []
     })
     return isEnforceable ? read : undefined
@@ -201,6 +201,12 @@ class Reader {
       if (hadHostBits) this.#findings.warn([...path, i], hostBitsWarning(text))
       return { kind: 'cidr', cidr: text, except: [], covers: 'everything' }
     })
+  }
+
+  /** Here `*.` stands for any labels, at least one. */
+  #domainNames(path: Path, action: RuleContent['action'], names: readonly string[]): Peer[] {
+    if (ACTIONS[action] !== 'allow') this.#findings.error(path, 'can only be accepted, not denied or passed')
+    return names.map(name => namePeer(name.replace(/^\*\./, '**.')))
   }
 
   /** Undefined when not all of them can be enforced. */
@@ -232,7 +238,6 @@ class Reader {
 /** Known fields that wait for what is not known here yet. */
 const WAITING = {
   nodes: 'labels of nodes are not known yet',
-  domainNames: 'DNS names are not followed yet',
 } as const
 
 function podSelector({ namespaces, pods }: SubjectContent): Selector {
