@@ -33,7 +33,7 @@ export type ImportRules = {
 
 export const IMPORT_RULES: ImportRules = {
   levels: [
-    ['sys', 'ip'],
+    ['sys', 'ip', 'regex'],
     ['bpf', 'net', 'packet', 'state', 'labels', 'manifests'],
     ['policy', 'services'],
     ['http', 'dns', 'kafka'],
@@ -45,7 +45,7 @@ export const IMPORT_RULES: ImportRules = {
     ['scripts'],
   ],
   onlyFrom: {
-    policy: ['ip', 'labels', 'manifests'],
+    policy: ['ip', 'regex', 'labels', 'manifests'],
     services: ['ip', 'labels', 'manifests'],
     scripts: [],
   },
@@ -60,7 +60,7 @@ export const IMPORT_RULES: ImportRules = {
     { from: 'test', to: 'bench', because: 'what is measured against must be right too' },
     { from: 'bench', to: 'sandbox', because: 'benchmarks measure the sandbox' },
   ],
-  pureAreas: ['policy', 'services', 'http', 'dns', 'kafka', 'labels', 'ip', 'manifests', 'packet', 'trace'],
+  pureAreas: ['policy', 'services', 'http', 'dns', 'kafka', 'labels', 'ip', 'regex', 'manifests', 'packet', 'trace'],
   inputOutputModules: [
     'child_process',
     'cluster',

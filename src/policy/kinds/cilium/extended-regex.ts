@@ -1,34 +1,19 @@
 // Schema of the regular expressions of HTTP rules: POSIX extended ones, in the dialect
-// of RE2 that Cilium's proxy has. What RE2 knows and this language does not is put
-// into its words before it is tried; what RE2 does not know is refused by name.
+// of RE2 that Cilium's proxy has. Read by the parser that also judges requests by them,
+// so that what is accepted here can be enforced.
 
 import * as z from 'zod'
+import { compileRegexes, MAX_PROGRAM_SIZE, parseRegex } from '../../../regex/index.ts'
 
-const MAX_LENGTH = 4096
-
-export const extendedRegex = z
-  .string()
-  .max(MAX_LENGTH)
-  .check(({ value, issues }) => {
-    const message = regexProblem(value)
-    if (message !== undefined) issues.push({ code: 'custom', message, input: value })
-  })
+export const extendedRegex = z.string().check(({ value, issues }) => {
+  const message = regexProblem(value)
+  if (message !== undefined) issues.push({ code: 'custom', message, input: value })
+})
 
 function regexProblem(text: string): string | undefined {
-  // An escaped character is never the beginning of a construct.
-  const bare = text.replace(/\\[^\d]/g, '_')
-  if (/\(\?<?[=!]/.test(bare)) return 'must be a regular expression without looking ahead or behind'
-  if (/\\\d/.test(bare)) return 'must be a regular expression without references to groups'
-  const translated = text
-    .replace(/\\Q(.*?)(\\E|$)/gs, '_')
-    .replace(/\(\?P</g, '(?<')
-    .replace(/\(\?[imsU-]+\)/g, '')
-    .replace(/\(\?[imsU-]+:/g, '(?:')
-  try {
-    ''.search(translated)
-    return undefined
-  } catch (error) {
-    const [, reason] = /: ([^:]+)$/.exec(error instanceof Error ? error.message : '') ?? []
-    return `must be a regular expression${reason === undefined ? '' : ` (${reason.toLowerCase()})`}`
-  }
+  const parsed = parseRegex(text)
+  if ('problem' in parsed)
+    return `must be a regular expression of RE2: it ${parsed.problem} (at character ${parsed.at + 1})`
+  if (compileRegexes([parsed.regex])) return undefined
+  return `must be a smaller regular expression: it would need more than ${MAX_PROGRAM_SIZE} steps to be matched`
 }

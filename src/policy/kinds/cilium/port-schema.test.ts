@@ -76,10 +76,13 @@ test('what is refused', async t => {
     ],
     [rules('terminatingTLS: {}'), /terminatingTLS\.secret: is required/],
     [rules('rules: {http: [{path: "/("}]}'), /http\[0\]\.path: must be a regular expression/],
-    [rules('rules: {http: [{host: "a(?!b)"}]}'), /http\[0\]\.host: must be a regular expression without looking ahead/],
+    [
+      rules('rules: {http: [{host: "a(?!b)"}]}'),
+      /http\[0\]\.host: must be a regular expression of RE2: it has a look ahead/,
+    ],
     [
       rules('rules: {http: [{method: "(a)\\\\1"}]}'),
-      /http\[0\]\.method: must be a regular expression without references/,
+      /http\[0\]\.method: must be a regular expression of RE2: it has a reference to a group/,
     ],
     [rules('rules: {http: [{headers: ["a b: c d", ": x"]}]}'), /headers\[1\]: must be "Name" or "Name: value"/],
     [
