@@ -14,6 +14,7 @@
 #include "lib/forward.h"
 #include "lib/neighbour.h"
 #include "lib/packet-event.h"
+#include "lib/proxy.h"
 #include "lib/reject.h"
 #include "lib/rewrite.h"
 #include "lib/schema.h"

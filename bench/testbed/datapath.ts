@@ -43,7 +43,7 @@ export function loadWithPods(verdict: 'allow' | 'deny'): Datapath {
       mac: mac(own),
       flags: 0,
     })
-  maps.runtime.set(0, { revision: 1 })
+  maps.runtime.set(0, { revision: 1, proxies: 0 })
   return datapath
 }
 

@@ -31,13 +31,23 @@ enum flow_direction {
 	FLOW_REPLY = 1,
 };
 
+/*
+ * A proxied connection is two: a proxy accepts the one and opens the other. Both have the
+ * addresses of the opener and the responder, so that ports alone may not tell them apart.
+ */
+enum flow_leg {
+	LEG_DIRECT = 0, /* it is one */
+	LEG_TO_PROXY = 1, /* between its opener and the proxy */
+	LEG_FROM_PROXY = 2, /* between the proxy and its responder */
+};
+
 struct flow_key {
 	struct address low;
 	struct address high;
 	__be16 low_port;
 	__be16 high_port;
 	__u8 protocol;
-	__u8 leg; /* tells the two connections of a proxied flow apart; 0: not proxied */
+	__u8 leg; /* enum flow_leg */
 	__u8 pad[2];
 };
 
@@ -72,6 +82,7 @@ struct {
 /* The one thing the agent changes under running traffic. */
 struct runtime {
 	__u32 revision; /* of policy, endpoints and ipcache; raised after the maps have changed */
+	__u32 proxies; /* 0: no policy wants any, and no packet is looked at for their sake */
 };
 
 struct {
@@ -102,7 +113,7 @@ static __always_inline bool flow_key_init(struct flow_key *key, const struct tup
 	key->low_port = source_is_high ? tuple->destination_port : tuple->source_port;
 	key->high_port = source_is_high ? tuple->source_port : tuple->destination_port;
 	key->protocol = tuple->protocol;
-	key->leg = 0;
+	key->leg = LEG_DIRECT;
 	key->pad[0] = 0;
 	key->pad[1] = 0;
 	return source_is_high;
@@ -180,6 +191,7 @@ static __always_inline void flow_hold(struct flow *flow, __u8 protocol, __u64 no
 		flow->expires_ns = expires;
 }
 
+const enum flow_leg *anchor_flow_leg __attribute__((unused));
 const enum flow_flags *anchor_flow_flags __attribute__((unused));
 
 #endif

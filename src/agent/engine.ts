@@ -276,10 +276,10 @@ function elementOf(schema: Schema, entry: NumberedEntry): Element {
 
 /** Connections judged before a change are judged again at their next packet. */
 function revisionRaiser(runtime: DatapathMaps['runtime']): () => void {
-  let revision = runtime.get(0)?.revision ?? 0
+  let { revision, proxies } = runtime.get(0) ?? { revision: 0, proxies: 0 }
   return () => {
     revision = (revision + 1) >>> 0
-    runtime.set(0, { revision })
+    runtime.set(0, { revision, proxies })
   }
 }
 

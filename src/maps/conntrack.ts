@@ -13,6 +13,10 @@ export const flowFlagsShape = enumeration('flow_flags', 'FLOW_', [
 ])
 export type FlowFlag = (typeof flowFlagsShape.names)[number]
 
+/** `DIRECT`: one connection; else a proxy's two, see `FlowKey`. */
+export const flowLegShape = enumeration('flow_leg', 'LEG_', ['DIRECT', 'TO_PROXY', 'FROM_PROXY'])
+export type FlowLeg = (typeof flowLegShape.names)[number]
+
 export const flowKeyShape = struct('flow_key', {
   low: addressShape,
   high: addressShape,
@@ -21,7 +25,7 @@ export const flowKeyShape = struct('flow_key', {
   protocol: 'number',
   leg: 'number',
 })
-/** The two ends in the order of `orderedFlowKey`: both directions of a connection have the same key. */
+/** The two ends in the order of `orderedFlowKey`: both directions of a connection have the same key. `leg`: see `FlowLeg`. */
 export type FlowKey = StructValue<typeof flowKeyShape>
 
 export const flowShape = struct('flow', {
@@ -47,7 +51,8 @@ export const flowShape = struct('flow', {
  */
 export type Flow = StructValue<typeof flowShape>
 
-export const runtimeShape = struct('runtime', { revision: 'number' })
+export const runtimeShape = struct('runtime', { revision: 'number', proxies: 'number' })
+/** `proxies`: 1 when some policy wants what is said on connections judged; packets are looked at for that only then. */
 export type Runtime = StructValue<typeof runtimeShape>
 
 /** One packet's view of a connection. */
@@ -59,15 +64,15 @@ export type FlowTuple = {
   readonly protocol: number
 }
 
-/** The key of a tuple's connection, and whether the tuple's source is its high end. */
-export function orderedFlowKey(tuple: FlowTuple): { readonly key: FlowKey; readonly sourceIsHigh: boolean } {
+/** The key of a tuple's connection, and whether the tuple's source is its high end. @param leg number of a `FlowLeg` */
+export function orderedFlowKey(tuple: FlowTuple, leg = 0): { readonly key: FlowKey; readonly sourceIsHigh: boolean } {
   const order = compareAddresses(tuple.source.bytes, tuple.destination.bytes)
   const sourceIsHigh =
     order > 0 || (order === 0 && networkOrder(tuple.source_port) > networkOrder(tuple.destination_port))
   const { source, destination, source_port, destination_port, protocol } = tuple
   const key = sourceIsHigh
-    ? { low: destination, high: source, low_port: destination_port, high_port: source_port, protocol, leg: 0 }
-    : { low: source, high: destination, low_port: source_port, high_port: destination_port, protocol, leg: 0 }
+    ? { low: destination, high: source, low_port: destination_port, high_port: source_port, protocol, leg }
+    : { low: source, high: destination, low_port: source_port, high_port: destination_port, protocol, leg }
   return { key, sourceIsHigh }
 }
 

@@ -68,6 +68,7 @@ export type KernelDatapathMaps = {
   readonly [Name in keyof MapElements]: KernelMap<MapElements[Name][0], MapElements[Name][1]>
 } & { readonly [Name in OuterMapName]: KernelMap<number, number, MapReference> } & {
   readonly events: KernelMap
+  readonly proxy_sockets: KernelMap<number, bigint>
   readonly socket_services: KernelMap
   readonly rewrites: KernelMap
 }
@@ -97,7 +98,7 @@ const ELEMENT_MAPS = [
   'policy_maps',
   'slot_pages',
 ] as const
-const MAPS = [...ELEMENT_MAPS, 'events', 'socket_services', 'rewrites'] as const
+const MAPS = [...ELEMENT_MAPS, 'events', 'proxy_sockets', 'socket_services', 'rewrites'] as const
 type OuterMapName = 'policy_maps' | 'slot_pages'
 export type MapName = (typeof MAPS)[number]
 const PROGRAMS = ['from_pod', 'to_pod'] as const

@@ -4,7 +4,7 @@
 
 import type { Btf } from '../bpf/index.ts'
 import { addressShape } from './address.ts'
-import { flowFlagsShape, flowKeyShape, flowShape, runtimeShape } from './conntrack.ts'
+import { flowFlagsShape, flowKeyShape, flowLegShape, flowShape, runtimeShape } from './conntrack.ts'
 import { endpointShape } from './endpoint.ts'
 import { eventCountShape, eventKindShape, flowEventLayout, flowEventShape, observationPointShape } from './event.ts'
 import { fragmentKeyShape, fragmentPortsShape } from './fragment.ts'
@@ -12,7 +12,7 @@ import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentity
 import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
-import { proxyKindShape } from './proxy.ts'
+import { proxyKindShape, proxyMarkShape, proxySocketShape } from './proxy.ts'
 import {
   affinityBackendShape,
   affinityKeyShape,
@@ -38,7 +38,7 @@ import {
   verdictShape,
 } from './verdict.ts'
 
-const schemaShape = enumeration('schema', 'SCHEMA_', ['VERSION'])
+export const schemaShape = enumeration('schema', 'SCHEMA_', ['VERSION'])
 
 const structs = [
   addressShape,
@@ -77,6 +77,7 @@ const enums = {
   icmpKind: icmpKindShape,
   eventKind: eventKindShape,
   observationPoint: observationPointShape,
+  flowLeg: flowLegShape,
   flowFlags: flowFlagsShape,
   ipcacheFlags: ipcacheFlagsShape,
   reservedIdentity: reservedIdentityShape,
@@ -84,6 +85,8 @@ const enums = {
   policyFlags: policyFlagsShape,
   policyPrefix: policyPrefixShape,
   proxyKind: proxyKindShape,
+  proxyMark: proxyMarkShape,
+  proxySocket: proxySocketShape,
   slotPages: slotPagesShape,
   frontendFlags: frontendFlagsShape,
   withoutBackend: withoutBackendShape,
@@ -109,6 +112,7 @@ export function readSchema(btf: Btf) {
     icmpKind: readEnum(btf, enums.icmpKind),
     eventKind: readEnum(btf, enums.eventKind),
     observationPoint: readEnum(btf, enums.observationPoint),
+    flowLeg: readEnum(btf, enums.flowLeg),
     flowFlags: readEnum(btf, enums.flowFlags),
     ipcacheFlags: readEnum(btf, enums.ipcacheFlags),
     reservedIdentity: readEnum(btf, enums.reservedIdentity),
@@ -116,6 +120,8 @@ export function readSchema(btf: Btf) {
     policyFlags: readEnum(btf, enums.policyFlags),
     policyPrefix: readEnum(btf, enums.policyPrefix),
     proxyKind: readEnum(btf, enums.proxyKind),
+    proxyMark: readEnum(btf, enums.proxyMark),
+    proxySocket: readEnum(btf, enums.proxySocket),
     slotPages: readEnum(btf, enums.slotPages),
     frontendFlags: readEnum(btf, enums.frontendFlags),
     withoutBackend: readEnum(btf, enums.withoutBackend),

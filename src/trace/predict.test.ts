@@ -41,7 +41,7 @@ function node(ingressOfServer: readonly PolicyTerm[]) {
     )
   set(client.policy, [{ ...anything, direction: 'egress' }])
   set(server.policy, ingressOfServer)
-  maps.runtime.set(0, { revision: 1 })
+  maps.runtime.set(0, { revision: 1, proxies: 0 })
   return { datapath, set, world: worldOf(datapath, mac(HOST_MAC)) }
 }
 
@@ -116,7 +116,7 @@ test('a prediction changes nothing; applied, the conversation goes on from there
 
   set(server.policy, [])
   assert.equal(predict(world, answer).reason, 'NONE', 'the revision has not been raised')
-  datapath.maps.runtime.set(0, { revision: 2 })
+  datapath.maps.runtime.set(0, { revision: 2, proxies: 0 })
   assert.equal(predict(world, answer).reason, 'POLICY_DENIED')
 })
 

@@ -154,7 +154,7 @@ export class EdgeNode {
         { ifindex: host.ifindex, id: 2, identity: IDENTITY, policy: POLICY, mac: mac('0a:00:00:00:00:02'), flags: 0 },
       )
     }
-    maps.runtime.set(0, { revision: 1 })
+    maps.runtime.set(0, { revision: 1, proxies: 0 })
     const addresses = [this.address[4], this.address[6]]
     const network = new PodNetwork({ node: this.namespace, hostMac: HOST_MAC, mtu: 1500, nodeAddresses: addresses })
     const attacher = clsactAttacher({ fromPod: programs.from_pod, toPod: programs.to_pod }, this.namespace)

@@ -228,7 +228,7 @@ export class TestNode implements Disposable {
   }
 
   setRevision(revision: number): void {
-    for (const { maps } of [this.datapath, this.memory]) maps.runtime.set(0, { revision })
+    for (const { maps } of [this.datapath, this.memory]) maps.runtime.set(0, { revision, proxies: 0 })
   }
 
   /** As the agent does after any change of policy, endpoints or ipcache. */

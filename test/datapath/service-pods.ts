@@ -121,7 +121,7 @@ export class ServicePods implements AsyncDisposable {
     )
     maps.policy_maps.set(1, policy)
     maps.ipcache.updateBatch(worldEntries(schema.reservedIdentity))
-    maps.runtime.set(0, { revision: 1 })
+    maps.runtime.set(0, { revision: 1, proxies: 0 })
   }
 
   /** As it is after `start`: no services, no connections, whatever the socket programs translate. */

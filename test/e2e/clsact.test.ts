@@ -102,7 +102,7 @@ function setPolicy({ maps }: Datapath, endpoint: Endpoint, policy: number): void
   const { ifindex, id, mac: text } = endpoint
   for (const address of endpoint.addresses)
     maps.endpoints.set({ bytes: ip(address).bytes }, { ifindex, id, identity: 300, policy, mac: mac(text), flags: 0 })
-  maps.runtime.set(0, { revision: (maps.runtime.get(0)?.revision ?? 0) + 1 })
+  maps.runtime.set(0, { revision: (maps.runtime.get(0)?.revision ?? 0) + 1, proxies: 0 })
 }
 
 const dropsOf = ({ schema, maps }: Datapath, reason: DropReason): bigint =>

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The programs on the proxies' control group.
+ *
+ * mark_proxy marks their sockets, so that no connection of a proxy is handed to
+ * a proxy. tell_proxy answers whoever asks for the TCP_INFO of an accepted
+ * connection with what the connection is to be judged by: a proxy knows neither
+ * identities nor policies, and a connection that the kernel does not know is told
+ * nothing, which no rule allows.
+ */
+#include "lib/bpf.h"
+#include "lib/address.h"
+#include "lib/conntrack.h"
+#include "lib/proxy.h"
+#include "lib/schema.h"
+
+#define SOL_TCP 6
+#define TCP_INFO 11
+
+/* struct tcp_info of include/uapi/linux/tcp.h as far as answers reach: the names there, and what stands there here. */
+struct proxy_info {
+	__u8 head[24];
+	__u32 unacked; /* PROXY_ANSWER + number of the opener's egress rules */
+	__u32 sacked; /* PROXY_ANSWER + number of the responder's ingress rules */
+	__u32 lost; /* identity of the opener */
+	__u32 retrans; /* identity of the responder */
+	__u32 fackets; /* egress rule of the policy map */
+	__u32 times[11];
+	__u32 reordering; /* ingress rule of the policy map */
+};
+
+SEC("cgroup/sock_create")
+int mark_proxy(struct bpf_sock *socket)
+{
+	socket->mark = MARK_FROM_PROXY;
+	return 1;
+}
+
+/* As its opener has it: the socket is at the responder's address. */
+static __always_inline bool name_connection(struct bpf_sock *socket, struct tuple *tuple)
+{
+	__u32 *source = (__u32 *)tuple->source.bytes;
+	__u32 *destination = (__u32 *)tuple->destination.bytes;
+
+	tuple->protocol = PROTOCOL_TCP;
+	tuple->source_port = socket->dst_port;
+	tuple->destination_port = bpf_htons(socket->src_port);
+	if (socket->family == AF_INET) {
+		address_from_ipv4(&tuple->source, socket->dst_ip4);
+		address_from_ipv4(&tuple->destination, socket->src_ip4);
+		return true;
+	}
+	if (socket->family != AF_INET6)
+		return false;
+	source[0] = socket->dst_ip6[0];
+	source[1] = socket->dst_ip6[1];
+	source[2] = socket->dst_ip6[2];
+	source[3] = socket->dst_ip6[3];
+	destination[0] = socket->src_ip6[0];
+	destination[1] = socket->src_ip6[1];
+	destination[2] = socket->src_ip6[2];
+	destination[3] = socket->src_ip6[3];
+	return true;
+}
+
+/* The leg of it that leads from its opener to the proxy. */
+static __always_inline struct flow *flow_of(struct bpf_sock *socket)
+{
+	struct tuple tuple = {};
+	struct flow_key key = {};
+	struct flow *flow;
+	bool opener_is_high;
+
+	if (!socket || !name_connection(socket, &tuple))
+		return 0;
+	opener_is_high = flow_key_init(&key, &tuple);
+	key.leg = LEG_TO_PROXY;
+	flow = flow_lookup(&key, bpf_ktime_get_ns());
+	return flow && flow_direction(flow, opener_is_high) == FLOW_ORIGINAL ? flow : 0;
+}
+
+SEC("cgroup/getsockopt")
+int tell_proxy(struct bpf_sockopt *ctx)
+{
+	struct proxy_info *info = ctx->optval;
+	struct flow *flow;
+
+	if (ctx->level != SOL_TCP || ctx->optname != TCP_INFO)
+		return 1;
+	/* Whoever asks for less than the kernel would tell is not told what the kernel told either. */
+	if ((void *)(info + 1) > ctx->optval_end)
+		return 0;
+	flow = flow_of(ctx->sk);
+	info->unacked = flow ? PROXY_ANSWER + flow->l7[FLOW_ORIGINAL] : 0;
+	info->sacked = flow ? PROXY_ANSWER + flow->l7[FLOW_REPLY] : 0;
+	info->lost = flow ? flow->identity[FLOW_ORIGINAL] : 0;
+	info->retrans = flow ? flow->identity[FLOW_REPLY] : 0;
+	info->fackets = flow ? flow->egress_rule : 0;
+	info->reordering = flow ? flow->ingress_rule : 0;
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,154 @@
+// build/proxy.o: what a proxy's processes have of the datapath. Its maps are those that
+// the agent has pinned; its programs are for the proxies' control group. Who attaches
+// them, and makes the sockets, is the business of others.
+
+import {
+  BpfError,
+  KernelMap,
+  loadObject,
+  type ObjectSpec,
+  PinDirectory,
+  type Program,
+  parseObject,
+} from '../bpf/index.ts'
+import { addressShape } from './address.ts'
+import {
+  type Flow,
+  type FlowKey,
+  type FlowTuple,
+  flowFlagsShape,
+  flowKeyShape,
+  flowLegShape,
+  flowShape,
+  orderedFlowKey,
+} from './conntrack.ts'
+import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
+import { proxyKindShape, proxySocketShape } from './proxy.ts'
+import { schemaShape } from './schema.ts'
+
+const PROGRAMS = ['mark_proxy', 'tell_proxy'] as const
+const MAPS = ['flows', 'proxy_sockets'] as const
+const ENOENT = 2
+
+export type ProxyMapsOptions = {
+  /** build/proxy.o: its bytes, or its parsed form. */
+  readonly object: Uint8Array | ObjectSpec
+  /** The agent's folder of pins in a bpffs. */
+  readonly pins: string
+}
+
+/** What a proxied connection is judged by. */
+export type ProxiedConnection = {
+  readonly kind: number
+  /** Rule sets of the opener's egress policy and of the responder's ingress policy; 0: that direction sets no limits. */
+  readonly l7: readonly [number, number]
+  /** Of opener and responder. */
+  readonly identity: readonly [number, number]
+  readonly egress_rule: number
+  readonly ingress_rule: number
+}
+
+export type ProxyMaps = Disposable & {
+  readonly spec: ObjectSpec
+  readonly proxyKind: ReturnType<typeof readEnum<(typeof proxyKindShape.names)[number]>>
+  readonly proxySocket: ReturnType<typeof readEnum<(typeof proxySocketShape.names)[number]>>
+  readonly maps: {
+    readonly flows: KernelMap<FlowKey, Flow>
+    /** By `proxySocketIndex`: put in a socket's descriptor; what is read is its cookie. A closed socket leaves by itself. */
+    readonly proxy_sockets: KernelMap<number, bigint>
+  }
+  /**
+   * A connection by its tuple from opener to responder.
+   * @returns undefined when the kernel does not know it, or hands it to no proxy: then nothing that is said on it is allowed
+   */
+  connection(tuple: FlowTuple): ProxiedConnection | undefined
+}
+
+/**
+ * Opens the maps that the agent has pinned.
+ * @throws LayoutError, BpfError ENOENT where they are not pinned: no agent has run here
+ */
+export function openProxyMaps(options: ProxyMapsOptions): ProxyMaps {
+  const spec = options.object instanceof Uint8Array ? parseObject(options.object) : options.object
+  const differences = [
+    ...MAPS.filter(name => !spec.maps.has(name)).map(name => `there is no map ${name}`),
+    ...PROGRAMS.filter(name => !spec.programs.has(name)).map(name => `there is no program ${name}`),
+    ...layoutDifferences(
+      spec.btf,
+      [addressShape, flowKeyShape, flowShape],
+      [flowFlagsShape, flowLegShape, proxyKindShape, proxySocketShape, schemaShape],
+    ),
+  ]
+  if (differences.length > 0) throw new LayoutError(differences)
+  const version = readEnum(spec.btf, schemaShape).number.VERSION
+  const pins = PinDirectory.open(options.pins, version, { otherVersions: 'keep' })
+  const flows = openMap<FlowKey, Flow>(pins, spec, 'flows')
+  try {
+    const sockets = openMap<number, bigint>(pins, spec, 'proxy_sockets')
+    return {
+      spec,
+      proxyKind: readEnum(spec.btf, proxyKindShape),
+      proxySocket: readEnum(spec.btf, proxySocketShape),
+      maps: { flows, proxy_sockets: sockets },
+      connection: connectionReader(spec, flows),
+      [Symbol.dispose]() {
+        flows.close()
+        sockets.close()
+      },
+    }
+  } catch (error) {
+    flows.close()
+    throw error
+  }
+}
+
+export type ProxyPrograms = ProxyMaps & {
+  readonly programs: {
+    /** For `cgroup_inet_sock_create`. */
+    readonly mark_proxy: Program
+    /** For `cgroup_getsockopt`. */
+    readonly tell_proxy: Program
+  }
+}
+
+/** As `openProxyMaps`, with the programs loaded into this kernel. Nothing is attached. @throws and what `loadObject` throws */
+export function loadProxyPrograms(options: ProxyMapsOptions): ProxyPrograms {
+  const opened = openProxyMaps(options)
+  try {
+    const { spec, maps } = opened
+    const object = loadObject(spec, {
+      maps: maps as unknown as Record<string, KernelMap>,
+      maxEntries: Object.fromEntries(MAPS.map(name => [name, maps[name].maxEntries])),
+    })
+    return {
+      ...opened,
+      programs: { mark_proxy: object.program('mark_proxy'), tell_proxy: object.program('tell_proxy') },
+      [Symbol.dispose]() {
+        object.close()
+        opened[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    opened[Symbol.dispose]()
+    throw error
+  }
+}
+
+function openMap<Key, Value>(pins: PinDirectory, spec: ObjectSpec, name: string): KernelMap<Key, Value> {
+  const map = pins.openMap<Key, Value>(name, spec.maps.get(name))
+  if (map) return map
+  throw new BpfError(`open map ${name} in ${pins.path}`, ENOENT, 'it is not pinned there: start the agent first')
+}
+
+function connectionReader(spec: ObjectSpec, flows: KernelMap<FlowKey, Flow>): ProxyMaps['connection'] {
+  const { TO_PROXY } = readEnum(spec.btf, flowLegShape).number
+  const { INITIATOR_IS_HIGH } = readEnum(spec.btf, flowFlagsShape).number
+  return tuple => {
+    const { key, sourceIsHigh } = orderedFlowKey(tuple, TO_PROXY)
+    const flow = flows.get(key)
+    if (!flow || flow.expires_ns <= process.hrtime.bigint()) return undefined
+    if (((flow.flags & INITIATOR_IS_HIGH) !== 0) !== sourceIsHigh) return undefined
+    const { proxy: kind, l7, identity, egress_rule, ingress_rule } = flow
+    return { kind, l7, identity, egress_rule, ingress_rule }
+  }
+}

@@ -1,0 +1,118 @@
+// What a proxy's processes have of the datapath: its pinned maps, sockets in
+// `proxy_sockets`, the programs for its control group. Steering is tested elsewhere.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import path from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { attachCgroup } from '../../src/bpf/index.ts'
+import { ip } from '../../src/ip/index.ts'
+import {
+  type Flow,
+  loadDatapath,
+  loadProxyPrograms,
+  openProxyMaps,
+  orderedFlowKey,
+  proxySocketIndex,
+  toAddress,
+} from '../../src/maps/index.ts'
+import { temporaryBpffs, temporaryCgroup } from '../bpf/support.ts'
+import { HOST_MAC, needsRoot, OBJECT } from './node.ts'
+
+const PROXY_OBJECT = readFileSync(new URL('../../build/proxy.o', import.meta.url))
+const sizes = { flows: 1_000, translations: 1_000, ipcache: 1_000, endpoints: 100 }
+
+test('without the pins of an agent it says what to do', { skip: needsRoot }, () => {
+  using bpffs = temporaryBpffs()
+  assert.throws(() => openProxyMaps({ object: PROXY_OBJECT, pins: path.join(bpffs.path, 'axoneme') }), {
+    code: 'ENOENT',
+    message: /flows.*start the agent first/,
+  })
+})
+
+test('the programs load beside the pinned maps and go on a control group', { skip: needsRoot }, () => {
+  using bpffs = temporaryBpffs()
+  using cgroup = temporaryCgroup()
+  const pins = path.join(bpffs.path, 'axoneme')
+  using datapath = loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins })
+  using proxy = loadProxyPrograms({ object: PROXY_OBJECT, pins })
+  using mark = attachCgroup(proxy.programs.mark_proxy, cgroup.path, 'cgroup_inet_sock_create')
+  using tell = attachCgroup(proxy.programs.tell_proxy, cgroup.path, 'cgroup_getsockopt')
+  assert.notEqual(mark.info().programId, tell.info().programId)
+  assert.equal(proxy.maps.flows.id, datapath.maps.flows.id)
+})
+
+test('a socket is put in by its descriptor, and leaves when it is closed', { skip: needsRoot }, async () => {
+  using bpffs = temporaryBpffs()
+  const pins = path.join(bpffs.path, 'axoneme')
+  using datapath = loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins })
+  using proxy = openProxyMaps({ object: PROXY_OBJECT, pins })
+  const server = await listening()
+  const index = proxySocketIndex(proxy, 'HTTP', 'tcp', 4)
+  try {
+    proxy.maps.proxy_sockets.set(index, BigInt(descriptorOf(server)))
+    assert.ok((datapath.maps.proxy_sockets.get(index) ?? 0n) > 0n, 'its cookie can be read')
+  } finally {
+    await new Promise(closed => server.close(closed))
+  }
+  for (let tries = 0; tries < 100 && datapath.maps.proxy_sockets.get(index) !== undefined; tries++) await delay(20)
+  assert.equal(datapath.maps.proxy_sockets.get(index), undefined)
+})
+
+test('a connection is known by its leg to the proxy, from its opener, while it lives', { skip: needsRoot }, () => {
+  using bpffs = temporaryBpffs()
+  const pins = path.join(bpffs.path, 'axoneme')
+  using datapath = loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins })
+  using proxy = openProxyMaps({ object: PROXY_OBJECT, pins })
+  const tuple = {
+    source: toAddress(ip('10.0.0.9')),
+    destination: toAddress(ip('10.0.0.1')),
+    source_port: 40000,
+    destination_port: 80,
+    protocol: 6,
+  }
+  const answer = { kind: 1, l7: [3, 4], identity: [1000, 1001], egress_rule: 5, ingress_rule: 6 } as const
+  const { kind, ...rest } = answer
+  const { TO_PROXY, FROM_PROXY } = datapath.schema.flowLeg.number
+  const flow: Flow = {
+    expires_ns: process.hrtime.bigint() + 60_000_000_000n,
+    reported_ns: 0n,
+    packets: [1n, 0n],
+    bytes: [60n, 0n],
+    revision: 1,
+    endpoint: [1, 2],
+    tcp_flags: Uint8Array.of(2, 0),
+    flags: datapath.schema.flowFlags.number.INITIATOR_IS_HIGH,
+    audit: 0,
+    service: 0,
+    proxy: kind,
+    ...rest,
+  }
+  const { flows } = datapath.maps
+  assert.equal(proxy.connection(tuple), undefined)
+  flows.set(orderedFlowKey(tuple, FROM_PROXY).key, flow)
+  assert.equal(proxy.connection(tuple), undefined, 'the other leg is not asked')
+  flows.set(orderedFlowKey(tuple, TO_PROXY).key, flow)
+  assert.deepEqual(proxy.connection(tuple), answer)
+  const { source, destination, source_port, destination_port } = tuple
+  const turned = {
+    source: destination,
+    destination: source,
+    source_port: destination_port,
+    destination_port: source_port,
+  }
+  assert.equal(proxy.connection({ ...tuple, ...turned }), undefined, 'the responder opened nothing')
+  flows.set(orderedFlowKey(tuple, TO_PROXY).key, { ...flow, expires_ns: 1n })
+  assert.equal(proxy.connection(tuple), undefined, 'it is over')
+})
+
+async function listening(): Promise<Server> {
+  const server = createServer()
+  await new Promise<void>(ready => server.listen(0, '127.0.0.1', ready))
+  return server
+}
+
+/** Node has no public name for it. */
+const descriptorOf = (server: Server): number => (Reflect.get(server, '_handle') as { readonly fd: number }).fd
