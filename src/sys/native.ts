@@ -16,6 +16,11 @@ const SYSCALL_NUMBERS = {
     getpeername: 52,
     sendto: 44,
     recvfrom: 45,
+    sendmsg: 46,
+    recvmmsg: 299,
+    epoll_create1: 291,
+    epoll_ctl: 233,
+    epoll_pwait: 281,
     setsockopt: 54,
     getsockopt: 55,
     ioctl: 16,
@@ -40,6 +45,11 @@ const SYSCALL_NUMBERS = {
     getpeername: 205,
     sendto: 206,
     recvfrom: 207,
+    sendmsg: 211,
+    recvmmsg: 243,
+    epoll_create1: 20,
+    epoll_ctl: 21,
+    epoll_pwait: 22,
     setsockopt: 208,
     getsockopt: 209,
     ioctl: 29,
@@ -144,6 +154,11 @@ export type PollHandle = { close(): void; unref(): void; ref(): void }
 /** Calls back on the event loop whenever the descriptor is readable (libuv poll). */
 export function poll(fd: number, onReadable: () => void): PollHandle {
   return koffi.node.poll(fd, { readable: true }, onReadable)
+}
+
+/** Calls back on the event loop whenever the descriptor can be written to, or has an error. */
+export function pollWritable(fd: number, onWritable: () => void): PollHandle {
+  return koffi.node.poll(fd, { writable: true }, onWritable)
 }
 
 /** Zeroed memory that never moves and is never part of a pool, so that its address can be given to the kernel. */
