@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { nameSelectors, taughtNames } from './index.ts'
+import { namesAnswer, taughtNames } from './index.ts'
 
 const TAUGHT = {
   name: 'www.example.com.',
@@ -19,10 +19,10 @@ describe('teaching names', () => {
       assert.ok(!taughtNames.safeParse({ names: [{ ...TAUGHT, ...wrong }] }).success, JSON.stringify(wrong))
   })
 
-  it('takes selectors that are a name or a pattern, and not both', () => {
-    const selectors = [{ name: 'a.example.' }, { pattern: '*.example.' }]
-    assert.deepEqual(nameSelectors.parse({ selectors }), { selectors })
-    assert.ok(!nameSelectors.safeParse({ selectors: [{ name: 'a.', pattern: '*.' }] }).success)
-    assert.ok(!nameSelectors.safeParse({ selectors: [{}] }).success)
+  it('may ask for the selectors alone, and is answered with them where they are others', () => {
+    assert.deepEqual(taughtNames.parse({ names: [], selectorsRevision: 'a' }), { names: [], selectorsRevision: 'a' })
+    const answer = { selectorsRevision: 'b', selectors: ['*.example.com'] }
+    assert.deepEqual(namesAnswer.parse(answer), answer)
+    assert.ok(!namesAnswer.safeParse({ selectors: [] }).success)
   })
 })

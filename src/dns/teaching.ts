@@ -1,21 +1,11 @@
 // What the DNS server of `axoneme proxy` and the agent say to each other, declared once:
-// the agent says for which names addresses matter to it, the server says what answers
-// teach, and the agent answers when that is in force. JSON on unix sockets.
+// the server tells what answers teach, and the agent answers when that is in force, and
+// for which names it matters. JSON on the agent's unix socket.
 
 import { z } from 'zod'
 
 /** A name or a pattern as rules have them: in lower case, with the last dot. `*.` alone: every name. */
-export const namePattern = z.union([
-  z.strictObject({ name: z.string().min(1).max(255) }),
-  z.strictObject({ pattern: z.string().min(1).max(255) }),
-])
-
-export type NamePattern = z.infer<typeof namePattern>
-
-/** `PUT /v1/names-selectors` of the proxy, as a whole: answers for these names are told to the agent before they are passed on. */
-export const nameSelectors = z.strictObject({ selectors: z.array(namePattern).max(100_000) })
-
-export type NameSelectors = z.infer<typeof nameSelectors>
+export type NamePattern = { readonly name: string } | { readonly pattern: string }
 
 /** Addresses that an answer gave for a name, itself or through the names that it leads to. */
 export const taughtName = z.strictObject({
@@ -43,9 +33,24 @@ export const taughtName = z.strictObject({
 export type TaughtName = z.infer<typeof taughtName>
 
 /**
- * `POST /v1/names` of the agent. Answered with 200 and `{}` when all of it is in force in the kernel, and stays so for at
- * least the TTL from `timeMicros` on: until then the answers for names that are news are not passed to those who asked.
+ * `POST /v1/names` of the agent: whatever is news is told, also of names that no selector means yet, so that a selector
+ * that comes later knows them. Answered with 200 when all of it is in force in the kernel, where it stays for at least the
+ * TTL from `timeMicros` on; until then answers that selectors mean are not passed on to those who asked. Without names it
+ * asks for the selectors alone.
  */
-export const taughtNames = z.strictObject({ names: z.array(taughtName).min(1).max(1000) })
+export const taughtNames = z.strictObject({
+  names: z.array(taughtName).max(1000),
+  /** Of the selectors that the server knows; absent when it knows none. */
+  selectorsRevision: z.string().max(100).optional(),
+})
 
 export type TaughtNames = z.infer<typeof taughtNames>
+
+export const namesAnswer = z.object({
+  /** Another one whenever the selectors are not the same, also over a restart of the agent. */
+  selectorsRevision: z.string(),
+  /** Names and patterns whose answers are to be held until they are in force; absent where the revision is the one asked with. */
+  selectors: z.array(z.string().min(1).max(255)).optional(),
+})
+
+export type NamesAnswer = z.infer<typeof namesAnswer>
