@@ -1,8 +1,10 @@
-// The steps by which a change gets into the tables, each in the kernel before the next:
-// policy maps that allow what the old and the new policy both allow; addresses and
-// endpoints; the new policy maps. Pods that get other identities together have maps of
+// The steps by which a change gets into the tables, each in force before the next: rule
+// sets that policy maps are to name; policy maps that allow what the old and the new
+// policy both allow; addresses and endpoints; the new policy maps. Pods that get other identities together have maps of
 // their own on the way (docs/decisions/0008-changes-in-steps.md).
 
+import type { L7RuleSet } from '../policy/index.ts'
+import type { Clock } from '../state/index.ts'
 import type { Address, EndpointEntry, Identity, NumberedRule, PolicyMap, Problem, Tables } from '../tables/index.ts'
 import { UNKNOWN_REFERENCE } from './declared-policies.ts'
 import { ADDRESSES_FILE, type Assignment } from './identities.ts'
@@ -12,6 +14,8 @@ import type { TransitIds } from './transit-maps.ts'
 export type Change = Pick<Assignment, 'release'> & {
   readonly identities: readonly Identity[]
   readonly rules: readonly NumberedRule[]
+  /** Those that any of the policy maps names, and those that open connections may still be judged by. */
+  readonly ruleSets: readonly L7RuleSet[]
   readonly addresses: readonly Address[]
   readonly entries: readonly EndpointEntry[]
   readonly problems: { readonly addresses: readonly Problem[]; readonly references: readonly Problem[] }
@@ -22,9 +26,9 @@ export type Change = Pick<Assignment, 'release'> & {
   readonly transit: TransitIds
 }
 
-/** Each resolves when what its tables say at the call has been tried in the kernel. @throws when the signal is aborted */
+/** Each resolves when what its tables say at the call has been tried. @throws when the signal is aborted */
 export type InForce = {
-  /** Absent: nobody takes them. */
+  /** In the proxy; absent where there is none. */
   ruleSets?(signal: AbortSignal): Promise<void>
   policyMaps(signal: AbortSignal): Promise<void>
   addresses(signal: AbortSignal): Promise<void>
@@ -34,14 +38,17 @@ export type InForce = {
 export async function carryOut(
   change: Change,
   tables: Tables,
-  inForce: InForce | undefined,
+  { inForce, clock }: { readonly inForce: InForce | undefined; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
+  const hasNewRuleSets = change.ruleSets.some(({ number }) => !tables.l7RuleSets.get(String(number)))
   tables.database.write(tx => {
     tx.replace(tables.identities, change.identities)
     tx.replace(tables.rules, change.rules)
-    tx.replace(tables.policyMaps, change.closing)
+    tx.replace(tables.l7RuleSets, change.ruleSets)
   })
+  if (hasNewRuleSets && inForce?.ruleSets) await forAMoment(wait => inForce.ruleSets?.(wait), clock, signal)
+  tables.database.write(tx => tx.replace(tables.policyMaps, change.closing))
   await inForce?.policyMaps(signal)
   const onTheWay = (entry: EndpointEntry): EndpointEntry => {
     const policy = change.transit.get(entry.address)
@@ -67,4 +74,23 @@ export async function carryOut(
     await inForce?.addresses(signal)
   }
   change.release()
+}
+
+/** Policies do not wait longer for a proxy: until it has a set, it denies what would be judged by it. */
+const RULE_SETS_WAIT_MS = 1000
+
+async function forAMoment(
+  wait: (signal: AbortSignal) => Promise<void> | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const ended = new AbortController()
+  const cancel = clock.setTimer(RULE_SETS_WAIT_MS, () => ended.abort())
+  try {
+    await wait(AbortSignal.any([signal, ended.signal]))
+  } catch (error) {
+    if (signal.aborted || !ended.signal.aborted) throw error
+  } finally {
+    cancel()
+  }
 }

@@ -2,7 +2,7 @@
 // remembered. A number for a rule is never given to another one: events and tracked
 // connections may carry it for as long as the kernel runs.
 
-import { DEFAULT_DENY, NOT_ISOLATED, type RuleKey } from '../policy/index.ts'
+import { DEFAULT_DENY, L7_CONFLICT, NOT_ISOLATED, type RuleKey } from '../policy/index.ts'
 
 /** Where facts outlive the process; the agent's journal. */
 export type Memory = {
@@ -30,6 +30,7 @@ export function volatileMemory(): Memory {
 const FIXED_RULE_NUMBERS: ReadonlyMap<RuleKey, number> = new Map([
   [NOT_ISOLATED, 1],
   [DEFAULT_DENY, 2],
+  [L7_CONFLICT, 3],
 ])
 const FIRST_RULE_NUMBER = 16
 const LAST_NUMBER = 2 ** 32 - 1

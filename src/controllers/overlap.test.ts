@@ -1,10 +1,10 @@
 // What two policies both allow, held against asking both of them: on written cases, and on random policies of every
-// action that the rule model knows.
+// action that the rule model knows, with rules for what is said in two languages.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { lookup, type PolicyEntry } from '../policy/index.ts'
+import { type KeyedL7Rules, lookup, type PolicyEntry } from '../policy/index.ts'
 import { overlap } from './overlap.ts'
 
 type Short = readonly [
@@ -12,9 +12,17 @@ type Short = readonly [
   protocol: number,
   port: number,
   length: number,
-  outcome: 'allow' | 'audit' | 'deny',
+  outcome: 'allow' | 'audit' | 'deny' | L7Name,
   precedence: number,
 ]
+
+type L7Name = 'get' | 'post' | 'names'
+const L7: Readonly<Record<L7Name, KeyedL7Rules>> = {
+  get: { key: 'get', rules: { parser: 'http', rules: [], serverNames: [] } },
+  post: { key: 'post', rules: { parser: 'http', rules: [], serverNames: [] } },
+  names: { key: 'names', rules: { parser: 'dns', rules: [] } },
+}
+const l7Of = (outcome: Short[4]): KeyedL7Rules | undefined => (outcome in L7 ? L7[outcome as L7Name] : undefined)
 
 const entriesOf = (shorts: readonly Short[]): PolicyEntry[] =>
   shorts.map(([identity, protocol, port, portPrefixLength, outcome, precedence]) => ({
@@ -23,14 +31,15 @@ const entriesOf = (shorts: readonly Short[]): PolicyEntry[] =>
     protocol,
     port,
     portPrefixLength,
-    verdict: outcome === 'allow' ? 'allow' : 'deny',
+    verdict: outcome === 'audit' || outcome === 'deny' ? 'deny' : 'allow',
     precedence,
     rule: `${outcome} ${precedence}`,
     ...(outcome === 'audit' && { treatment: { audit: true } }),
+    ...(outcome in L7 && { treatment: { l7: l7Of(outcome) as KeyedL7Rules } }),
   }))
 
 const outcomeOf = (entry: PolicyEntry | undefined): Short[4] =>
-  entry?.treatment?.audit ? 'audit' : (entry?.verdict ?? 'deny')
+  entry?.treatment?.audit ? 'audit' : ((entry?.treatment?.l7?.key as L7Name | undefined) ?? entry?.verdict ?? 'deny')
 
 const OPEN: Short = [0, 0, 0, 0, 'allow', 1]
 
@@ -131,6 +140,49 @@ test('what both allow', async t => {
       closes: false,
       opens: true,
     },
+    {
+      name: 'what passed is judged from now on: it is at once',
+      before: [OPEN],
+      after: [
+        [0, 0, 0, 0, 'allow', 1],
+        [0, 6, 80, 16, 'get', 5],
+      ],
+      want: ['0 0 0/0 allow', '0 6 80/16 get'],
+      closes: true,
+      opens: false,
+    },
+    {
+      name: 'what was judged is not any more: until the end it is',
+      before: [[7, 6, 80, 16, 'get', 5]],
+      after: [[7, 6, 80, 16, 'allow', 5]],
+      want: ['7 6 80/16 get'],
+      closes: false,
+      opens: true,
+    },
+    {
+      name: 'other rules of the same language: nothing is cut',
+      before: [[7, 6, 80, 16, 'get', 5]],
+      after: [[7, 6, 80, 16, 'post', 5]],
+      want: ['7 6 80/16 post'],
+      closes: false,
+      opens: false,
+    },
+    {
+      name: 'rules of another language',
+      before: [[7, 6, 80, 16, 'get', 5]],
+      after: [[7, 6, 80, 16, 'names', 5]],
+      want: [],
+      closes: true,
+      opens: true,
+    },
+    {
+      name: 'a denial that was only recorded, and is judged from now on',
+      before: [[0, 6, 80, 16, 'audit', 1]],
+      after: [[0, 6, 80, 16, 'get', 5]],
+      want: ['0 6 80/16 get'],
+      closes: true,
+      opens: false,
+    },
   ]
   for (const { name, before, after, want, closes, opens } of cases)
     await t.test(name, () => {
@@ -148,7 +200,7 @@ const short: fc.Arbitrary<Short> = fc
     fc.constantFrom(0, 6, 17),
     fc.nat(15),
     fc.constantFrom(0, 12, 13, 14, 15, 16),
-    fc.constantFrom('allow' as const, 'allow' as const, 'audit' as const, 'deny' as const),
+    fc.constantFrom<Short[4][]>('allow', 'allow', 'audit', 'deny', 'get', 'post', 'names'),
     fc.integer({ min: 1, max: 4 }),
   )
   .map(([identity, protocol, port, bits, outcome, precedence]) => {
@@ -159,6 +211,24 @@ const short: fc.Arbitrary<Short> = fc
 const policy = fc
   .uniqueArray(short, { maxLength: 10, selector: ([a, b, c, d]) => `${a} ${b} ${c} ${d}` })
   .map(entriesOf)
+
+/** Rules of one language may follow others at once; between languages nothing passes. */
+function both(old: Short[4], next: Short[4]): Short[4] {
+  if (old === 'deny' || next === 'deny') return 'deny'
+  const [before, after] = [l7Of(old), l7Of(next)]
+  if (before && after) return before.rules.parser === after.rules.parser ? next : 'deny'
+  return before ? old : next
+}
+
+/** Whether something that was allowed is not, or is judged from now on. */
+function narrows(old: Short[4], next: Short[4]): boolean {
+  if (old === 'deny') return false
+  return (
+    next === 'deny' ||
+    (both(old, next) !== next && l7Of(next) !== undefined) ||
+    (!l7Of(old) && l7Of(next) !== undefined)
+  )
+}
 
 test('for every peer and port the overlap allows exactly what both allow, and records what the new one does', () => {
   const answer = (entries: readonly PolicyEntry[], identity: number, protocol: number, port: number): Short[4] =>
@@ -172,10 +242,10 @@ test('for every peer and port the overlap allows exactly what both allow, and re
         for (const protocol of [6, 17, 132])
           for (let port = 0; port < 18; port++) {
             const [old, next] = [answer(before, identity, protocol, port), answer(after, identity, protocol, port)]
-            const want = old === 'deny' ? 'deny' : next
+            const want = both(old, next)
             assert.equal(answer(result.entries, identity, protocol, port), want, `${identity} ${protocol} ${port}`)
-            if (old !== 'deny' && next === 'deny') assert.ok(result.closes.has('ingress'))
-            if (old === 'deny' && next !== 'deny') assert.ok(result.opens.has('ingress'))
+            if (narrows(old, next)) assert.ok(result.closes.has('ingress'))
+            if (narrows(next, old)) assert.ok(result.opens.has('ingress'))
           }
     }),
     { numRuns: 500 },

@@ -1,9 +1,10 @@
 // What an old and a new policy both allow. While a change spreads over several policy
 // maps and addresses, packets are judged by this: what one of the two denies stays
-// denied until all of them have arrived at the new. A denial that is only recorded
-// lets packets pass, so it counts as allowing here. Pure.
+// denied until all of them have arrived at the new, and what one of them has judged
+// further is judged. A denial that is only recorded lets packets pass, so it counts as
+// allowing here. Pure.
 
-import { ANY_PEER, DEFAULT_DENY, DIRECTIONS, type Direction, type PolicyEntry } from '../policy/index.ts'
+import { ANY_PEER, DEFAULT_DENY, DIRECTIONS, type Direction, languageOf, type PolicyEntry } from '../policy/index.ts'
 
 export type Overlap = {
   /** Allow exactly what both allow. What is recorded and the rules named are those of the new policy where it has any. */
@@ -75,21 +76,22 @@ class DirectionOverlap {
     for (const cell of this.#cellsOf(identity)) {
       const before = decide(this.#cellsBefore(identity), this.#cellsBefore(ANY_PEER), cell)
       const after = decide(this.#cellsAfter(identity), this.#cellsAfter(ANY_PEER), cell)
-      this.closes ||= isOpen(before) && !isOpen(after)
-      this.opens ||= !isOpen(before) && isOpen(after)
-      const isAllowed = isOpen(before) && isOpen(after)
-      const wanted = isAllowed ? outcomeOf(after) : 'deny'
+      const meeting = meet(before, after)
+      this.closes ||= meeting.closes
+      this.opens ||= meeting.opens
+      const wanted = outcomeOf(meeting.allowed)
       // Broad cells come first, so what would answer without an entry here is known.
       if (outcomeOf(longestMatch(result, cell) ?? longestMatch(forAny, cell)) === wanted) continue
       const denier = [after, before].find(entry => entry && !isOpen(entry))
+      const { allowed } = meeting
       result.set(cellKey(cell), {
         direction: this.direction,
         identity,
         ...pick(cell),
-        verdict: wanted === 'allow' ? 'allow' : 'deny',
+        verdict: wanted === 'deny' || wanted === 'audit' ? 'deny' : 'allow',
         precedence: identity === ANY_PEER ? ANY_PRECEDENCE : OWN_PRECEDENCE,
-        rule: (isAllowed ? after?.rule : denier?.rule) ?? DEFAULT_DENY,
-        ...(isAllowed && after?.treatment && { treatment: after.treatment }),
+        rule: (allowed ?? denier)?.rule ?? DEFAULT_DENY,
+        ...(allowed?.treatment && { treatment: allowed.treatment }),
       })
     }
     return result
@@ -109,14 +111,39 @@ class DirectionOverlap {
   }
 }
 
-type Outcome = 'allow' | 'audit' | 'deny'
+/** Two outcomes are the same exactly where packets fare alike: `rules KEY` is an allowance that is judged further. */
+type Outcome = 'allow' | 'audit' | 'deny' | `rules ${string}`
 
 function outcomeOf(entry: PolicyEntry | undefined): Outcome {
-  if (entry?.verdict === 'allow') return 'allow'
-  return entry?.treatment?.audit ? 'audit' : 'deny'
+  const { l7, audit } = entry?.treatment ?? {}
+  if (entry?.verdict === 'allow') return l7 ? `rules ${l7.key}` : 'allow'
+  return audit ? 'audit' : 'deny'
 }
 
 const isOpen = (entry: PolicyEntry | undefined): boolean => outcomeOf(entry) !== 'deny'
+
+type Meeting = {
+  /** The one whose outcome both allow; undefined: none. */
+  readonly allowed: PolicyEntry | undefined
+  readonly closes: boolean
+  readonly opens: boolean
+}
+
+/**
+ * What an old and a new answer both allow. Rules for what is said only change the next request, so other rules of the
+ * same language are in force at once: nobody knows what two sets of them both allow, and to deny it would cut for nothing.
+ */
+function meet(before: PolicyEntry | undefined, after: PolicyEntry | undefined): Meeting {
+  if (!before || !after || !isOpen(before) || !isOpen(after)) {
+    const [wasOpen, becomesOpen] = [isOpen(before), isOpen(after)]
+    return { allowed: undefined, closes: wasOpen && !becomesOpen, opens: !wasOpen && becomesOpen }
+  }
+  const [old, next] = [before.treatment?.l7, after.treatment?.l7]
+  if (old && !next) return { allowed: before, closes: false, opens: true }
+  if (!old || !next) return { allowed: after, closes: next !== undefined, opens: false }
+  const isSpoken = languageOf(old.rules) === languageOf(next.rules)
+  return { allowed: isSpoken ? after : undefined, closes: !isSpoken, opens: !isSpoken }
+}
 
 const pick = ({ protocol, port, portPrefixLength }: Cell): Cell => ({ protocol, port, portPrefixLength })
 

@@ -8,6 +8,7 @@ import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { LocalIdentityAllocator, RESERVED } from '../labels/index.ts'
 import { parseManifests } from '../manifests/index.ts'
 import { PolicyRepository, readPolicy } from '../policy/index.ts'
+import { ManualClock } from '../state/index.ts'
 import { createTables, type Endpoint, type Pod, type Policy, type Tables } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
 import { volatileMemory } from './memory.ts'
@@ -166,6 +167,77 @@ test('identities tell apart what a policy names before it is in force, and forge
     ['maps', [true, [0, 0]]],
     ['addresses', [false, [0, 0]]],
   ])
+})
+
+function requests(method: string): Policy {
+  const rules = `[{ports: [{port: "80", protocol: TCP}], rules: {http: [{method: ${method}}]}}]`
+  const text = `{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: all, namespace: shop}, spec: {endpointSelector: {}, ingress: [{toPorts: ${rules}}]}}`
+  const [object] = parseManifests(text, 'all.yaml').objects
+  const read = object && readPolicy(object)?.value
+  assert.ok(read)
+  return { kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'all', rules: read, origin }
+}
+
+/** Numbers of the sets that there are, and of those that the maps name. */
+const ruleSets = (tables: Tables): unknown => ({
+  sets: tables.l7RuleSets.all().map(({ number }) => number),
+  named: [...new Set(tables.policyMaps.all().flatMap(({ entries }) => entries.flatMap(({ l7 }) => l7?.number ?? [])))],
+})
+
+test('a rule set is with the proxy before a policy map names it, and stays for a moment after', async () => {
+  const seen: unknown[] = []
+  const clock = new ManualClock()
+  const made: { tables?: Tables } = {}
+  const { tables, controller } = started({
+    clock,
+    inForce: {
+      ruleSets: async () => void seen.push(made.tables && ruleSets(made.tables)),
+      policyMaps: async () => undefined,
+      addresses: async () => undefined,
+    },
+  })
+  made.tables = tables
+  tables.database.write(tx => {
+    tx.put(tables.pods, pod('web', 'web'))
+    tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7'))
+    tx.put(tables.policies, requests('GET'))
+  })
+  await controller.step(signal)
+  tables.database.write(tx => tx.put(tables.policies, requests('PUT')))
+  await controller.step(signal)
+  assert.deepEqual(seen, [
+    { sets: [1], named: [] },
+    { sets: [1, 2], named: [1] },
+  ])
+  await controller.step(signal)
+  assert.equal(seen.length, 2, 'nobody waits where no set is new')
+  assert.deepEqual(ruleSets(tables), { sets: [1, 2], named: [2] })
+  await clock.advance(60_000)
+  await controller.step(signal)
+  assert.deepEqual(ruleSets(tables), { sets: [2], named: [2] })
+})
+
+test('policies do not wait long for a proxy that does not answer', async () => {
+  const clock = new ManualClock()
+  const { tables, controller } = started({
+    clock,
+    inForce: {
+      ruleSets: wait => new Promise((_, reject) => wait.addEventListener('abort', () => reject(new Error('aborted')))),
+      policyMaps: async () => undefined,
+      addresses: async () => undefined,
+    },
+  })
+  tables.database.write(tx => {
+    tx.put(tables.pods, pod('web', 'web'))
+    tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7'))
+    tx.put(tables.policies, requests('GET'))
+  })
+  const done = controller.step(signal)
+  await eventLoopTurn()
+  assert.deepEqual(ruleSets(tables), { sets: [1], named: [] })
+  await clock.advance(1000)
+  await done
+  assert.deepEqual(ruleSets(tables), { sets: [1], named: [1] })
 })
 
 test('an endpoint that is deleted while a change is on its way does not come back', async () => {

@@ -88,10 +88,10 @@ export class PolicyController {
 
   /** Until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { identities, addresses, policyMaps, endpointEntries, rules } = this.#options.tables
+    const { identities, addresses, policyMaps, endpointEntries, rules, l7RuleSets } = this.#options.tables
     const inputs = this.#inputs()
     for (const table of inputs) if (!(await table.whenInitialized(signal))) return
-    const marks = [identities, addresses, policyMaps, endpointEntries, rules].map(table =>
+    const marks = [identities, addresses, policyMaps, endpointEntries, rules, l7RuleSets].map(table =>
       table.registerInitializer('policy controller'),
     )
     const watchers = this.#watched().map(table => table.watch())
@@ -185,8 +185,9 @@ export class PolicyController {
       references: this.#declared.problems(),
     }
     const known = Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels }))
-    const rules = this.#ruleRows([...closing, ...policyMaps])
-    return { identities: known, rules, addresses, entries, problems, closing, policyMaps, transit: ids, release }
+    const maps = [...closing, ...policyMaps]
+    const named = { rules: this.#ruleRows(maps), ruleSets: this.#rows.ruleSets(maps) }
+    return { identities: known, ...named, addresses, entries, problems, closing, policyMaps, transit: ids, release }
   }
 
   #ruleRows(maps: readonly PolicyMap[]): NumberedRule[] {
@@ -200,7 +201,7 @@ export class PolicyController {
 
   #carryOut(change: Change, signal: AbortSignal): Promise<void> {
     const { tables, inForce } = this.#options
-    return carryOut(change, tables, inForce, signal)
+    return carryOut(change, tables, { inForce, clock: this.#clock }, signal)
   }
 
   #feedIdentities(identities: ReadonlyMap<number, LabelSet>): void {
@@ -272,7 +273,7 @@ export class PolicyController {
 
   /** Until an input changes, or what lingers has ended. */
   async #waitForWork(watchers: Parameters<typeof waitForAny>[0], signal: AbortSignal): Promise<boolean> {
-    const lingers = [this.#identityLinger, this.#subjectLinger, this.#transit]
+    const lingers = [this.#identityLinger, this.#subjectLinger, this.#transit, this.#rows]
     const ends = lingers.map(linger => linger.nextEndMs()).filter(end => end !== undefined)
     const ended = new AbortController()
     const delayMs = Math.min(...ends) - this.#clock.nowMs()

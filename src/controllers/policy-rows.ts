@@ -4,6 +4,8 @@
 
 import {
   DEFAULT_DENY,
+  L7_CONFLICT,
+  type L7RuleSet,
   NOT_ISOLATED,
   placeText,
   policyName,
@@ -15,6 +17,7 @@ import type { NumberedEntry, NumberedRule, PolicyMap } from '../tables/index.ts'
 import { Linger } from './linger.ts'
 import { type Memory, ruleNumbers, StableNumbers } from './memory.ts'
 import type { Subject } from './pod-labels.ts'
+import { RuleSets } from './rule-sets.ts'
 
 /** Longer than a tracked connection lives without a packet. */
 const RULE_LINGER_MS = 3 * 60 * 60_000
@@ -24,6 +27,7 @@ export class PolicyRows {
   readonly #rules: ReturnType<typeof ruleNumbers>
   readonly #ids: StableNumbers
   readonly #ruleLinger: Linger<RuleKey>
+  readonly #ruleSets: RuleSets
   /** Entries with numbers, by content. */
   #numbered: ReadonlyMap<string, readonly NumberedEntry[]> = new Map()
 
@@ -33,6 +37,7 @@ export class PolicyRows {
     this.#ids = new StableNumbers('policy-map', memory, FIRST_POLICY_ID)
     this.#ruleLinger = new Linger(RULE_LINGER_MS, now)
     this.#ruleLinger.update(this.#rules.keys())
+    this.#ruleSets = new RuleSets(memory, now)
   }
 
   /** Keys of subjects that have a policy map's number, also from an earlier run. */
@@ -63,7 +68,19 @@ export class PolicyRows {
   }
 
   #number({ rule, ...entry }: ResolvedPolicy['entries'][number]): NumberedEntry {
-    return { ...entry, key: rule, rule: this.#rules.of(rule) }
+    const numbered = { ...entry, key: rule, rule: this.#rules.of(rule) }
+    const l7 = entry.treatment?.l7
+    return l7 ? { ...numbered, l7: this.#ruleSets.of(l7) } : numbered
+  }
+
+  /** The rule sets that the maps name, and those that maps named a moment ago. */
+  ruleSets(maps: readonly PolicyMap[]): L7RuleSet[] {
+    return this.#ruleSets.rows(maps)
+  }
+
+  /** When something that is kept for a moment can go; undefined when there is nothing. */
+  nextEndMs(): number | undefined {
+    return this.#ruleSets.nextEndMs()
   }
 
   /**
@@ -101,6 +118,7 @@ function ruleKeysOf(entries: readonly NumberedEntry[]): ReadonlySet<RuleKey> {
 function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
   if (key === DEFAULT_DENY) return 'default deny'
+  if (key === L7_CONFLICT) return 'conflict: rules for different protocols about the same peer and port'
   if (!rule) return undefined
   const { policy, path, origin } = rule
   return `${policyName(policy)} ${path}${placeText(origin)}`

@@ -17,3 +17,43 @@ function regexProblem(text: string): string | undefined {
   if (compileRegexes([parsed.regex])) return undefined
   return `must be a smaller regular expression: it would need more than ${MAX_PROGRAM_SIZE} steps to be matched`
 }
+
+type Regex = Extract<ReturnType<typeof parseRegex>, { readonly regex: unknown }>['regex']
+
+/** Which of the alternatives at the top of an expression match something that begins with a slash. */
+export function slashAlternatives(text: string): 'all' | 'some' | 'none' {
+  const parsed = parseRegex(text)
+  // What is no expression is told of elsewhere.
+  if ('problem' in parsed) return 'all'
+  const alternatives = parsed.regex.kind === 'alternatives' ? parsed.regex.parts : [parsed.regex]
+  const count = alternatives.filter(part => beginning(part).slash).length
+  return count === alternatives.length ? 'all' : count > 0 ? 'some' : 'none'
+}
+
+type Beginning = { readonly slash: boolean; readonly empty: boolean }
+
+const SLASH = BigInt('/'.charCodeAt(0))
+
+/** Whether what an expression matches may begin with a slash, and whether it may be empty. */
+function beginning(regex: Regex): Beginning {
+  switch (regex.kind) {
+    case 'set':
+      return { slash: ((regex.set >> SLASH) & 1n) === 1n, empty: false }
+    case 'assertion':
+      return { slash: false, empty: true }
+    case 'sequence': {
+      const parts = regex.parts.map(beginning)
+      const whole = parts.findIndex(({ empty }) => !empty)
+      const reached = whole < 0 ? parts : parts.slice(0, whole + 1)
+      return { slash: reached.some(({ slash }) => slash), empty: whole < 0 }
+    }
+    case 'alternatives': {
+      const parts = regex.parts.map(beginning)
+      return { slash: parts.some(({ slash }) => slash), empty: parts.some(({ empty }) => empty) }
+    }
+    case 'repeat': {
+      const { slash, empty } = beginning(regex.part)
+      return { slash: slash && regex.max !== 0, empty: empty || regex.min === 0 }
+    }
+  }
+}

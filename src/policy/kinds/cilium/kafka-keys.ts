@@ -1,7 +1,8 @@
 // Names of Kafka's requests that policies may allow (kafka.apache.org/protocol#protocol_api_keys),
-// in lower case.
+// in lower case, and what the roles of Cilium's rules stand for (pkg/policy/api/kafka.go).
 
-export const KAFKA_API_KEYS: ReadonlySet<string> = new Set([
+/** The place of a name is its number in the protocol. */
+export const KAFKA_API_KEYS: readonly string[] = [
   'produce',
   'fetch',
   'offsets',
@@ -36,4 +37,27 @@ export const KAFKA_API_KEYS: ReadonlySet<string> = new Set([
   'deleteacls',
   'describeconfigs',
   'alterconfigs',
-])
+]
+
+const numberOf = (name: string): number => KAFKA_API_KEYS.indexOf(name)
+
+/** The number of a name in either case; of a name of the schema. */
+export const kafkaApiKey = (name: string): number => numberOf(name.toLowerCase())
+
+/** What who produces or consumes must be able to ask for. */
+export const KAFKA_ROLE_KEYS: Readonly<Record<'produce' | 'consume', readonly number[]>> = {
+  produce: ['produce', 'metadata', 'apiversions'].map(numberOf),
+  consume: [
+    'fetch',
+    'offsets',
+    'metadata',
+    'offsetcommit',
+    'offsetfetch',
+    'findcoordinator',
+    'joingroup',
+    'heartbeat',
+    'leavegroup',
+    'syncgroup',
+    'apiversions',
+  ].map(numberOf),
+}

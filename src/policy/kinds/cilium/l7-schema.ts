@@ -1,33 +1,47 @@
 // Schemas of what the Cilium kinds say of a connection's content: requests of HTTP,
-// Kafka and DNS, names in TLS, proxies. Checked in full; none of it is enforced yet.
+// Kafka and DNS, names in TLS, proxies. What l7-rules.ts makes of them is enforced.
 
 import * as z from 'zod'
 import { apiObject } from '../../../manifests/index.ts'
 import { dnsPattern, dnsSelectorSchema } from './dns-names.ts'
-import { extendedRegex } from './extended-regex.ts'
+import { extendedRegex, slashAlternatives } from './extended-regex.ts'
 import { KAFKA_API_KEYS } from './kafka-keys.ts'
 
 const secretSchema = apiObject({ namespace: z.string().optional(), name: z.string().min(1) })
 
+/** RFC 9110 section 5.6.2. */
+const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+/** RFC 9110 section 5.5: no control characters, and none of ours but the tab. */
+const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\uffff]*$/, 'must be printable characters')
+
 const headerMatchSchema = apiObject({
-  name: z.string().min(1),
-  value: z.string().optional(),
+  name: z.string().regex(new RegExp(`^${TOKEN}$`), 'must be the name of a header, without spaces or a colon'),
+  value: headerValue.optional(),
   secret: secretSchema.optional(),
   mismatch: z.enum(['LOG', 'ADD', 'DELETE', 'REPLACE']).optional(),
 })
 
-/** Cilium splits at the first space, and takes what is before it, less a colon, as the name. */
-const header = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+(:?[ ].*|:)?$/, 'must be "Name" or "Name: value"')
+/** Cilium splits at the first space; what it would take as a part of the name is refused here. */
+const header = headerValue.regex(
+  new RegExp(`^${TOKEN}(: +[^ ].*)?$`),
+  'must be "Name" or "Name: value"; a name has no spaces, and after the colon there is one',
+)
+
+const requestPath = extendedRegex.check(({ value, issues }) => {
+  if (value === '' || slashAlternatives(value) !== 'none') return
+  const message = `matches no request: every path begins with /; write ${JSON.stringify(`/${value.replace(/^\^/, '')}`)}`
+  issues.push({ code: 'custom', message, input: value })
+})
 
 const httpSchema = apiObject({
-  path: extendedRegex.optional(),
+  path: requestPath.optional(),
   method: extendedRegex.optional(),
   host: extendedRegex.optional(),
   headers: z.array(header).optional(),
   headerMatches: z.array(headerMatchSchema).optional(),
 })
 
-const isKafkaKey = (text: string): boolean => KAFKA_API_KEYS.has(text.toLowerCase())
+const isKafkaKey = (text: string): boolean => KAFKA_API_KEYS.includes(text.toLowerCase())
 const isKafkaVersion = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= 0x7fff
 
 const kafkaSchema = apiObject({
@@ -92,3 +106,6 @@ export const listenerSchema = apiObject({
 })
 
 export type L7RulesContent = z.output<typeof l7RulesSchema>
+export type HttpContent = z.output<typeof httpSchema>
+export type KafkaContent = z.output<typeof kafkaSchema>
+export type TlsContent = z.output<typeof tlsSchema>

@@ -10,6 +10,7 @@ import { readAuditAnnotation } from '../audit-annotation.ts'
 import { closedEffect, Findings } from '../findings.ts'
 import { policyRef, ruleProvenance } from '../provenance.ts'
 import { type Rank, readRank } from '../rank-annotations.ts'
+import { readL7Rules } from './l7-rules.ts'
 import type { PeersContent } from './peer-schema.ts'
 import { type ReadPeers, readPeers } from './peers.ts'
 import {
@@ -18,7 +19,8 @@ import {
   ciliumNetworkPolicySchema,
   SECTIONS,
 } from './policy-schema.ts'
-import { type PortsContent, type ReadPorts, readPorts } from './ports.ts'
+import type { PortRuleContent } from './port-schema.ts'
+import { type ContentItem, type PortsContent, type ReadPorts, readPorts } from './ports.ts'
 import { NOBODY, subjectSelector } from './selectors.ts'
 
 export const CILIUM_NETWORK_POLICY_KIND = 'CiliumNetworkPolicy'
@@ -101,9 +103,9 @@ class Reader {
     }
     const rules = SECTIONS.flatMap(section => {
       const direction = section.startsWith('ingress') ? 'ingress' : 'egress'
-      return rulesOf(body, section).map((rule, i) => {
+      return rulesOf(body, section).flatMap((rule, i) => {
         const field = [...place, section, i]
-        return this.#rule(rule, { field, section, direction, isolates: isolates[direction], log: body.log?.value })
+        return this.#rules(rule, { field, section, direction, isolates: isolates[direction], log: body.log?.value })
       })
     })
     return [{ subject, isolates, rules, ...this.#audit }]
@@ -132,37 +134,44 @@ class Reader {
     return written ?? (!isBaseline && body[direction].length + body[`${direction}Deny`].length > 0)
   }
 
-  #rule(content: RuleContent, place: Place): Rule {
-    const { field, section, direction, isolates, log } = place
+  /** One rule, and one more for each item of `toPorts` that judges content too. */
+  #rules(content: RuleContent, place: Place): Rule[] {
+    const { field, section, direction } = place
     const written = section.endsWith('Deny') ? 'deny' : 'allow'
     const isUnknown = this.#findings.unenforceUnknown(field, closedEffect(written))
     const peers = readPeers(content.peers, { place: field, direction, namespace: this.ref.namespace }, this.#findings)
     const ports = readPorts(content.ports, field, this.#findings)
-    const known =
-      written === 'deny' ? this.#denied(peers, ports) : this.#allowed(peers, ports, content, { field, isolates })
-    const { action, ...what } = isUnknown ? closed(written) : known
+    const known = written === 'deny' ? this.#denied(peers, ports) : this.#allowed(peers, ports, content, place)
+    return (isUnknown ? [closed(written)] : known).map(what => this.#made(what, place))
+  }
+
+  #made({ field: own, content, action, ...what }: What, { field, direction, log }: Place): Rule {
+    const index = this.#counts[direction]++
+    const provenance = ruleProvenance(this.#object, this.ref, { field: own ?? field, direction, index })
+    const l7 = content && readL7Rules(content, provenance.key, this.ref.namespace)
     return {
-      ...ruleProvenance(this.#object, this.ref, { field, direction, index: this.#counts[direction]++ }),
+      ...provenance,
       action,
       tier: this.#rank.tier,
       precedence: precedence({ ...this.#rank, action }),
       ...what,
       ...this.#audit,
+      ...(l7 && { l7 }),
       ...(log && { log }),
     }
   }
 
-  #denied(peers: ReadPeers | undefined, ports: ReadPorts | undefined): What {
+  #denied(peers: ReadPeers | undefined, ports: ReadPorts | undefined): What[] {
     for (const { path, reason } of peers?.missing ?? []) this.#findings.unenforce(path, reason, closedEffect('deny'))
-    return { action: 'deny', peers: isWhole(peers) ? peersOf(peers, ports) : 'any', ports: ports?.ports ?? 'any' }
+    return [{ action: 'deny', peers: isWhole(peers) ? peersOf(peers, ports) : 'any', ports: ports?.ports ?? 'any' }]
   }
 
   #allowed(
     peers: ReadPeers | undefined,
     ports: ReadPorts | undefined,
     { authentication }: RuleContent,
-    { field, isolates }: Pick<Place, 'field' | 'isolates'>,
-  ): What {
+    { field, isolates }: Place,
+  ): What[] {
     const denies = 'what this rule would judge is denied'
     for (const { path, reason } of peers?.missing ?? [])
       this.#findings.unenforce(path, reason, 'this rule allows nothing for it')
@@ -175,15 +184,39 @@ class Reader {
         'peers do not authenticate each other yet',
         isolates ? closedEffect('allow') : denies,
       )
-    const judged = isAuthenticated ? (ports ? [...ports.ports, ...ports.judged] : 'any') : (ports?.judged ?? [])
+    const content = ports?.content ?? []
     // Where nothing isolates, what is left out would pass unjudged.
-    if (!isolates && judged.length > 0)
-      return { action: 'deny', peers: isWhole(peers) ? peersOf(peers, ports) : 'any', ports: judged }
-    return { action: 'allow', peers: isAuthenticated ? [] : peersOf(peers, ports), ports: ports?.ports ?? 'any' }
+    const leavesOut = isAuthenticated || (!isolates && !isWhole(peers))
+    const judged = [...(ports?.judged ?? []), ...(leavesOut ? content.flatMap(item => item.ports) : [])]
+    const denied = isAuthenticated ? (ports ? [...ports.ports, ...judged] : 'any') : judged
+    const rules = leavesOut ? [] : content.map((one): What => contentRule(one, field, peersOf(peers, ports)))
+    if (!isolates && denied.length > 0) {
+      const whom = isWhole(peers) ? peersOf(peers, ports) : 'any'
+      return [{ action: 'deny', peers: whom, ports: denied }, ...rules]
+    }
+    const plain: What = {
+      action: 'allow',
+      peers: isAuthenticated ? [] : peersOf(peers, ports),
+      ports: ports?.ports ?? 'any',
+    }
+    return rules.length > 0 && plain.ports.length === 0 ? rules : [plain, ...rules]
   }
 }
 
-type What = Pick<Rule, 'action' | 'peers' | 'ports'>
+/** A rule of an item that judges content. */
+const contentRule = ({ index, item, ports }: ContentItem, field: Path, peers: Rule['peers']): What => ({
+  field: [...field, 'toPorts', index],
+  action: 'allow',
+  peers,
+  ports,
+  content: item,
+})
+
+/** `field` undefined: that of the whole rule. */
+type What = Pick<Rule, 'action' | 'peers' | 'ports'> & {
+  readonly field?: Path
+  readonly content?: PortRuleContent
+}
 
 /** A rule of which nobody here knows all that it says. */
 const closed = (action: 'allow' | 'deny'): What => ({ action, peers: action === 'allow' ? [] : 'any', ports: 'any' })

@@ -84,7 +84,19 @@ test('what is refused', async t => {
       rules('rules: {http: [{method: "(a)\\\\1"}]}'),
       /http\[0\]\.method: must be a regular expression of RE2: it has a reference to a group/,
     ],
-    [rules('rules: {http: [{headers: ["a b: c d", ": x"]}]}'), /headers\[1\]: must be "Name" or "Name: value"/],
+    ...['a b: c d', ': x', 'a:', 'a:b', 'a: ', 'a:  ', 'a b', ' a', 'a : b', 'a: b\\u0001', 'ä'].map(
+      (text): [string, RegExp] => [
+        rules(`rules: {http: [{headers: ["${text}"]}]}`),
+        /http\[0\]\.headers\[0\]: must be ("Name" or "Name: value"; a name has no spaces|printable characters)/,
+      ],
+    ),
+    [rules('rules: {http: [{headerMatches: [{name: "a b"}]}]}'), /name: must be the name of a header, without spaces/],
+    [rules('rules: {http: [{headerMatches: [{name: "a:"}]}]}'), /name: must be the name of a header, without spaces/],
+    [rules('rules: {http: [{headerMatches: [{name: a, value: "b\\n"}]}]}'), /value: must be printable characters/],
+    ...['shop', '^shop/.*', 'items|carts', '^$', '|', 'a+/b', '(?i)shop'].map((text): [string, RegExp] => [
+      rules(`rules: {http: [{path: "${text}"}]}`),
+      /http\[0\]\.path: matches no request: every path begins with \/; write "\//,
+    ]),
     [
       rules('rules: {http: [{headerMatches: [{name: a, mismatch: PASS}]}]}'),
       /mismatch: must be one of LOG, ADD, DELETE, REPLACE/,
@@ -156,7 +168,26 @@ test('HTTP and Kafka rules cannot be for nodes', () => {
 
 test('regular expressions in the words of RE2', () => {
   for (const text of ['(?i)get|post', '(?P<name>/a)/b', '/[[:alpha:]]+', '\\\\Qa(b\\\\E', '/a\\\\.b', '(?i:x)'])
-    valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{host: "${text}"}]}}]}]}`, {
-      warnings: 1,
-    })
+    valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{host: "${text}"}]}}]}]}`)
+})
+
+test('paths that some request has', () => {
+  for (const text of [
+    '/',
+    '/.*',
+    '^/a$',
+    '.*',
+    '(/a|/b)',
+    '[/]a',
+    '\\\\/a',
+    '\\\\Q/a|b\\\\E',
+    '/a|/b',
+    '(?i)/a',
+    'a*/b',
+    'a?/b',
+    '',
+  ])
+    valid(`spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{path: "${text}"}]}}]}]}`)
+  const some = `spec: {endpointSelector: {}, ingress: [{toPorts: [${L7_PORT}rules: {http: [{path: "/a(b|c)|d[|]"}]}}]}]}`
+  valid(some, { warnings: 1 })
 })

@@ -1,11 +1,14 @@
 // `toPorts` and `icmps` of the Cilium kinds to the model's ports. What also judges the
-// content of connections is set apart: it is not enforced yet.
+// content of connections is set apart: an item of it becomes a rule of its own, and
+// where it asks for more than is enforced yet it allows nothing.
 
 import { PROTOCOLS } from '../../../labels/index.ts'
 import type { Path } from '../../../manifests/index.ts'
 import type { PortMatch } from '../../model/rule.ts'
 import type { Findings } from '../findings.ts'
+import { slashAlternatives } from './extended-regex.ts'
 import { icmpType } from './icmp-types.ts'
+import { L7_KINDS } from './l7-schema.ts'
 import {
   type IcmpContent,
   isPortless,
@@ -18,10 +21,19 @@ import {
 export type ReadPorts = {
   /** Judged by address and port alone. */
   readonly ports: readonly PortMatch[]
+  /** Items of `toPorts` that judge content too. */
+  readonly content: readonly ContentItem[]
   /** Judged by more than is enforced yet. */
   readonly judged: readonly PortMatch[]
   /** The fields that ask for more, and what waits for it. */
   readonly missing: readonly { readonly path: Path; readonly reason: string }[]
+}
+
+/** An item of `toPorts`, by its place, whose rules for content are enforced on these ports. */
+export type ContentItem = {
+  readonly index: number
+  readonly item: PortRuleContent
+  readonly ports: readonly PortMatch[]
 }
 
 export type PortsContent = {
@@ -36,43 +48,67 @@ export function readPorts(
   findings: Findings,
 ): ReadPorts | undefined {
   if (toPorts.length === 0 && icmps.length === 0) return undefined
-  const items = toPorts.map((item, i) => readPortRule(item, [...place, 'toPorts', i], findings))
+  const items = toPorts.map((item, i) => readPortRule(item, i, [...place, 'toPorts', i], findings))
   const types = icmps.flatMap((item, i) => readIcmp(item, [...place, 'icmps', i], findings))
   return {
     ports: [...items.flatMap(({ ports }) => ports), ...types],
+    content: items.flatMap(({ content }) => content),
     judged: items.flatMap(({ judged }) => judged),
     missing: items.flatMap(({ missing }) => missing),
   }
 }
 
-function readPortRule(item: PortRuleContent, path: Path, findings: Findings): ReadPorts {
+function readPortRule(item: PortRuleContent, index: number, path: Path, findings: Findings): ReadPorts {
   if (item.ports.length === 0) findings.warn(path, 'names no ports, which matches no traffic; "0" stands for all ports')
   const ports = item.ports.flatMap((port, i) => readPort(port, [...path, 'ports', i], findings))
-  const missing = contentFields(item, path, findings)
-  return missing.length > 0 ? { ports: [], judged: ports, missing } : { ports, judged: [], missing }
+  warnOfContent(item, path, findings)
+  const missing = missingFields(item, path)
+  const nothing: ReadPorts = { ports: [], content: [], judged: [], missing: [] }
+  if (missing.length > 0) return { ...nothing, judged: ports, missing }
+  const speaks = spokenOn(item)
+  if (!speaks) return { ...nothing, ports }
+  const [spoken, others] = [ports.filter(speaks), ports.filter(port => !speaks(port))]
+  if (!item.rules?.dns && others.length > 0)
+    findings.warn(
+      [...path, 'serverNames'],
+      'are names in TLS over TCP; this item allows nothing over other protocols: write protocol: TCP',
+    )
+  // Nobody asks for names over SCTP.
+  return { ...nothing, content: [{ index, item, ports: spoken }], judged: item.rules?.dns ? [] : others }
 }
 
-const NO_REQUESTS = 'requests are not judged yet'
-const NO_TLS = 'TLS is not looked into yet'
+/** On which protocols the content that the item judges can be; undefined for an item that leaves it alone. */
+function spokenOn({ rules, serverNames }: PortRuleContent): ((port: PortMatch) => boolean) | undefined {
+  if ((rules?.dns ?? []).length > 0) return ({ protocol }) => protocol === PROTOCOLS.TCP || protocol === PROTOCOLS.UDP
+  const isJudged = [rules?.http, rules?.kafka, serverNames].some(list => list && list.length > 0)
+  return isJudged ? ({ protocol }) => protocol === PROTOCOLS.TCP : undefined
+}
 
-function contentFields(item: PortRuleContent, path: Path, findings: Findings): ReadPorts['missing'] {
-  const { rules, serverNames, terminatingTLS, originatingTLS, listener } = item
-  for (const [i, { path: request }] of (rules?.http ?? []).entries())
-    if (request !== undefined && /^[a-z0-9]/i.test(request))
-      findings.warn([...path, 'rules', 'http', i, 'path'], 'matches no request: every path begins with /')
-  const kind = (['http', 'kafka', 'dns'] as const).find(name => rules?.[name])
+function warnOfContent({ rules }: PortRuleContent, path: Path, findings: Findings): void {
+  for (const [i, { path: request = '' }] of (rules?.http ?? []).entries())
+    if (request !== '' && slashAlternatives(request) === 'some')
+      findings.warn(
+        [...path, 'rules', 'http', i, 'path'],
+        'has an alternative that matches no request: every path begins with /',
+      )
   // An empty list has no rules for the content, so Cilium lets everything pass.
-  if (kind && rules?.[kind]?.length === 0)
-    findings.warn([...path, 'rules', kind], 'is empty, which lets every request pass')
+  for (const kind of L7_KINDS)
+    if (rules?.[kind]?.length === 0) findings.warn([...path, 'rules', kind], 'is empty, which lets every request pass')
+}
+
+const NO_TLS = 'TLS does not end or begin at a proxy yet'
+
+function missingFields(
+  { terminatingTLS, originatingTLS, listener }: PortRuleContent,
+  path: Path,
+): ReadPorts['missing'] {
   return [
-    { field: ['rules', kind ?? ''], isGiven: kind !== undefined && rules?.[kind]?.length !== 0, reason: NO_REQUESTS },
-    { field: ['serverNames'], isGiven: serverNames !== undefined, reason: NO_TLS },
-    { field: ['terminatingTLS'], isGiven: terminatingTLS !== undefined, reason: NO_TLS },
-    { field: ['originatingTLS'], isGiven: originatingTLS !== undefined, reason: NO_TLS },
-    { field: ['listener'], isGiven: listener !== undefined, reason: 'there are no listeners to redirect to' },
+    { field: 'terminatingTLS', value: terminatingTLS, reason: NO_TLS },
+    { field: 'originatingTLS', value: originatingTLS, reason: NO_TLS },
+    { field: 'listener', value: listener, reason: 'there are no listeners to redirect to' },
   ]
-    .filter(({ isGiven }) => isGiven)
-    .map(({ field, reason }) => ({ path: [...path, ...field], reason }))
+    .filter(({ value }) => value !== undefined)
+    .map(({ field, reason }) => ({ path: [...path, field], reason }))
 }
 
 function readPort({ port = '', endPort = 0, protocol }: PortContent, path: Path, findings: Findings): PortMatch[] {
