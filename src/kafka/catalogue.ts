@@ -12,6 +12,5 @@ export const KAFKA_APIS: ReadonlyMap<number, Api> = new Map(
   [...RECORD_APIS, ...TOPIC_APIS, ...GROUP_APIS, ...TRANSACTION_APIS, ...CLUSTER_APIS].map(api => [api.key, api]),
 )
 
-export const PRODUCE = 0
 export const FETCH = 1
 export const API_VERSIONS = 18

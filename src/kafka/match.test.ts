@@ -55,12 +55,16 @@ const CASES: readonly { name: string; rules: readonly Given[]; subject: ReturnTy
 
 for (const { name, rules, subject: given, want } of CASES)
   test(`${name}: ${want ? 'allowed' : 'denied'}`, () => {
-    const complete = rules.map((rule, index) => ({ rule: `r/${index}`, path: '', ...rule }))
+    const complete = rules.map((rule, index) => ({
+      rule: `r/${index}`,
+      field: '',
+      ...rule,
+    }))
     assert.equal(matchKafka(complete, given).allowed, want)
   })
 
 test('says of each topic which rule allows it', () => {
-  const rules = [{ topic: 'a' }, { topic: 'b' }].map(rule => ({ rule: 'r', path: '', ...rule }))
+  const rules = [{ topic: 'a' }, { topic: 'b' }].map(rule => ({ rule: 'r', field: '', ...rule }))
   assert.deepEqual(matchKafka(rules, subject(0, ['b', 'c', 'b'])), {
     allowed: false,
     topics: [{ topic: 'b', rule: 1 }, { topic: 'c' }],

@@ -1,0 +1,246 @@
+// One connection through the proxy, with what each side sends and gets.
+
+import assert from 'node:assert/strict'
+import { duplexPair } from 'node:stream'
+import { describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { ip } from '../../ip/index.ts'
+import type { KafkaRule } from '../../policy/index.ts'
+import type { L7Event } from '../../tables/index.ts'
+import type { KnownFlow } from '../known-flows.ts'
+import { carryConnection } from './connection.ts'
+import { lengthPrefix } from './frames.ts'
+import { KafkaRuleSets } from './judge.ts'
+import { HELD_BYTES } from './requests.ts'
+
+const RULES: Partial<KafkaRule>[] = [{ topic: 'orders' }]
+const flowOf = (egress: number, ingress: number): KnownFlow => ({
+  identities: [300, 400],
+  sets: [egress, ingress],
+  rules: [5, 6],
+})
+
+class Bench {
+  readonly events: L7Event[] = []
+  readonly client
+  readonly broker
+  flow: KnownFlow | undefined = flowOf(7, 0)
+  #toClient = Buffer.alloc(0)
+  #toBroker = Buffer.alloc(0)
+  readonly sets = new KafkaRuleSets()
+
+  constructor() {
+    const rules = RULES.map(rule => ({ rule: 'r', field: 'f', ...rule }))
+    this.sets.apply({ whole: true, add: [{ number: 7, rules: { parser: 'kafka', rules } }], remove: [] })
+    const [client, clientLeg] = duplexPair()
+    const [broker, brokerLeg] = duplexPair()
+    this.client = client
+    this.broker = broker
+    for (const end of [client, broker]) end.on('error', () => undefined)
+    client.on('data', (chunk: Buffer) => (this.#toClient = Buffer.concat([this.#toClient, chunk])))
+    broker.on('data', (chunk: Buffer) => (this.#toBroker = Buffer.concat([this.#toBroker, chunk])))
+    carryConnection({
+      ends: {
+        transport: 'TCP',
+        client: { address: ip('10.0.0.1').bytes, port: 40_000 },
+        server: { address: ip('10.0.0.2').bytes, port: 9092 },
+      },
+      client: clientLeg,
+      broker: brokerLeg,
+      sets: this.sets,
+      findFlow: () => this.flow,
+      emit: event => this.events.push(event),
+    })
+  }
+
+  async send(end: 'client' | 'broker', ...parts: Uint8Array[]): Promise<void> {
+    for (const part of parts) this[end].write(part)
+    for (let i = 0; i < 20; i++) await setImmediate()
+  }
+
+  takeToClient(): Buffer {
+    const taken = this.#toClient
+    this.#toClient = Buffer.alloc(0)
+    return taken
+  }
+
+  takeToBroker(): Buffer {
+    const taken = this.#toBroker
+    this.#toBroker = Buffer.alloc(0)
+    return taken
+  }
+
+  get isClosed(): boolean {
+    return this.client.readableEnded || this.client.destroyed || this.broker.readableEnded || this.broker.destroyed
+  }
+}
+
+const frame = (...parts: (number[] | string | Uint8Array)[]): Buffer => {
+  const body = Buffer.concat(parts.map(part => Buffer.from(part as number[])))
+  return Buffer.concat([lengthPrefix(body.length), body])
+}
+const head = (key: number, version: number, id: number): number[] => [0, key, 0, version, 0, 0, 0, id, 0, 1, 0x63]
+const text = (value: string): Buffer => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)])
+const metadata = (id: number, topic: string): Buffer => frame(head(3, 1, id), [0, 0, 0, 1], text(topic))
+const produceHead = (id: number, topic: string, acks: number, size: number): Buffer =>
+  Buffer.concat([
+    Buffer.from([...head(0, 2, id), 0, acks, 0, 0, 0, 1, 0, 0, 0, 1]),
+    text(topic),
+    Buffer.from([0, 0, 0, 1, 0, 0, 0, 0]),
+    lengthPrefix(size),
+  ])
+const produce = (id: number, topic: string, acks = 1): Buffer => frame(produceHead(id, topic, acks, 5), [1, 2, 3, 4, 5])
+const answer = (id: number, text = 'answer'): Buffer => frame([0, 0, 0, id], Buffer.from(text))
+const idOf = (bytes: Buffer, at = 0): number => bytes.readInt32BE(at + 4)
+
+describe('a Kafka connection', () => {
+  it('lets pass what is allowed, byte for byte, also in pieces', async () => {
+    const bench = new Bench()
+    const request = Buffer.concat([metadata(1, 'orders'), produce(2, 'orders')])
+    for (const byte of request) await bench.send('client', Buffer.from([byte]))
+    assert.deepEqual(bench.takeToBroker(), request)
+    const answers = Buffer.concat([answer(1), answer(2)])
+    for (const byte of answers) await bench.send('broker', Buffer.from([byte]))
+    assert.deepEqual(bench.takeToClient(), answers)
+    const told = bench.events.map(event => [
+      event.verdict,
+      (event.content as { topic?: string }).topic,
+      event.egress.rule,
+    ])
+    assert.deepEqual(told, [
+      ['FORWARDED', 'orders', 0],
+      ['FORWARDED', 'orders', 0],
+    ])
+    assert.ok(bench.events.every(event => (event.latencyNs ?? 0) > 0))
+  })
+
+  it('answers what is denied itself, in the order of the requests', async () => {
+    const bench = new Bench()
+    await bench.send('client', Buffer.concat([metadata(1, 'orders'), produce(2, 'secret'), metadata(3, 'orders')]))
+    assert.deepEqual(bench.takeToBroker(), Buffer.concat([metadata(1, 'orders'), metadata(3, 'orders')]))
+    assert.equal(bench.takeToClient().length, 0)
+    await bench.send('broker', answer(1), answer(3))
+    const got = bench.takeToClient()
+    const second = answer(1).length
+    assert.deepEqual([idOf(got), idOf(got, second)], [1, 2])
+    assert.deepEqual(got.subarray(got.length - answer(3).length), answer(3))
+    const denied = bench.events.find(event => event.verdict === 'DROPPED')
+    assert.equal(denied?.deniedBy, 'egress')
+    assert.deepEqual(denied.content, {
+      parser: 'kafka',
+      apiKey: 0,
+      apiVersion: 2,
+      correlationId: 2,
+      clientId: 'c',
+      topic: 'secret',
+      errorCode: 29,
+    })
+    assert.equal(bench.isClosed, false)
+  })
+
+  it('drops a denied Produce that wants no answer, and goes on', async () => {
+    const bench = new Bench()
+    await bench.send('client', Buffer.concat([produce(1, 'secret', 0), produce(2, 'orders', 0), metadata(3, 'orders')]))
+    assert.deepEqual(bench.takeToBroker(), Buffer.concat([produce(2, 'orders', 0), metadata(3, 'orders')]))
+    await bench.send('broker', answer(3))
+    assert.deepEqual(bench.takeToClient(), answer(3))
+  })
+
+  it('judges each request by the rules of its moment', async () => {
+    const bench = new Bench()
+    await bench.send('client', metadata(1, 'secret'))
+    assert.equal(bench.takeToBroker().length, 0)
+    bench.flow = flowOf(0, 0)
+    await bench.send('client', metadata(2, 'secret'))
+    assert.deepEqual(bench.takeToBroker(), metadata(2, 'secret'))
+    for (const flow of [flowOf(0, 7), flowOf(9, 0), undefined]) {
+      bench.flow = flow
+      await bench.send('client', metadata(3, 'secret'))
+      assert.equal(bench.takeToBroker().length, 0)
+    }
+    assert.deepEqual(
+      bench.events.map(event => [event.verdict, event.deniedBy, event.reason]),
+      [
+        ['DROPPED', 'egress', undefined],
+        ['DROPPED', 'ingress', undefined],
+        ['DROPPED', 'egress', 'rule set 9 is not known here'],
+        ['DROPPED', undefined, 'the kernel does not know the connection'],
+      ],
+    )
+  })
+
+  for (const [what, bytes, reason] of [
+    ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n'), /cannot be of/],
+    ['a version that is not let through', frame(head(0, 13, 1)), /version 13 of produce/],
+    ['a request that is not well-formed', frame(head(3, 1, 1), [0, 0, 0, 9]), /a list is longer/],
+  ] as const) {
+    it(`ends for ${what}, with an event`, async () => {
+      const bench = new Bench()
+      await bench.send('client', bytes)
+      assert.equal(bench.takeToBroker().length, 0)
+      assert.equal(bench.isClosed, true)
+      assert.equal(bench.events[0]?.verdict, 'ERROR')
+      assert.match(bench.events[0].reason ?? '', reason)
+    })
+
+    it(`passes ${what} on where there are no rules, until there are`, async () => {
+      const bench = new Bench()
+      bench.flow = flowOf(0, 0)
+      await bench.send('client', bytes)
+      await bench.send('client', Buffer.from('more'))
+      assert.deepEqual(bench.takeToBroker(), Buffer.concat([bytes, Buffer.from('more')]))
+      await bench.send('broker', Buffer.from('anything'))
+      assert.equal(bench.takeToClient().toString(), 'anything')
+      bench.flow = flowOf(7, 0)
+      await bench.send('client', Buffer.from('more'))
+      assert.equal(bench.takeToBroker().length, 0)
+      assert.equal(bench.isClosed, true)
+    })
+  }
+
+  it('says of a newer ApiVersions which version it has, and cuts the broker’s versions down', async () => {
+    const bench = new Bench()
+    await bench.send('client', frame(head(18, 9, 1), [1, 2, 3]))
+    assert.equal(bench.takeToBroker().length, 0)
+    assert.equal(bench.takeToClient().readInt16BE(8), 35)
+    await bench.send('client', frame(head(18, 0, 2)))
+    assert.deepEqual(bench.takeToBroker(), frame(head(18, 0, 2)))
+    await bench.send('broker', frame([0, 0, 0, 2, 0, 0, 0, 0, 0, 2], [0, 1, 0, 4, 0, 17], [0, 99, 0, 0, 0, 1]))
+    assert.deepEqual(bench.takeToClient(), frame([0, 0, 0, 2, 0, 0, 0, 0, 0, 1], [0, 1, 0, 4, 0, 12]))
+  })
+
+  it('passes a long Produce before it is there as a whole, but for its end', async () => {
+    const bench = new Bench()
+    const size = 3 * HELD_BYTES
+    const start = produceHead(1, 'orders', 1, size)
+    const whole = frame(start, Buffer.alloc(size, 7))
+    const almost = whole.subarray(0, whole.length - 10)
+    for (let at = 0; at < almost.length; at += 65_536) await bench.send('client', almost.subarray(at, at + 65_536))
+    const passed = bench.takeToBroker()
+    assert.ok(passed.length > 2 * HELD_BYTES, `${passed.length} bytes`)
+    bench.flow = flowOf(9, 0)
+    await bench.send('client', whole.subarray(almost.length))
+    assert.equal(bench.takeToBroker().length, 0)
+    assert.equal(bench.isClosed, true)
+  })
+
+  it('reads a long denied Produce to its end, keeps nothing of it, and answers', async () => {
+    const bench = new Bench()
+    const size = 3 * HELD_BYTES
+    const whole = frame(produceHead(1, 'secret', 1, size), Buffer.alloc(size, 7))
+    for (let at = 0; at < whole.length; at += 65_536) await bench.send('client', whole.subarray(at, at + 65_536))
+    assert.equal(bench.takeToBroker().length, 0)
+    assert.equal(idOf(bench.takeToClient()), 1)
+    await bench.send('client', metadata(2, 'orders'))
+    assert.deepEqual(bench.takeToBroker(), metadata(2, 'orders'))
+  })
+
+  it('ends when the broker answers what nobody asked', async () => {
+    const bench = new Bench()
+    await bench.send('client', metadata(1, 'orders'))
+    await bench.send('broker', answer(2))
+    assert.equal(bench.takeToClient().length, 0)
+    assert.equal(bench.isClosed, true)
+    assert.match(bench.events[0]?.reason ?? '', /not the next one/)
+  })
+})

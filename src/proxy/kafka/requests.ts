@@ -1,0 +1,213 @@
+// What a client asks: each request is held until it is judged, and then goes on to the
+// broker or is answered here. Of a request that is longer than HELD_BYTES the beginning
+// is judged; its end is held back until all of it is, so that a broker never gets the
+// whole of a request that is denied.
+
+import {
+  API_VERSIONS,
+  continuesSession,
+  denialCode,
+  KAFKA_ERROR,
+  type KafkaRequest,
+  type Refusal,
+  RequestReader,
+  withoutSession,
+  writeDenial,
+  writeUnknownSession,
+  writeUnsupportedApiVersions,
+} from '../../kafka/index.ts'
+import type { KnownFlow } from '../known-flows.ts'
+import type { Answers } from './answers.ts'
+import type { Report } from './events.ts'
+import { type FrameHandler, lengthPrefix } from './frames.ts'
+import { isUnrestricted, type Judged, type KafkaRuleSets } from './judge.ts'
+
+/** Of one request. Producers send batches of less than this unless told otherwise (max.request.size). */
+export const HELD_BYTES = 1 << 20
+
+export type RequestsPort = {
+  /** What the kernel knows of the connection now. */
+  findFlow(): KnownFlow | undefined
+  toBroker(bytes: Uint8Array): void
+  report(report: Report): void
+  /** The connection is not to go on. */
+  close(): void
+}
+
+type Frame = {
+  readonly length: number
+  readonly reader: RequestReader
+  held: Uint8Array[]
+  heldBytes: number
+  /** `passing`: its beginning is with the broker. `dropping`: it is denied, and read to its end for the answer. */
+  state: 'held' | 'passing' | 'dropping'
+  /** Given whatever the rest of it is. */
+  answer?: Uint8Array | undefined
+}
+
+export class Requests implements FrameHandler {
+  readonly #port: RequestsPort
+  readonly #sets: KafkaRuleSets
+  readonly #answers: Answers
+  #frame: Frame | undefined
+  /** The client says what is not understood, and may: all goes on as it is. */
+  #isRaw = false
+
+  constructor(port: RequestsPort, sets: KafkaRuleSets, answers: Answers) {
+    this.#port = port
+    this.#sets = sets
+    this.#answers = answers
+  }
+
+  get isRaw(): boolean {
+    return this.#isRaw
+  }
+
+  begin(length: number): boolean {
+    const reader = new RequestReader(length)
+    this.#frame = { length, reader, held: [], heldBytes: 0, state: 'held' }
+    const refusal = reader.push(new Uint8Array(0))
+    return refusal ? this.#refused(this.#frame, refusal) : true
+  }
+
+  piece(bytes: Uint8Array): boolean {
+    const frame = this.#frame
+    if (!frame) return false
+    const refusal = frame.answer ? undefined : frame.reader.push(bytes)
+    if (frame.state !== 'dropping') {
+      frame.held.push(bytes)
+      frame.heldBytes += bytes.length
+    }
+    if (refusal) return this.#refused(frame, refusal)
+    if (frame.reader.request || frame.state === 'dropping') return true
+    if (frame.state === 'passing') this.#forward(frame)
+    else if (frame.heldBytes > HELD_BYTES) return this.#judgeBeginning(frame)
+    return true
+  }
+
+  end(): boolean {
+    const frame = this.#frame
+    this.#frame = undefined
+    if (!frame) return false
+    if (frame.answer) {
+      this.#answers.give(frame.answer)
+      return true
+    }
+    const { request } = frame.reader
+    if (!request) return this.#refused(frame, { code: 'malformed', reason: 'it ends too early' })
+    const judged = this.#sets.judge(this.#port.findFlow(), request)
+    return judged.allowed && frame.state !== 'dropping'
+      ? this.#allow(frame, request, judged)
+      : this.#deny(frame, request, judged)
+  }
+
+  #judgeBeginning(frame: Frame): boolean {
+    const { soFar } = frame.reader
+    if (!soFar) return this.#refused(frame, { code: 'malformed', reason: 'its header is very long' })
+    // The last name may be there in part.
+    const subject = { ...soFar, topics: soFar.topics?.filter(topic => topic !== '') }
+    const judged = this.#sets.judge(this.#port.findFlow(), subject)
+    if (judged.allowed && !this.#isOfSession(soFar, judged)) {
+      this.#endSession(frame, soFar, judged)
+      this.#forward(frame)
+    } else {
+      frame.state = 'dropping'
+      frame.held = []
+    }
+    return true
+  }
+
+  #allow(frame: Frame, request: KafkaRequest, judged: Judged): boolean {
+    const { header, api, body } = request
+    if (this.#isOfSession(request, judged)) {
+      const reason = 'it relies on a Fetch session, whose topics were not judged'
+      this.#port.report({
+        verdict: 'DROPPED',
+        header,
+        judged,
+        errorCode: KAFKA_ERROR.FETCH_SESSION_ID_NOT_FOUND,
+        reason,
+      })
+      return this.#give(writeUnknownSession(header))
+    }
+    this.#endSession(frame, request, judged)
+    this.#forward(frame)
+    if (api.answered?.(body) === false) {
+      this.#port.report({ verdict: 'FORWARDED', header, judged })
+      return true
+    }
+    const since = process.hrtime.bigint()
+    this.#answers.expect({
+      correlationId: header.correlationId,
+      capFor: header.apiKey === API_VERSIONS && !isUnrestricted(judged.flow) ? header.apiVersion : undefined,
+      answered: isThere => {
+        const latencyNs = isThere ? Number(process.hrtime.bigint() - since) : undefined
+        this.#port.report({ verdict: 'FORWARDED', header, judged, latencyNs })
+      },
+    })
+    return true
+  }
+
+  #deny(frame: Frame, request: KafkaRequest, judged: Judged): boolean {
+    const { header, api, body } = request
+    const isAnswered = api.answered?.(body) !== false
+    this.#port.report({
+      verdict: 'DROPPED',
+      header,
+      // What was allowed at its beginning and no more at its end, or the other way round, is denied.
+      judged: { ...judged, allowed: false },
+      errorCode: isAnswered ? denialCode(request) : undefined,
+    })
+    // The broker waits for the rest of a request that it must not get.
+    if (frame.state === 'passing') return this.#close()
+    return isAnswered ? this.#give(writeDenial(request)) : true
+  }
+
+  #give(answer: Uint8Array | undefined): boolean {
+    if (!answer) return this.#close()
+    this.#answers.give(answer)
+    return true
+  }
+
+  /** It cannot be judged: it goes on only where nothing is to be judged. */
+  #refused(frame: Frame, refusal: Refusal): boolean {
+    const flow = this.#port.findFlow()
+    if (isUnrestricted(flow) && this.#answers.makeRaw()) {
+      this.#forward(frame)
+      this.#isRaw = true
+      return false
+    }
+    if (refusal.header?.apiKey === API_VERSIONS && refusal.code === 'version' && frame.state === 'held') {
+      frame.answer = writeUnsupportedApiVersions(refusal.header)
+      frame.state = 'dropping'
+      frame.held = []
+      return true
+    }
+    this.#port.report({ verdict: 'ERROR', header: refusal.header, flow, reason: refusal.reason })
+    return this.#close()
+  }
+
+  #isOfSession(request: KafkaRequest, { flow }: Judged): boolean {
+    return !isUnrestricted(flow) && continuesSession(request)
+  }
+
+  #endSession(frame: Frame, request: KafkaRequest, { flow }: Judged): void {
+    const patch = isUnrestricted(flow) || frame.state !== 'held' ? undefined : withoutSession(request)
+    if (!patch) return
+    const whole = Buffer.concat(frame.held)
+    whole.set(patch.bytes, patch.offset)
+    frame.held = [whole]
+  }
+
+  #forward(frame: Frame): void {
+    if (frame.state === 'held') this.#port.toBroker(lengthPrefix(frame.length))
+    for (const bytes of frame.held) this.#port.toBroker(bytes)
+    frame.held = []
+    frame.state = 'passing'
+  }
+
+  #close(): false {
+    this.#port.close()
+    return false
+  }
+}

@@ -1,0 +1,80 @@
+// The Kafka server of `axoneme proxy`: takes the connections that the datapath leads to
+// its listening sockets, speaks to their brokers with the clients' own addresses, and
+// lets pass what the rules allow. A connection whose broker cannot be reached is reset.
+
+import net from 'node:net'
+import { ip } from '../../ip/index.ts'
+import { connectForeign } from '../../net/index.ts'
+import type { ChildServer, ChildStart, EmitEvent } from '../child.ts'
+import { type Connection, KnownFlows } from '../known-flows.ts'
+import { carryConnection } from './connection.ts'
+import { eventsOf } from './events.ts'
+import { KafkaRuleSets } from './judge.ts'
+
+const MAX_CONNECTIONS = 10_000
+const CONNECT_TIMEOUT_MS = 30_000
+
+/** @param descriptors listening sockets, of IPv4 and of IPv6 */
+export async function serveKafka(
+  start: ChildStart,
+  emit: EmitEvent,
+  descriptors: readonly number[],
+): Promise<ChildServer> {
+  const flows = KnownFlows.open(start.bpf, 'KAFKA')
+  const sets = new KafkaRuleSets()
+  let connections = 0
+  let events = 0
+  const tell: EmitEvent = event => {
+    events++
+    emit(event)
+  }
+  for (const fd of descriptors)
+    await listen(fd, client => {
+      connections++
+      void accept(client, flows, sets, tell)
+    })
+  return { apply: change => sets.apply(change), counts: () => ({ connections, events, ruleSets: sets.size }) }
+}
+
+async function listen(fd: number, onConnection: (client: net.Socket) => void): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, onConnection)
+  server.maxConnections = MAX_CONNECTIONS
+  server.once('error', reject)
+  server.listen({ fd }, resolve)
+  await promise
+}
+
+async function accept(client: net.Socket, flows: KnownFlows, sets: KafkaRuleSets, emit: EmitEvent): Promise<void> {
+  const ends = endsOf(client)
+  // It was closed before it was looked at.
+  if (!ends) return void client.destroy()
+  const gone = new AbortController()
+  const abort = (): void => gone.abort()
+  client.once('error', abort).once('close', abort)
+  try {
+    const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)])
+    const fd = await connectForeign(ends.client.address, ends.server, signal)
+    const broker = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+    broker.setNoDelay(true)
+    carryConnection({ ends, client, broker, sets, findFlow: () => flows.find(ends), emit })
+    client.resume()
+  } catch (error) {
+    const reason = `the broker cannot be reached: ${error instanceof Error ? error.message : String(error)}`
+    const report = { verdict: 'ERROR', flow: flows.find(ends), reason } as const
+    for (const event of eventsOf(ends, report, Date.now() * 1000)) emit(event)
+    client.resetAndDestroy()
+  } finally {
+    client.off('error', abort).off('close', abort)
+  }
+}
+
+/** The listening sockets are transparent: the local address is the one that the client asked for. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: net.Socket): Connection | undefined {
+  if (!remoteAddress || !remotePort || !localAddress || !localPort) return undefined
+  return {
+    transport: 'TCP',
+    client: { address: ip(remoteAddress).bytes, port: remotePort },
+    server: { address: ip(localAddress).bytes, port: localPort },
+  }
+}
