@@ -1,0 +1,41 @@
+// Starts a server with the rights that it needs and no others, by setpriv of util-linux:
+// it dies with the supervisor, gains nothing by what it executes, and HAProxy is not root.
+
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import fs from 'node:fs'
+
+export type Rights = {
+  /** As setpriv names them: net_admin, bpf, … */
+  readonly capabilities: readonly string[]
+  /** Whose process it is to be; root unless given. */
+  readonly user?: SystemUser | undefined
+}
+
+export type SystemUser = { readonly uid: number; readonly gid: number }
+
+/** @param stdio as of `spawn`; descriptors above 2 are handed on under their place in the list */
+export function spawnWithRights(
+  command: readonly [string, ...string[]],
+  { capabilities, user }: Rights,
+  stdio: NonNullable<SpawnOptions['stdio']>,
+): ChildProcess {
+  const only = ['-all', ...capabilities.map(name => `+${name}`)].join(',')
+  const options = [
+    '--pdeathsig=KILL',
+    '--no-new-privs',
+    `--bounding-set=${only}`,
+    `--inh-caps=${only}`,
+    ...(user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', `--ambient-caps=${only}`] : []),
+  ]
+  return spawn('setpriv', [...options, '--', ...command], { stdio })
+}
+
+/** @returns undefined when there is none of that name */
+export function systemUser(name: string, file = '/etc/passwd'): SystemUser | undefined {
+  const line = fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
+    .find(text => text.startsWith(`${name}:`))
+  const [, , uid, gid] = line?.split(':') ?? []
+  return uid && gid ? { uid: Number(uid), gid: Number(gid) } : undefined
+}

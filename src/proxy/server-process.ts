@@ -1,0 +1,213 @@
+// One server of the proxy as a process: started, told rule sets, started again when it
+// ends (at once the first time, then with growing pauses). It is given everything at each
+// start, so nothing that was told to a process that died is lost. How it is started and
+// spoken to is left to its launcher.
+
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ProxyServerState } from '../api/index.ts'
+import type { L7Parser, L7RuleSet } from '../policy/index.ts'
+import type { RuleSetChange, RuleSetFailure } from './child.ts'
+
+/** A process that was started, and how it is spoken to. */
+export type Launched = {
+  readonly process: ChildProcess
+  /** Resolves when it serves by the rule sets that it was launched with. @returns those that it cannot judge by */
+  readonly serving: Promise<readonly RuleSetFailure[]>
+  /** Resolves when the change is in force. Never called before `serving`, nor twice at a time. An error ends the process. */
+  apply(change: RuleSetChange): Promise<readonly RuleSetFailure[]>
+  counts(): Readonly<Record<string, number>>
+}
+
+export type Launcher = {
+  readonly name: string
+  readonly parsers: readonly L7Parser[]
+  launch(ruleSets: readonly L7RuleSet[]): Promise<Launched>
+}
+
+export type ServerProcessOptions = {
+  readonly launcher: Launcher
+  /** All rule sets as they are now. */
+  readonly ruleSets: () => readonly L7RuleSet[]
+  readonly log: {
+    info(fields: Readonly<Record<string, unknown>>, message: string): void
+    error(fields: Readonly<Record<string, unknown>>, message: string): void
+  }
+}
+
+const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const
+const PATIENCE_AT_END_MS = 2_000
+const PATIENCE_AT_START_MS = 10_000
+
+type State = ProxyServerState['state']
+
+export class ServerProcess {
+  readonly name: string
+  readonly parsers: readonly L7Parser[]
+  readonly #options: ServerProcessOptions
+  /** Changes that the process that runs has not been told. */
+  #waiting: { readonly revision: number; readonly change: RuleSetChange }[] = []
+  #wanted = 0
+  #applied = -1
+  readonly #failures = new Map<number, string>()
+  readonly #waiters = new Set<() => void>()
+  #state: State = 'stopped'
+  #launched: Launched | undefined
+  #restarts = 0
+  #lastEnd: string | undefined
+  #wake: (() => void) | undefined
+
+  constructor(options: ServerProcessOptions) {
+    this.#options = options
+    this.name = options.launcher.name
+    this.parsers = options.launcher.parsers
+  }
+
+  get status(): ProxyServerState {
+    const pid = this.#launched?.process.pid
+    return {
+      name: this.name,
+      state: this.#state,
+      ...(pid !== undefined && { pid }),
+      restarts: this.#restarts,
+      ...(this.#lastEnd !== undefined && { lastEnd: this.#lastEnd }),
+      upToDate: this.#applied === this.#wanted,
+      counts: this.#launched?.counts() ?? {},
+    }
+  }
+
+  /** Sets that it cannot judge by. */
+  get failures(): RuleSetFailure[] {
+    return Array.from(this.#failures, ([number, error]) => ({ number, error }))
+  }
+
+  /** Tells it of a change that is in the store already. What is not its business is left out. */
+  tell({ add, remove }: RuleSetChange): void {
+    const own = { whole: false, add: add.filter(set => this.#isOwn(set)), remove }
+    if (own.add.length + own.remove.length === 0) return
+    this.#wanted++
+    this.#waiting.push({ revision: this.#wanted, change: own })
+    this.#wake?.()
+  }
+
+  /** Resolves when all that it was told is in force. @throws the reason of the signal */
+  async upToDate(signal: AbortSignal): Promise<void> {
+    const revision = this.#wanted
+    while (this.#applied < revision) {
+      signal.throwIfAborted()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waiters.add(resolve)
+      signal.addEventListener('abort', () => resolve(), { once: true })
+      await promise
+      this.#waiters.delete(resolve)
+    }
+  }
+
+  /** Until the signal is aborted; then the process is ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    let pauseMs: number = PAUSE.firstMs
+    while (!signal.aborted) {
+      const startedAtMs = performance.now()
+      await this.#live(signal)
+      if (signal.aborted) break
+      if (performance.now() - startedAtMs > PAUSE.resetAfterMs) pauseMs = PAUSE.firstMs
+      this.#options.log.error({ server: this.name, end: this.#lastEnd, pauseMs }, 'a server ended; it is started again')
+      this.#state = 'waiting'
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
+      pauseMs = Math.min(Math.max(pauseMs * 2, PAUSE.secondMs), PAUSE.mostMs)
+      this.#restarts++
+    }
+    this.#state = 'stopped'
+  }
+
+  #isOwn(set: L7RuleSet): boolean {
+    return this.parsers.includes(set.rules.parser)
+  }
+
+  /** One process, from its start to its end. */
+  async #live(signal: AbortSignal): Promise<void> {
+    this.#state = 'starting'
+    this.#applied = -1
+    this.#waiting = []
+    const revision = this.#wanted
+    try {
+      const launched = await this.#options.launcher.launch(this.#options.ruleSets().filter(set => this.#isOwn(set)))
+      this.#launched = launched
+      const ended = endOf(launched.process)
+      const stop = new AbortController()
+      const serving = this.#serve(launched, revision, AbortSignal.any([signal, stop.signal]))
+      const reason = await Promise.race([ended, serving])
+      stop.abort()
+      await end(launched.process, ended)
+      await serving
+      this.#lastEnd = reason
+    } catch (error) {
+      this.#lastEnd = error instanceof Error ? error.message : String(error)
+    }
+    this.#launched = undefined
+  }
+
+  /** @returns why it is to end */
+  async #serve(launched: Launched, revision: number, signal: AbortSignal): Promise<string> {
+    signal.addEventListener('abort', () => this.#wake?.(), { once: true })
+    try {
+      this.#failures.clear()
+      this.#record(await inTime(launched.serving, signal, 'it does not serve'))
+      this.#state = 'serving'
+      this.#options.log.info({ server: this.name, pid: launched.process.pid }, 'a server serves')
+      this.#isAt(revision)
+      while (!signal.aborted) {
+        const next = this.#waiting.shift()
+        if (next) {
+          for (const number of next.change.remove) this.#failures.delete(number)
+          this.#record(await inTime(launched.apply(next.change), signal, 'it does not take rule sets'))
+          this.#isAt(next.revision)
+        } else await this.#work()
+      }
+      return 'stopped'
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+
+  #work(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wake = resolve
+    return promise
+  }
+
+  #isAt(revision: number): void {
+    this.#applied = revision
+    for (const wake of this.#waiters) wake()
+  }
+
+  #record(failures: readonly RuleSetFailure[]): void {
+    for (const { number, error } of failures) this.#failures.set(number, error)
+  }
+}
+
+function endOf(process: ChildProcess): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  process.once('error', error => resolve(error.message))
+  process.once('exit', (code, signal) => resolve(signal ? `killed by ${signal}` : `exit code ${code}`))
+  return promise
+}
+
+/** Asks a process to end, then does not ask. */
+async function end(process: ChildProcess, ended: Promise<string>): Promise<void> {
+  process.kill('SIGTERM')
+  const patience = AbortSignal.timeout(PATIENCE_AT_END_MS)
+  await Promise.race([ended, once(patience, 'abort')])
+  process.kill('SIGKILL')
+  await ended
+}
+
+async function inTime<T>(work: Promise<T>, signal: AbortSignal, complaint: string): Promise<T> {
+  const late = AbortSignal.timeout(PATIENCE_AT_START_MS)
+  const either = AbortSignal.any([signal, late])
+  const given = once(either, 'abort').then(() => {
+    throw new Error(late.aborted ? complaint : 'stopped')
+  })
+  return Promise.race([work, given])
+}
