@@ -12,6 +12,7 @@ import { bpfCommand, statusCommand, tableCommand, tablesCommand } from './look-c
 import { applyCommand, deleteCommand, getCommand } from './object-commands.ts'
 import { observeCommand } from './observe-command.ts'
 import { policyCommand } from './policy-command.ts'
+import { proxyCommand } from './proxy-command.ts'
 import { sandboxCommand } from './sandbox-command.ts'
 import { servicesCommand } from './services-command.ts'
 import { VERSION } from './version.ts'
@@ -37,6 +38,7 @@ const program = new Command('axoneme')
   .addCommand(sandboxCommand())
   .addCommand(demoCommand())
   .addCommand(agentCommand())
+  .addCommand(proxyCommand())
   .addCommand(completionCommand())
 program.addCommand(completeCommand(program), { hidden: true })
 

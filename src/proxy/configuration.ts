@@ -1,0 +1,49 @@
+// What a proxy is told at its start. A value that cannot be is refused here, with the
+// option's name; what can be measured is no option.
+
+import path from 'node:path'
+
+export type ProxyConfiguration = {
+  /** Folder in a bpffs where the agent has pinned the datapath. */
+  readonly bpf: string
+  /** Folder for rule sets, and for what servers need at their start. */
+  readonly state: string
+  /** Folder of the control group that is the proxy's alone. */
+  readonly cgroup: string
+  /** Unix socket of the API. */
+  readonly socket: string
+  /** Unix socket of the node's agent, for what it is to learn; absent: it learns nothing. */
+  readonly agent?: string
+}
+
+export type ProxyOptions = {
+  readonly bpf: string
+  readonly state?: string
+  readonly cgroup: string
+  readonly socket: string
+  readonly agent?: string
+}
+
+/** HAProxy's sockets are in the folder; the kernel takes paths of up to 107 bytes, and HAProxy makes a longer one on the way. */
+const MAX_STATE_BYTES = 70
+
+export class ProxyConfigurationError extends Error {
+  override readonly name = 'ProxyConfigurationError'
+  readonly code = 'BAD_CONFIGURATION'
+}
+
+/** @throws ProxyConfigurationError naming the option */
+export function proxyConfiguration(options: ProxyOptions): ProxyConfiguration {
+  const state = path.resolve(options.state ?? path.dirname(options.socket))
+  if (Buffer.byteLength(state) > MAX_STATE_BYTES)
+    throw new ProxyConfigurationError(
+      `--state ${state} is too long: sockets are in it, so it may have ${MAX_STATE_BYTES} bytes`,
+    )
+  return {
+    bpf: path.resolve(options.bpf),
+    state,
+    cgroup: path.resolve(options.cgroup),
+    socket: path.resolve(options.socket),
+    ...(options.agent !== undefined && { agent: path.resolve(options.agent) }),
+  }
+}

@@ -1,0 +1,131 @@
+// The proxy of a node, put together by hand; read it top to bottom. It keeps rule sets and
+// events, owns the listening sockets, and starts the servers that judge. None of that
+// needs the agent while the datapath stays as it is (docs/design/l7.md).
+
+import fs from 'node:fs'
+import net from 'node:net'
+import path from 'node:path'
+import { type ProxyStatus, requireUnserved, serveApi } from '../api/index.ts'
+import type { ProxyConfiguration } from './configuration.ts'
+import { enterControlGroup, SERVER_MARK } from './control-group.ts'
+import { type Attached, attach, datapathOf, socketState, whenExchanged } from './datapath.ts'
+import { EventLog } from './event-log.ts'
+import { type ServerSetting, serverLaunchers } from './launchers.ts'
+import { systemUser } from './rights.ts'
+import { failuresOf, proxyRoutes } from './routes.ts'
+import { RuleSetStore } from './rule-set-store.ts'
+import { ServerProcess } from './server-process.ts'
+
+type Log = {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void
+  error(fields: Readonly<Record<string, unknown>>, message: string): void
+}
+
+export type ProxyRun = {
+  readonly configuration: ProxyConfiguration
+  readonly version: string
+  readonly log: Log
+  /** Aborted: end, with all servers. */
+  readonly signal: AbortSignal
+}
+
+/** Runs until the signal is aborted. @throws when a part cannot work: then connections that are to be judged are refused */
+export async function runProxy({ configuration, version, log, signal: outer }: ProxyRun): Promise<void> {
+  const startedAt = new Date().toISOString()
+  const stop = new AbortController()
+  const signal = AbortSignal.any([outer, stop.signal])
+  await requireUnserved(configuration.socket)
+  fs.mkdirSync(configuration.state, { recursive: true })
+  enterControlGroup(configuration.cgroup)
+  process.env[SERVER_MARK.name] = SERVER_MARK.value
+
+  const store = new RuleSetStore(path.join(configuration.state, 'rule-sets'), (file, error) =>
+    log.error({ file, error: String(error) }, 'a rule set could not be read; it is denied until it comes again'),
+  )
+  const events = new EventLog()
+  const haproxyUser = systemUser('haproxy') ?? systemUser('nobody')
+  const logSocket = path.join(configuration.state, 'events.sock')
+  using stack = new DisposableStack()
+  stack.use(takeEvents(logSocket, events, haproxyUser?.uid))
+
+  let servers: readonly ServerProcess[] = []
+  let attached: Attached | undefined
+  let waitsFor: string | undefined = 'the datapath'
+  const status = (): ProxyStatus => {
+    const states = servers.map(server => server.status)
+    const late = states.filter(({ state, upToDate }) => state !== 'serving' || !upToDate).map(({ name }) => name)
+    const reason = waitsFor ?? (late.length > 0 ? `servers that do not serve: ${late.join(', ')}` : undefined)
+    return {
+      version,
+      pid: process.pid,
+      startedAt,
+      generation: store.generation,
+      ready: reason === undefined,
+      ...(reason !== undefined && { waitsFor: reason }),
+      ruleSets: { ...store.counts, failed: failuresOf(servers, store) },
+      servers: states,
+      sockets: attached?.sockets.map(socketState) ?? [],
+      events: events.counts,
+      memoryBytes: process.memoryUsage.rss(),
+    }
+  }
+  const server = await serveApi(
+    configuration.socket,
+    proxyRoutes({ store, servers: () => servers, events, status }),
+    ({ method, url, error }) => log.error({ method, url, error: String(error) }, 'a request failed'),
+  )
+  log.info({ ruleSets: store.counts.sets }, 'took over the rule sets that were there')
+
+  /** As long as the datapath is the one that it began with. */
+  async function serveDatapath(): Promise<void> {
+    using datapath = await datapathOf(
+      configuration.bpf,
+      what => {
+        waitsFor = what
+        log.info({ waitsFor: what }, 'waiting')
+      },
+      signal,
+    )
+    using place = attach(datapath, configuration.cgroup)
+    const exchanged = new AbortController()
+    const serving = AbortSignal.any([signal, exchanged.signal])
+    const setting: ServerSetting = { configuration, place, events, logSocket, haproxyUser, log }
+    servers = serverLaunchers(setting).map(
+      launcher => new ServerProcess({ launcher, ruleSets: () => store.all(), log }),
+    )
+    attached = place
+    waitsFor = undefined
+    log.info({ sockets: place.sockets.length }, 'the datapath sends connections here')
+    const running = Promise.all(servers.map(one => one.run(serving)))
+    await whenExchanged(datapath, configuration.bpf, serving)
+    if (!serving.aborted) log.info({}, 'another datapath has taken the place of this one')
+    waitsFor = 'the datapath'
+    exchanged.abort()
+    await running
+    servers = []
+    attached = undefined
+  }
+
+  try {
+    while (!signal.aborted) await serveDatapath()
+  } catch (error) {
+    if (!outer.aborted) throw error
+  } finally {
+    stop.abort()
+    await server.close()
+  }
+}
+
+/** Takes what HAProxy tells, on a socket that only it and root can use. */
+function takeEvents(file: string, events: EventLog, uid: number | undefined): Disposable {
+  fs.rmSync(file, { force: true })
+  const server = net.createServer(connection => {
+    connection.on('error', () => undefined)
+    events.take(connection).catch(() => undefined)
+  })
+  const umask = process.umask(0o177)
+  server.listen(file)
+  process.umask(umask)
+  if (uid !== undefined) server.once('listening', () => fs.chownSync(file, uid, 0))
+  return { [Symbol.dispose]: () => void server.close() }
+}

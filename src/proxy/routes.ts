@@ -1,0 +1,109 @@
+// What the API of the proxy answers (docs/design/l7.md). A change of rule sets is kept
+// first, then told to the servers that it is for, then answered when they judge by it.
+
+import { z } from 'zod'
+import { ApiError, type ProxyStatus, type Route, type RuleSetsAnswer, type StoredRuleSets } from '../api/index.ts'
+import type { L7RuleSet } from '../policy/index.ts'
+import type { RuleSetChange } from './child.ts'
+import type { EventLog } from './event-log.ts'
+import type { RuleSetStore } from './rule-set-store.ts'
+import type { ServerProcess } from './server-process.ts'
+
+const number = z.int().min(1).max(0xffffffff)
+
+/** What the agent made; what is inside a rule is for those who judge by it. */
+const ruleSet = z.object({
+  number,
+  rules: z.looseObject({ parser: z.enum(['http', 'tls', 'dns', 'kafka']), rules: z.array(z.looseObject({})) }),
+})
+const whole = z.strictObject({ ruleSets: z.array(ruleSet) })
+const change = z.strictObject({ add: z.array(ruleSet), remove: z.array(number) })
+
+/** Rule sets of a large cluster are tens of megabytes at most. */
+const MAX_BODY_BYTES = 64 << 20
+
+export type RoutesOptions = {
+  readonly store: RuleSetStore
+  readonly servers: () => readonly ServerProcess[]
+  readonly events: EventLog
+  readonly status: () => ProxyStatus
+}
+
+export function proxyRoutes({ store, servers, events, status }: RoutesOptions): Route[] {
+  /** Resolves when those who are to judge by the sets do. */
+  async function inForce(made: RuleSetChange, asked: readonly L7RuleSet[], signal: AbortSignal) {
+    const all = servers()
+    for (const server of all) server.tell(made)
+    if (asked.length > 0 && all.length === 0)
+      throw new ApiError(
+        503,
+        'NO_SERVERS',
+        `the rule sets are kept, and nobody judges by them yet: ${waiting(status())}`,
+      )
+    const concerned = all.filter(({ parsers }) => asked.some(({ rules }) => parsers.includes(rules.parser)))
+    await Promise.all(concerned.map(server => server.upToDate(signal)))
+    return { generation: store.generation, failures: failuresOf(all, store) } satisfies RuleSetsAnswer
+  }
+
+  return [
+    {
+      method: 'PUT',
+      path: /\/v1\/rule-sets/,
+      maxBodyBytes: MAX_BODY_BYTES,
+      answer({ body, signal }) {
+        const { ruleSets } = parsed(whole, body) as unknown as { readonly ruleSets: readonly L7RuleSet[] }
+        return inForce(store.replace(ruleSets), ruleSets, signal)
+      },
+    },
+    {
+      method: 'POST',
+      path: /\/v1\/rule-sets/,
+      maxBodyBytes: MAX_BODY_BYTES,
+      answer({ body, signal }) {
+        const { add, remove } = parsed(change, body) as unknown as Pick<RuleSetChange, 'add' | 'remove'>
+        return inForce(store.change(add, remove), add, signal)
+      },
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/rule-sets/,
+      answer: () => ({ generation: store.generation, ruleSets: store.all() }) satisfies StoredRuleSets,
+    },
+    {
+      method: 'GET',
+      path: /\/v1\/events/,
+      stream: ({ query, signal }) => {
+        if (!query.has('follow')) throw new ApiError(400, 'BAD_REQUEST', 'events can only be followed: add ?follow')
+        return async send => {
+          for await (const item of events.follow(signal)) await send(item)
+        }
+      },
+    },
+    { method: 'GET', path: /\/v1\/status/, answer: status },
+  ]
+}
+
+/** Sets that nobody judges by, though servers are there. */
+export function failuresOf(servers: readonly ServerProcess[], store: RuleSetStore): RuleSetsAnswer['failures'] {
+  if (servers.length === 0) return []
+  const isServed = ({ rules }: L7RuleSet) => servers.some(({ parsers }) => parsers.includes(rules.parser))
+  return [
+    ...servers.flatMap(server => server.failures.map(failure => ({ ...failure, server: server.name }))),
+    ...store.all().flatMap(set => (isServed(set) ? [] : [notServed(set)])),
+  ]
+}
+
+const notServed = ({ number, rules }: L7RuleSet): RuleSetsAnswer['failures'][number] => ({
+  number,
+  server: 'the proxy',
+  error: `it has no server for ${rules.parser}`,
+})
+
+const waiting = ({ waitsFor }: ProxyStatus): string => waitsFor ?? 'the servers start'
+
+function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body)
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  throw new ApiError(400, 'BAD_REQUEST', `${issue?.path.join('.') || 'body'}: ${issue?.message}`)
+}
