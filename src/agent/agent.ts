@@ -7,12 +7,12 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ProxyClient, requireUnserved, serveApi } from '../api/index.ts'
-import { probe, RingBuffer, requireFeature } from '../bpf/index.ts'
+import { probe, requireFeature } from '../bpf/index.ts'
 import { followNodeDevices } from '../controllers/index.ts'
 import { ip, mac, wireBytes } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
 import { Namespace, namespaceCookie, readSysctl, watchLinks } from '../net/index.ts'
-import { bootClock, describeFlow, FlowObserver, ServiceNames } from '../observe/index.ts'
+import { ServiceNames } from '../observe/index.ts'
 import {
   type Attacher,
   clsactAttacher,
@@ -30,6 +30,7 @@ import { createHealthChecks } from './health-checks.ts'
 import { Journal } from './journal.ts'
 import { ProxyLink } from './proxy-link.ts'
 import { agentRoutes } from './routes.ts'
+import { createSight } from './sight.ts'
 import { openSockets } from './sockets.ts'
 import { sourcePorts } from './source-ports.ts'
 
@@ -133,7 +134,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     new ProxyLink({
       client: proxyClient,
       onThere: () => engine.reconcilers['rule-sets'].refresh(),
-      onLine: () => undefined,
+      onLine: line => sight.requests.take(line),
     })
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.
@@ -144,9 +145,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   })
 
   // Sight: flows, and the API that tells of everything.
-  const observer = new FlowObserver(RingBuffer.open(datapath.maps.events), datapath.schema.flowEvent)
-  const bootMicros = bootClock()
   using serviceNames = new ServiceNames(tables.serviceEntries)
+  const sight = createSight({ configuration, datapath, tables, serviceNames })
   const server = await serveApi(
     configuration.socket,
     agentRoutes({
@@ -175,21 +175,12 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
         sockets: sockets !== undefined,
         nodeCookie: namespaceCookie(node),
       },
-      observer,
+      sight,
       proxy,
       reconcilers,
       attempted,
       readyAfterMs: () => readyAfterMs,
       policyEnforcement: configuration.policyEnforcement,
-      describe: event =>
-        describeFlow(event, {
-          node: configuration.node,
-          tables,
-          schema: datapath.schema,
-          enforcement: configuration.policyEnforcement,
-          bootMicros,
-          serviceNames,
-        }),
     }),
     ({ method, url, error }) => log.error({ method, url, error: errorText(error) }, 'a request failed'),
   )
@@ -211,7 +202,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     engine.run(signal),
     nodeDevices.run(signal),
     healthChecks.run(signal),
-    observer.run(signal),
+    sight.packets.run(signal),
     ...(proxy ? [proxy.run(signal)] : []),
     serviceNames.run(signal),
     becomeReady(),

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
+import { DEFAULT_REDACTION } from '../observe/index.ts'
 import { type AgentOptions, agentConfiguration } from './configuration.ts'
 import { ConfigurationError } from './configuration-error.ts'
 
@@ -38,6 +39,7 @@ test('what is left out has a default, paths are absolute, addresses canonical', 
       podTranslation: 'socket',
       policyEnforcement: 'default',
       flowEvents: true,
+      redaction: DEFAULT_REDACTION,
       services: {
         algorithm: 'random',
         forwarding: 'snat',
@@ -115,6 +117,11 @@ const refused: readonly { readonly name: string; readonly given: Partial<AgentOp
     says: /^--policy-enforcement sometimes is not one of default, always, never$/,
   },
   { name: 'an MTU that is no whole number', given: { mtu: 1500.5 }, says: /^--mtu 1500\.5 / },
+  {
+    name: 'a redaction that there is not',
+    given: { redact: ['http.body'] },
+    says: /^--redact http\.body is not one of http\.url\.query, /,
+  },
   {
     name: 'a place of translation that there is not',
     given: { podTranslation: 'kernel' },

@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { addressCount, formatIp, parseCidr, parseIp } from '../ip/index.ts'
+import { type Redaction, RedactionError, readRedaction } from '../observe/index.ts'
 import { ENFORCEMENT_MODES, type EnforcementMode } from '../policy/index.ts'
 import { ConfigurationError } from './configuration-error.ts'
 import { oneOf, type ServiceOptions, serviceSettings } from './service-configuration.ts'
@@ -32,6 +33,8 @@ export type AgentConfiguration = {
   readonly policyEnforcement: EnforcementMode
   /** Report flows. Off, only counters remain. */
   readonly flowEvents: boolean
+  /** What of requests nobody is to read. */
+  readonly redaction: Redaction
   /** Folder of the control group whose processes have services translated in their sockets; absent: no socket programs. */
   readonly serviceCgroup?: string
   /** Where the connections of pods that do not ask are translated. */
@@ -57,6 +60,7 @@ export type AgentOptions = ServiceOptions & {
   readonly xdp?: string
   readonly policyEnforcement?: string
   readonly flowEvents?: boolean
+  readonly redact?: readonly string[]
   readonly podTranslation?: string
   readonly serviceCgroup?: string
   readonly proxy?: string
@@ -107,9 +111,19 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     podTranslation: oneOf('--pod-translation', POD_TRANSLATIONS, options.podTranslation ?? 'socket'),
     policyEnforcement,
     flowEvents: options.flowEvents ?? true,
+    redaction: redactionOf(options.redact ?? []),
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
     ...(options.proxy !== undefined && { proxy: path.resolve(options.proxy) }),
     services: serviceSettings(options, nodeAddresses),
+  }
+}
+
+function redactionOf(settings: readonly string[]): Redaction {
+  try {
+    return readRedaction(settings)
+  } catch (error) {
+    if (error instanceof RedactionError) throw new ConfigurationError(`--redact ${error.message}`)
+    throw error
   }
 }
 

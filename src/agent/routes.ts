@@ -13,18 +13,18 @@ import {
   type Route,
 } from '../api/index.ts'
 import type { KernelMap, Program } from '../bpf/index.ts'
-import type { Datapath, FlowEvent } from '../maps/index.ts'
+import type { Datapath } from '../maps/index.ts'
 import { readPacketCounters } from '../maps/index.ts'
-import { type Flow, type FlowFilter, isWanted } from '../observe/flow.ts'
-import type { FlowObserver } from '../observe/observer.ts'
 import type { EnforcementMode } from '../policy/index.ts'
 import type { Reconciler, View } from '../state/index.ts'
 import type { PolicyStatus, ServiceStatus, Tables } from '../tables/index.ts'
 import { clusterAnswer } from './cluster-answer.ts'
 import { ElementCounts } from './element-counts.ts'
 import type { Endpoints } from './endpoints.ts'
+import { flowStream, requestStatus } from './flow-stream.ts'
 import type { ProxyLink } from './proxy-link.ts'
 import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCounts } from './service-answers.ts'
+import type { Sight } from './sight.ts'
 
 /** Any reconciler, whatever its rows are. */
 type AnyReconciler = Pick<Reconciler<object>, 'status'>
@@ -52,16 +52,16 @@ export type RoutesOptions = {
   readonly serviceStatus: View<ServiceStatus>
   /** What is asked about services. */
   readonly services: ServiceAnswersOptions
-  readonly observer: FlowObserver
   /** Absent where no proxy was named. */
   readonly proxy?: ProxyLink | undefined
+  /** Flows of packets and of requests. */
+  readonly sight: Sight
   readonly reconcilers: Readonly<Record<string, AnyReconciler>>
   /** Resolves when everything that is declared at the call has been tried in the kernel. */
   readonly attempted: (signal: AbortSignal) => Promise<void>
   /** Milliseconds from start to ready; undefined until then. */
   readonly readyAfterMs: () => number | undefined
   readonly policyEnforcement: EnforcementMode
-  readonly describe: (event: FlowEvent) => Flow
 }
 
 export function agentRoutes(options: RoutesOptions): Route[] {
@@ -131,47 +131,9 @@ export function agentRoutes(options: RoutesOptions): Route[] {
     {
       method: 'GET',
       path: /\/v1\/flows/,
-      stream: ({ query, signal }) => {
-        const last = lastOf(query)
-        const filter = filterOf(query)
-        return async send => {
-          options.observer.poll()
-          // Both at one moment, so that no flow between the old ones and the new is lost or told twice.
-          const following = query.has('follow') ? options.observer.watch(signal) : undefined
-          for (const flow of newestFlows(options, last, filter)) await send(flow)
-          for await (const item of following ?? [])
-            if ('missed' in item) await send({ missed: item.missed })
-            else {
-              const flow = options.describe(item.event)
-              if (isWanted(flow, filter)) await send(flow)
-            }
-        }
-      },
+      stream: ({ query, signal }) => flowStream(options.sight, query, signal),
     },
   ]
-}
-
-/** How many of the newest flows are asked for. */
-function lastOf(query: URLSearchParams): number {
-  const text = query.get('last')
-  if (text === null) return query.has('follow') ? 0 : 20
-  if (!/^\d+$/.test(text)) throw new ApiError(400, 'BAD_REQUEST', `last must be a whole number, not "${text}"`)
-  return Number(text)
-}
-
-function filterOf(query: URLSearchParams): FlowFilter {
-  const [pod, verdict, service] = [query.get('pod'), query.get('verdict'), query.get('service')]
-  return { ...(pod !== null && { pod }), ...(verdict !== null && { verdict }), ...(service !== null && { service }) }
-}
-
-/** So many of the newest flows that are wanted, the oldest of them first. */
-function newestFlows({ observer, describe }: RoutesOptions, last: number, filter: FlowFilter): Flow[] {
-  if (!(last > 0)) return []
-  const wanted = observer
-    .newestFirst()
-    .map(describe)
-    .filter(flow => isWanted(flow, filter))
-  return wanted.take(last).toArray().reverse()
 }
 
 async function agentStatus(options: RoutesOptions, elementCounts: ElementCounts): Promise<AgentStatus> {
@@ -202,9 +164,10 @@ async function agentStatus(options: RoutesOptions, elementCounts: ElementCounts)
       text: `${file}${line ? `:${line}:${column}` : ''}: ${object ? `${object}: ` : ''}${message}`,
     })),
     events: {
-      received: String(options.observer.received),
+      received: String(options.sight.packets.received),
       lost: String(counts.reduce((total, count) => total + count.lost, 0n)),
     },
+    requests: requestStatus(options.sight.requests),
     memoryBytes: process.memoryUsage.rss(),
   }
 }

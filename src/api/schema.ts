@@ -71,7 +71,16 @@ export type AgentStatus = {
   readonly reconcilers: readonly ReconcilerState[]
   readonly problems: readonly { readonly severity: string; readonly text: string }[]
   readonly events: { readonly received: string; readonly lost: string }
+  readonly requests: RequestStatus
   readonly memoryBytes: number
+}
+
+/** What proxies have told of requests since the agent started. */
+export type RequestStatus = {
+  readonly received: number
+  /** Before they came to the agent. */
+  readonly lost: number
+  readonly counts: readonly { readonly protocol: string; readonly verdict: string; readonly count: number }[]
 }
 
 /** What is declared, as the agent has it in force: pods that live at their addresses, policies in the rule model. */

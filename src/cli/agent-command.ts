@@ -75,6 +75,12 @@ export function agentCommand(): Command {
       "unix socket of the node's proxy, which judges what is said on connections (default: none, such connections are refused)",
     )
     .option('--no-flow-events', 'count packets only, report no flows')
+    .option(
+      '--redact <part>',
+      'show no http.url.query, http.url.user-info, http.headers=deny:NAMES or =allow:NAMES, kafka.api-key of requests (default: user names in URLs, headers that carry secrets)',
+      collect,
+      [],
+    )
     .action(async (options: AgentOptions) => {
       const stop = new AbortController()
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())

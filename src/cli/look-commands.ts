@@ -2,7 +2,14 @@
 // maps and programs. They ask its API and print.
 
 import { Command } from 'commander'
-import type { AgentStatus, DropCount, PrintedTable, ReconcilerState, ServiceCounts } from '../api/index.ts'
+import type {
+  AgentStatus,
+  DropCount,
+  PrintedTable,
+  ReconcilerState,
+  RequestStatus,
+  ServiceCounts,
+} from '../api/index.ts'
 import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
 import { bytesText, type OutputFormat, outputOption, print, tableText } from './output.ts'
@@ -36,6 +43,7 @@ function statusText(status: AgentStatus): string {
     `${pc.bold('memory')}       ${bytesText(status.memoryBytes)}`,
     `${pc.bold('flow events')}  ${status.events.received} read, ${status.events.lost} lost`,
     ...(status.proxy ? [`${pc.bold('proxy')}        ${proxyText(status.proxy)}`] : []),
+    `${pc.bold('requests')}     ${requestsText(status.requests)}`,
     ...status.reconcilers.map(reconcilerText),
     ...status.problems.map(problem =>
       problem.severity === 'error' ? pc.red(`error        ${problem.text}`) : pc.yellow(`warning      ${problem.text}`),
@@ -66,6 +74,11 @@ function proxyText(proxy: NonNullable<AgentStatus['proxy']>): string {
     pc.red(`\n             ${row.server}, rule set ${row.number}: ${row.error}`),
   )
   return `${state}, pid ${proxy.pid}, ${counts}${rows.join('')}${failed.join('')}`
+}
+
+function requestsText({ received, lost, counts }: RequestStatus): string {
+  const parts = counts.map(({ protocol, verdict, count }) => `${protocol} ${count} ${verdict}`)
+  return `${received} seen, ${lost} lost${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`
 }
 
 function reconcilerText({ name, done, pending, failed }: ReconcilerState): string {

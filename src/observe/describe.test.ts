@@ -11,7 +11,9 @@ import type { EnforcementMode } from '../policy/index.ts'
 import { createTables, type Endpoint, type Pod } from '../tables/index.ts'
 import { endpointRow, podRow, serviceEntryRow, servicePortRow } from '../tables/testing/rows.ts'
 import { describeFlow } from './describe.ts'
-import { type Flow, flowLine, isWanted } from './flow.ts'
+import type { Flow } from './flow.ts'
+import { flowTest } from './flow-filter.ts'
+import { flowLine } from './flow-line.ts'
 import { ServiceNames } from './service-names.ts'
 
 const { schema } = readDatapathObject(readFileSync(new URL('../../build/pod.o', import.meta.url)))
@@ -166,6 +168,7 @@ test('a new connection between two pods', () => {
   assert.deepEqual(describe(), {
     time: '2024-01-11T19:06:40.123456Z',
     node: 'node1',
+    type: 'L3_L4',
     verdict: 'FORWARDED',
     event: 'new',
     source: {
@@ -315,6 +318,17 @@ test('what a flow says in one line', async t => {
         'egress[0]  ingress: CiliumNetworkPolicy shop/log ingressDeny[0]  log: "way out"  log: "no \\"guests\\""',
     },
     {
+      name: 'a connection that a proxy carries',
+      flow: describe({
+        verdict: verdict.REDIRECTED,
+        proxy: schema.proxyKind.number.HTTP,
+        egress_rule: 0,
+      }),
+      want:
+        '19:06:40.123  new     TCP SYN shop/client:40000 -> shop/web:80  REDIRECTED to proxy (HTTP)  ' +
+        'ingress: NetworkPolicy shop/web ingress[0] (web.yaml:7)',
+    },
+    {
       name: 'a rule that nobody knows any more has its number',
       flow: describe({ egress_rule: 0, ingress_rule: 77, kind: kind.CLOSED, tcp_flags: 0 }),
       want: '19:06:40.123  closed  TCP shop/client:40000 -> shop/web:80  FORWARDED  ingress: rule 77  1+0 packets, 60+0 bytes',
@@ -420,8 +434,8 @@ test('what a program reads of a denial that is only recorded', () => {
       ingressRule: { number: 17, text: 'CiliumNetworkPolicy shop/log ingressDeny[0]' },
     },
   )
-  assert.equal(isWanted(flow, { verdict: 'AUDIT' }), true)
-  assert.equal(isWanted(flow, { verdict: 'FORWARDED' }), false)
+  assert.equal(flowTest({ verdict: 'AUDIT' })(flow), true)
+  assert.equal(flowTest({ verdict: 'FORWARDED' })(flow), false)
 })
 
 test('what a program reads of a service is on the side of the backend', () => {
@@ -435,12 +449,12 @@ test('what a program reads of a service is on the side of the backend', () => {
     [reply, 'shop/web', false],
     [describe(), 'shop/front', false],
   ] as const)
-    assert.equal(isWanted(flow, { service }), want)
+    assert.equal(flowTest({ service })(flow), want)
 })
 
 test('a filter asks for a pod at either end, and for a verdict', () => {
   const flow = describe()
-  assert.equal(isWanted(flow, {}), true)
+  assert.equal(flowTest({})(flow), true)
   for (const [filter, want] of [
     [{ pod: 'shop/client' }, true],
     [{ pod: 'shop/web' }, true],
@@ -448,5 +462,5 @@ test('a filter asks for a pod at either end, and for a verdict', () => {
     [{ verdict: 'DROPPED' }, false],
     [{ pod: 'shop/web', verdict: 'FORWARDED' }, true],
   ] as const)
-    assert.equal(isWanted(flow, filter), want, JSON.stringify(filter))
+    assert.equal(flowTest(filter)(flow), want, JSON.stringify(filter))
 })

@@ -2,12 +2,14 @@
 // policy, place and line that made them. Reads tables and decides nothing.
 
 import { formatIp } from '../ip/index.ts'
-import { identityName, labelTexts, protocolName, reservedIdentities } from '../labels/index.ts'
+import { protocolName } from '../labels/index.ts'
 import type { FlowEvent } from '../maps/event.ts'
 import type { Schema } from '../maps/schema.ts'
 import { type EnforcementMode, placeText, policyName } from '../policy/index.ts'
-import type { NumberedRule, Tables } from '../tables/index.ts'
-import type { Flow, FlowEnd, FlowRule } from './flow.ts'
+import type { Tables } from '../tables/index.ts'
+import type { Flow, FlowEnd } from './flow.ts'
+import { flowEnd } from './flow-end.ts'
+import { logsOf, ruleOf, shownRule } from './flow-rule.ts'
 import type { ServiceNames } from './service-names.ts'
 
 export type DescribeOptions = {
@@ -43,6 +45,7 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
   return {
     time: timeText(options.bootMicros() + Number(event.time_ns / 1000n)),
     node,
+    type: 'L3_L4',
     verdict: schema.verdict.text(event.verdict),
     event: EVENT_NAMES.find(name => schema.eventKind.name(event.kind) === name.toUpperCase()) ?? 'unknown',
     source: endOf(event, 0, ports, tables),
@@ -54,10 +57,11 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
     ...(protocol.startsWith('ICMP') && { icmp: { type: event.icmp_type, code: event.icmp_code } }),
     isReply: event.is_reply !== 0,
     ...(denied && { dropReason: schema.dropReason.text(event.drop_reason), direction: side }),
-    ...(egressRule && { egressRule: shown(egressRule) }),
-    ...(ingressRule && { ingressRule: shown(ingressRule) }),
+    ...(egressRule && { egressRule: shownRule(egressRule) }),
+    ...(ingressRule && { ingressRule: shownRule(ingressRule) }),
     ...(isolatedBy.length > 0 && { isolatedBy }),
     ...(policyLog.length > 0 && { policyLog }),
+    ...(event.proxy !== 0 && { proxy: schema.proxyKind.text(event.proxy) }),
     packets: [Number(event.packets[0]), Number(event.packets[1])],
     bytes: [Number(event.bytes[0]), Number(event.bytes[1])],
   }
@@ -65,44 +69,15 @@ export function describeFlow(event: FlowEvent, options: DescribeOptions): Flow {
 
 function endOf(event: FlowEvent, side: 0 | 1, ports: boolean, tables: Tables): FlowEnd {
   const address = formatIp((side === 0 ? event.source : event.destination).bytes)
-  const identity = event.identity[side]
-  const labels = tables.identities.get(String(identity))?.labels ?? RESERVED.get(identity)
   const port = side === 0 ? event.source_port : event.destination_port
   // A socket that was refused may not be bound yet, and its pod may have no address of the family.
   const isNamed = event.ifindex !== 0 || port !== 0
-  const endpoint =
-    tables.endpoints.by('address', address)[0] ??
-    (UNSPECIFIED.has(address) ? tables.endpoints.by('id', String(event.endpoint[side]))[0] : undefined)
-  const pod = endpoint
-    ? { namespace: endpoint.podNamespace, name: endpoint.podName }
-    : // A pod on the host's network has the node's address, and is the node.
-      tables.pods.by('address', address).find(({ hostNetwork }) => !hostNetwork)
-  return {
-    address,
-    ...(ports && isNamed && { port }),
-    identity,
-    identityName: labels ? identityName(labels) : `identity ${identity}`,
-    labels: labels ? labelTexts(labels) : [],
-    ...(pod && { pod: { namespace: pod.namespace, name: pod.name } }),
-  }
+  const identity = event.identity[side]
+  return flowEnd(
+    { address, port: ports && isNamed ? port : undefined, identity, endpoint: event.endpoint[side] },
+    tables,
+  )
 }
-
-const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
-
-const RESERVED = new Map(reservedIdentities().map(({ number, labels }) => [number, labels]))
-
-type Rule = FlowRule & Pick<NumberedRule, 'log'>
-
-function ruleOf(number: number, tables: Tables): Rule | undefined {
-  if (number === 0) return undefined
-  return tables.rules.get(String(number)) ?? { number, text: `rule ${number}` }
-}
-
-const shown = ({ number, text }: Rule): FlowRule => ({ number, text })
-
-const logsOf = (rules: readonly (Rule | undefined)[]): string[] => [
-  ...new Set(rules.flatMap(rule => (rule?.log === undefined ? [] : [rule.log]))),
-]
 
 /** What isolates the pod whose default denied the packet: of audited policies only where the denial is only recorded. */
 function isolating(
@@ -123,7 +98,8 @@ function isolating(
   return policies.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
 }
 
-function timeText(micros: number): string {
+/** RFC 3339, with microseconds. */
+export function timeText(micros: number): string {
   const millis = Math.floor(micros / 1000)
   const rest = String(Math.floor(micros % 1000)).padStart(3, '0')
   return new Date(millis).toISOString().replace('Z', `${rest}Z`)

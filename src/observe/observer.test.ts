@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import type { FlowEvent, FlowEventLayout } from '../maps/event.ts'
-import { type EventRing, FlowObserver, type Observed } from './observer.ts'
+import { type EventRing, FlowObserver } from './observer.ts'
+import type { Observed } from './recent.ts'
 
 const SIZE = 8
 /** Records that are a number each. */
@@ -48,7 +49,7 @@ function observed() {
 }
 
 const numberOf = ({ length }: FlowEvent): number => length
-const told = (item: Observed | undefined): number | string | undefined =>
+const told = (item: Observed<FlowEvent> | undefined): number | string | undefined =>
   item && ('event' in item ? numberOf(item.event) : `${item.missed} missed`)
 
 test('the newest events are kept, as many as there is room for', () => {

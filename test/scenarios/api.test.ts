@@ -11,7 +11,17 @@ import { type TestContext, test } from 'node:test'
 import { agentRoutes } from '../../src/agent/routes.ts'
 import { AgentClient, serveApi } from '../../src/api/index.ts'
 import type { Datapath, FlowEvent, KernelDatapathMaps } from '../../src/maps/index.ts'
-import { describeFlow, type Flow, FlowObserver, ServiceNames } from '../../src/observe/index.ts'
+import {
+  DEFAULT_REDACTION,
+  describeFlow,
+  describeRequest,
+  type Flow,
+  FlowObserver,
+  RequestObserver,
+  ServiceNames,
+} from '../../src/observe/index.ts'
+import { l7Event } from '../../src/observe/testing/l7-events.ts'
+import type { L7Event } from '../../src/tables/index.ts'
 import { fileOf, pod, policy } from './manifests.ts'
 import { NODE, SimulatedNode } from './simulated-node.ts'
 
@@ -44,6 +54,9 @@ async function started(t: TestContext) {
   const serviceNames = new ServiceNames(tables.serviceEntries)
   const describe = (event: FlowEvent): Flow =>
     describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0, serviceNames })
+  const requests = new RequestObserver()
+  const describeEvent = (event: L7Event): Flow =>
+    describeRequest(event, { node: NODE.name, tables, redaction: DEFAULT_REDACTION })
   const server = await serveApi(
     socket,
     agentRoutes({
@@ -55,7 +68,6 @@ async function started(t: TestContext) {
       datapath: { schema, maps: maps as unknown as KernelDatapathMaps, programs },
       further: [],
       endpoints,
-      observer,
       reconcilers,
       policyStatus,
       serviceStatus,
@@ -63,7 +75,7 @@ async function started(t: TestContext) {
       attempted: signal => node.engine.attempted(signal),
       readyAfterMs: () => state.readyAfterMs,
       policyEnforcement: 'default',
-      describe,
+      sight: { packets: observer, describePacket: describe, requests, describeRequest: describeEvent },
     }),
   )
   t.after(async () => {
@@ -78,7 +90,7 @@ async function started(t: TestContext) {
     schema.flowEvent.codec.encode({ ...zero, family: 4, protocol: 6, ...values }, view, 0)
     ring.records.push(new Uint8Array(view.buffer))
   }
-  return { node, client: new AgentClient(socket), socket, state, happen, spec }
+  return { node, client: new AgentClient(socket), socket, state, happen, requests, spec }
 }
 
 async function ask(socket: string, method: string, url: string, body?: unknown) {
@@ -110,6 +122,7 @@ test('status: what the agent holds, what is wrong, and whether it is ready', asy
       ['pod-namespaces', 1, 0, 0],
       ['endpoint-devices', 1, 0, 0],
       ['service-entries', 0, 0, 0],
+      ['rule-sets', 0, 0, 0],
     ],
   )
   assert.deepEqual(
@@ -264,6 +277,42 @@ test('flows: the newest, those that are wanted, and new ones as they come', asyn
   happen({ destination_port: 31 })
   await client.flows({ last: '1' }).next() // reads the ring, as the agent does again and again
   assert.equal((await next).value?.destination.port, 31)
+  stop.abort()
+  assert.equal((await following.next()).done, true)
+})
+
+test('flows: requests stand among packets in the order of their times, and are filtered like them', async t => {
+  const { client, happen, requests, socket } = await started(t)
+  const ofSecond = (second: number) => ({ timeMicros: second * 1e6, latencyNs: 1000 })
+  happen({ time_ns: 1_000_000_000n, destination_port: 1 })
+  requests.take(l7Event(ofSecond(2)))
+  happen({ time_ns: 3_000_000_000n, destination_port: 3 })
+  requests.take({ missed: 7 })
+  requests.take(l7Event({ ...ofSecond(4), verdict: 'DROPPED' }))
+  const typesOf = async (query: Readonly<Record<string, string>>): Promise<string[]> => {
+    const types: string[] = []
+    for await (const { type, time } of client.flows<Flow>(query)) types.push(`${type} ${time.slice(17, 19)}`)
+    return types
+  }
+  assert.deepEqual(await typesOf({}), ['L3_L4 01', 'L7 02', 'L3_L4 03', 'L7 04'])
+  assert.deepEqual(await typesOf({ last: '2', type: 'l7', 'http-method': 'get' }), ['L7 02', 'L7 04'])
+  assert.deepEqual(await typesOf({ verdict: 'DROPPED', protocol: 'http' }), ['L7 04'])
+  assert.equal((await ask(socket, 'GET', '/v1/flows?http-path=(')).code, 'BAD_FILTER')
+  assert.deepEqual((await client.status()).requests, {
+    received: 2,
+    lost: 7,
+    counts: [
+      { protocol: 'http', verdict: 'DROPPED', count: 1 },
+      { protocol: 'http', verdict: 'FORWARDED', count: 1 },
+    ],
+  })
+
+  const stop = new AbortController()
+  const following = client.flows<Flow>({ follow: '1', last: '1' }, stop.signal)
+  assert.equal((await following.next()).value?.type, 'L7')
+  const next = following.next()
+  requests.take(l7Event(ofSecond(5)))
+  assert.equal((await next).value?.time.slice(17, 19), '05')
   stop.abort()
   assert.equal((await following.next()).done, true)
 })
