@@ -1,6 +1,7 @@
 // Asks an agent over its unix socket. Errors of the agent come as ApiError with its
 // code; an agent that is not there as AgentUnreachableError, which says what to do.
 
+import { type NamesAnswer, namesAnswer, type TaughtNames } from '../dns/index.ts'
 import type { ServiceExplanation } from '../services/index.ts'
 import type { PolicyStatus, ServiceDetail, ServiceStatus } from '../tables/index.ts'
 import type {
@@ -95,6 +96,11 @@ export class AgentClient {
 
   async deleteEndpoint(containerId: string, signal?: AbortSignal): Promise<void> {
     await this.#api.ask('DELETE', `/v1/endpoints/${encodeURIComponent(containerId)}`, undefined, signal)
+  }
+
+  /** Answers when what is taught is in force. */
+  async teachNames(names: TaughtNames, signal?: AbortSignal): Promise<NamesAnswer> {
+    return namesAnswer.parse(await this.#api.ask('POST', '/v1/names', names, signal))
   }
 
   /** Flows as the agent formats them, until it has told all or the signal is aborted. @throws StreamCutError */

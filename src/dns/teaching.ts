@@ -21,7 +21,8 @@ export const taughtName = z.strictObject({
       }),
     )
     .min(1)
-    .max(4096),
+    .max(4096)
+    .readonly(),
   /** Address of the pod that asked. */
   client: z.string().max(45),
   /** Address of the server that answered. */
@@ -39,7 +40,7 @@ export type TaughtName = z.infer<typeof taughtName>
  * asks for the selectors alone.
  */
 export const taughtNames = z.strictObject({
-  names: z.array(taughtName).max(1000),
+  names: z.array(taughtName).max(1000).readonly(),
   /** Of the selectors that the server knows; absent when it knows none. */
   selectorsRevision: z.string().max(100).optional(),
 })
@@ -50,7 +51,7 @@ export const namesAnswer = z.object({
   /** Another one whenever the selectors are not the same, also over a restart of the agent. */
   selectorsRevision: z.string(),
   /** Names and patterns whose answers are to be held until they are in force; absent where the revision is the one asked with. */
-  selectors: z.array(z.string().min(1).max(255)).optional(),
+  selectors: z.array(z.string().min(1).max(255)).readonly().optional(),
 })
 
 export type NamesAnswer = z.infer<typeof namesAnswer>

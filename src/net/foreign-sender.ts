@@ -6,8 +6,9 @@
 import { ip } from '../ip/index.ts'
 import { check } from '../sys/errors.ts'
 import { addressOf, close, SYSCALL, stableBuffer, syscall } from '../sys/native.ts'
+import { AF_INET, AF_INET6 } from './addresses.ts'
 import { bindTo, makeTransparent } from './foreign-sockets.ts'
-import { AF_INET, AF_INET6, SOCKET_ADDRESS_BYTES, type SocketEnd, writeSocketAddress } from './socket-address.ts'
+import { SOCKET_ADDRESS_BYTES, type SocketEnd, writeSocketAddress } from './socket-address.ts'
 
 const SOCK_RAW = 3
 const NONBLOCK_CLOEXEC = 0o2004000

@@ -4,7 +4,8 @@
 
 import { SystemError } from '../sys/errors.ts'
 import { addressOf, close, pollWritable, SYSCALL, stableBuffer, syscall } from '../sys/native.ts'
-import { AF_INET, familyOf, SOCKET_ADDRESS_BYTES, type SocketEnd, writeSocketAddress } from './socket-address.ts'
+import { AF_INET } from './addresses.ts'
+import { familyOf, SOCKET_ADDRESS_BYTES, type SocketEnd, writeSocketAddress } from './socket-address.ts'
 
 const SOCK_STREAM = 1
 const SOCK_DGRAM = 2

@@ -2,9 +2,8 @@
 // Source: include/uapi/linux/in.h, in6.h.
 
 import { isMapped, mapIpv4 } from '../ip/index.ts'
+import { AF_INET, AF_INET6 } from './addresses.ts'
 
-export const AF_INET = 2
-export const AF_INET6 = 10
 /** Room for either. */
 export const SOCKET_ADDRESS_BYTES = 28
 

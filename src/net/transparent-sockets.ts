@@ -6,8 +6,9 @@
 import { type Family, ip } from '../ip/index.ts'
 import { check } from '../sys/errors.ts'
 import { addressOf, close, keepAlive, SYSCALL, stableBuffer, syscall } from '../sys/native.ts'
+import { AF_INET, AF_INET6 } from './addresses.ts'
 import { bindTo, makeTransparent } from './foreign-sockets.ts'
-import { AF_INET, AF_INET6, readSocketAddress, SOCKET_ADDRESS_BYTES } from './socket-address.ts'
+import { readSocketAddress, SOCKET_ADDRESS_BYTES } from './socket-address.ts'
 
 const AF: Readonly<Record<Family, number>> = { 4: AF_INET, 6: AF_INET6 }
 const LOOPBACK: Readonly<Record<Family, string>> = { 4: '127.0.0.1', 6: '::1' }

@@ -6,6 +6,7 @@
 import net from 'node:net'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { L7Event } from '../tables/index.ts'
+import type { DnsOptions } from './dns/options.ts'
 import { linesOf } from './lines.ts'
 
 /** The descriptors that a child is started with. They are its to use and not to close. */
@@ -30,6 +31,8 @@ export type ChildStart = {
   readonly state: string
   /** Unix socket of the node's agent, which may be away; absent where nobody told it. */
   readonly agentSocket?: string
+  /** For the DNS server, where it is not as usual. */
+  readonly dns?: Partial<DnsOptions>
 }
 
 /** The rule sets to judge by from now on: all of them, or what is to be changed of those that are there. */

@@ -1,0 +1,62 @@
+// Whether a question may be asked: the kernel knows by which rule sets its connection is
+// judged, the sets say which names they allow. What is not known is not allowed.
+
+import { firstMatch, indexNames, type NameIndex } from '../../dns/index.ts'
+import type { L7Event, L7Judgement } from '../../tables/index.ts'
+import type { RuleSetChange, RuleSetFailure } from '../child.ts'
+import type { Connection, KnownFlow, KnownFlows } from '../known-flows.ts'
+
+export type Judgement = Pick<L7Event, 'egress' | 'ingress' | 'deniedBy' | 'reason'> & {
+  readonly isAllowed: boolean
+  readonly identities: readonly [client: number, server: number]
+}
+
+const UNKNOWN: Judgement = {
+  isAllowed: false,
+  identities: [0, 0],
+  egress: { set: 0, policyRule: 0 },
+  ingress: { set: 0, policyRule: 0 },
+  reason: 'the datapath knows no such connection',
+}
+
+export class Judge {
+  readonly #flows: Pick<KnownFlows, 'find'>
+  #sets = new Map<number, NameIndex>()
+
+  constructor(flows: Pick<KnownFlows, 'find'>) {
+    this.#flows = flows
+  }
+
+  /** In force when it returns. */
+  apply({ whole, add, remove }: RuleSetChange): RuleSetFailure[] {
+    if (whole) this.#sets = new Map()
+    for (const number of remove) this.#sets.delete(number)
+    const failures: RuleSetFailure[] = []
+    for (const { number, rules } of add)
+      if (rules.parser === 'dns') this.#sets.set(number, indexNames(rules.rules))
+      else failures.push({ number, error: `its rules are for ${rules.parser}` })
+    return failures
+  }
+
+  /** @param name undefined for a question that no rule can speak about */
+  judge(connection: Connection, name: string | undefined): Judgement {
+    const flow = this.#flows.find(connection)
+    if (!flow) return UNKNOWN
+    const egress = this.#byRules(flow, 0, name)
+    const ingress = this.#byRules(flow, 1, name)
+    const deniedBy = denies(egress) ? 'egress' : denies(ingress) ? 'ingress' : undefined
+    if (deniedBy === undefined) return { isAllowed: true, identities: flow.identities, egress, ingress }
+    const { set } = deniedBy === 'egress' ? egress : ingress
+    const reason = this.#sets.has(set) ? {} : { reason: `rule set ${set} is not known here` }
+    return { isAllowed: false, identities: flow.identities, egress, ingress, deniedBy, ...reason }
+  }
+
+  #byRules({ sets, rules }: KnownFlow, side: 0 | 1, name: string | undefined): L7Judgement {
+    const set = sets[side]
+    const index = set === 0 || name === undefined ? undefined : this.#sets.get(set)
+    const rule = index && name !== undefined ? firstMatch(index, name) : undefined
+    return { set, policyRule: rules[side], ...(rule !== undefined && { rule }) }
+  }
+}
+
+const denies = ({ set, rule }: L7Judgement): boolean => set !== 0 && rule === undefined

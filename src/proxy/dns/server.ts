@@ -1,0 +1,77 @@
+// The DNS server of a node's proxy, put together: judge, teacher, and the two transports.
+
+import { AgentClient } from '../../api/index.ts'
+import type { NamesAnswer, TaughtNames } from '../../dns/index.ts'
+import type { ChildServer, EmitEvent } from '../child.ts'
+import type { KnownFlows } from '../known-flows.ts'
+import { Admission } from './admission.ts'
+import { noCounts } from './counts.ts'
+import { DatagramServer } from './datagrams.ts'
+import { Exchanges } from './exchanges.ts'
+import { Judge } from './judge.ts'
+import { DNS_DEFAULTS, type DnsOptions } from './options.ts'
+import { StreamServer } from './streams.ts'
+import { Teacher } from './teacher.ts'
+
+/** Descriptors of listening sockets. */
+export type DnsListeners = {
+  readonly udp4?: number
+  readonly udp6?: number
+  readonly tcp4?: number
+  readonly tcp6?: number
+}
+
+export type DnsServerOptions = Partial<DnsOptions> & {
+  readonly flows: Pick<KnownFlows, 'find'>
+  readonly emit: EmitEvent
+  /** Unix socket of the agent. */
+  readonly agentSocket?: string | undefined
+}
+
+/** Longer than any resolver waits for one attempt. */
+const PATIENCE_MS = 10_000
+const IDLE_MS = 30_000
+/** Questions on their way; each has a socket. */
+const OPEN_QUESTIONS = { all: 4096, each: 1024 } as const
+const OPEN_CONNECTIONS = { all: 1024, each: 128 } as const
+
+export type DnsServer = ChildServer & AsyncDisposable
+
+/** @throws SystemError, Error when a socket cannot be served */
+export async function serveDns(listeners: DnsListeners, options: DnsServerOptions): Promise<DnsServer> {
+  const { rejectWith, teachWaitMs } = { ...DNS_DEFAULTS, ...options }
+  const counts = noCounts()
+  const judge = new Judge(options.flows)
+  const teacher = new Teacher({ tell: tellAgent(options.agentSocket), waitMs: teachWaitMs, counts })
+  const exchanges = new Exchanges({ judge, teacher, emit: options.emit, counts, rejectWith })
+  const questions = new Admission(OPEN_QUESTIONS.all, OPEN_QUESTIONS.each)
+  const connections = new Admission(OPEN_CONNECTIONS.all, OPEN_CONNECTIONS.each)
+  const datagrams = new DatagramServer(
+    { ipv4: listeners.udp4, ipv6: listeners.udp6 },
+    { exchanges, admission: questions, patienceMs: PATIENCE_MS },
+  )
+  const streamListeners = [listeners.tcp4, listeners.tcp6].filter(fd => fd !== undefined)
+  const streams = await StreamServer.start(streamListeners, {
+    exchanges,
+    admission: connections,
+    patienceMs: PATIENCE_MS,
+    idleMs: IDLE_MS,
+  })
+  return {
+    apply: change => judge.apply(change),
+    counts: () => ({ ...counts, openQuestions: questions.open, openConnections: connections.open }),
+    async [Symbol.asyncDispose]() {
+      teacher[Symbol.dispose]()
+      datagrams[Symbol.dispose]()
+      await streams.close()
+    },
+  }
+}
+
+function tellAgent(
+  socket: string | undefined,
+): ((names: TaughtNames, signal: AbortSignal) => Promise<NamesAnswer>) | undefined {
+  if (socket === undefined) return undefined
+  const agent = new AgentClient(socket)
+  return (names, signal) => agent.teachNames(names, signal)
+}

@@ -1,0 +1,99 @@
+// DNS over TCP: takes connections that were steered here, as many as one pod and all may
+// have, and ends those that say nothing.
+
+import net from 'node:net'
+import { parseIp } from '../../ip/index.ts'
+import type { SocketEnd } from '../../net/index.ts'
+import type { Connection } from '../known-flows.ts'
+import type { Admission } from './admission.ts'
+import type { Exchanges } from './exchanges.ts'
+import { StreamClient } from './stream-client.ts'
+
+export type StreamOptions = {
+  readonly exchanges: Exchanges
+  /** Of connections. */
+  readonly admission: Admission
+  /** For an answer. */
+  readonly patienceMs: number
+  /** For a question, once all are answered. */
+  readonly idleMs: number
+}
+
+const SWEEP_MS = 500
+
+export class StreamServer {
+  readonly #options: StreamOptions
+  readonly #servers: readonly net.Server[]
+  readonly #clients = new Map<net.Socket, StreamClient>()
+  readonly #sweeper: NodeJS.Timeout
+
+  private constructor(servers: readonly net.Server[], options: StreamOptions) {
+    this.#servers = servers
+    this.#options = options
+    for (const server of servers) server.on('connection', socket => this.#accept(socket))
+    this.#sweeper = setInterval(() => {
+      const now = performance.now()
+      for (const client of this.#clients.values()) client.sweep(now)
+    }, SWEEP_MS)
+  }
+
+  /** @param listeners descriptors of sockets that listen, or are bound. @throws Error when one cannot be listened on */
+  static async start(listeners: readonly number[], options: StreamOptions): Promise<StreamServer> {
+    const servers = listeners.map(() => net.createServer({ noDelay: true }))
+    const started = new StreamServer(servers, options)
+    for (const [index, server] of servers.entries()) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      server.once('error', reject)
+      server.listen({ fd: listeners[index] }, resolve)
+      await promise
+      // A connection that cannot be accepted is lost; those that come later are not.
+      server.on('error', () => options.exchanges.counts.failed++)
+    }
+    return started
+  }
+
+  #accept(socket: net.Socket): void {
+    const { exchanges, admission, patienceMs, idleMs } = this.#options
+    socket.on('error', () => undefined) // followed by 'close'
+    const connection = connectionOf(socket)
+    const client = socket.remoteAddress ?? ''
+    if (!connection || !admission.enter(client)) {
+      exchanges.counts.overLimit++
+      socket.destroy()
+      return
+    }
+    const its = new StreamClient(socket, connection, exchanges, patienceMs)
+    this.#clients.set(socket, its)
+    socket.setTimeout(idleMs, () => {
+      if (its.isIdle) socket.destroy()
+    })
+    socket.on('close', () => {
+      this.#clients.delete(socket)
+      admission.leave(client)
+    })
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper)
+    for (const socket of this.#clients.keys()) socket.destroy()
+    await Promise.all(
+      this.#servers.map(server => {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        server.close(() => resolve())
+        return promise
+      }),
+    )
+  }
+}
+
+/** The address that a transparent socket has is the one that the client asked for. */
+function connectionOf(socket: net.Socket): Connection | undefined {
+  const client = endOf(socket.remoteAddress, socket.remotePort)
+  const server = endOf(socket.localAddress, socket.localPort)
+  return client && server && { transport: 'TCP', client, server }
+}
+
+function endOf(address: string | undefined, port: number | undefined): SocketEnd | undefined {
+  const parsed = address === undefined ? undefined : parseIp(address)
+  return parsed && port !== undefined ? { address: parsed.bytes, port } : undefined
+}
