@@ -46,6 +46,7 @@ const portText = ({ protocol, port }: Pick<Explanation, 'protocol' | 'port'>): s
 
 export function outcomeText(outcome: Outcome): string {
   if (outcome === 'allowed') return pc.green('allowed')
+  if (outcome === 'judged') return pc.green('allowed, as far as rules allow what is said')
   return outcome === 'denied' ? pc.red('denied') : pc.yellow('audited: would be denied, passes')
 }
 
@@ -70,6 +71,11 @@ function sideLines(direction: string, { name }: ExplainedEnd, side: Side): strin
 function decisionLines(side: JudgedSide): string[] {
   const { decision, isolatedBy } = side
   if (decision.kind === 'rule') return [`${pc.bold('decides')}  ${ruleText(decision.rule)}`]
+  if (decision.kind === 'conflict')
+    return [
+      'rules for different protocols are about the same peer and port, and nobody can judge by both:',
+      ...decision.rules.map(rule => `  ${ruleText(rule)}`),
+    ]
   if (decision.kind === 'not-isolated') return ['no policy isolates it in this direction, and no rule says otherwise']
   if (isolatedBy.length === 0) return ['no rule allows it, and the enforcement mode "always" isolates every pod']
   return ['no rule allows it; isolated by', ...isolatedBy.map(policy => `  ${policyText(policy)}`)]
@@ -78,11 +84,15 @@ function decisionLines(side: JudgedSide): string[] {
 /** For lists: who decides, in few words. */
 export function decisionText(decision: Decision): string {
   if (decision.kind === 'rule') return ruleText(decision.rule)
+  if (decision.kind === 'conflict') return 'rules of different protocols'
   return decision.kind === 'not-isolated' ? 'nothing isolates it' : 'no rule allows it'
 }
 
 const ROLES: Readonly<Record<Exclude<MatchRole, 'decides'>, string>> = {
   tie: 'as strong, says the same',
+  judges: 'allows it too, by rules of its own',
+  lifted: 'as strong; its rules for what is said do not count, since another has none',
+  conflicts: 'as strong, and of another protocol',
   passes: 'passes it on to the next tier',
   skipped: 'matches, but is not asked',
   audited: 'matches, but is only tried out',

@@ -12,6 +12,7 @@ import {
   type ReachRow,
   reach,
   readCluster,
+  rulesWord,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
 import { printJsonList, printLines } from './long-output.ts'
@@ -59,8 +60,11 @@ function* tableLines(rows: Iterable<ReachRow>, pods: readonly ClusterPod[]): Gen
   const line = (from: string, to: string, port: string, verdict: string): string =>
     `${from.padEnd(nameWidth)}${to.padEnd(nameWidth)}${port.padEnd(PORT_WIDTH)}${verdict}`
   yield pc.bold(line('FROM', 'TO', 'PORT', 'VERDICT'))
-  for (const row of rows) yield line(row.from, row.to, `${row.port}/${row.protocol}`, row.verdict)
+  for (const row of rows) yield line(row.from, row.to, `${row.port}/${row.protocol}`, verdictText(row))
 }
+
+const verdictText = ({ verdict, rules = [] }: ReachRow): string =>
+  [verdict, ...rules.map(parser => rulesWord({ parser }))].join(', ')
 
 const PORT_WIDTH = '65535/SCTP'.length + 3
 

@@ -1,9 +1,10 @@
 // What decided a connection, on either side, in the words of the user's own objects.
 
-import type { ConnectionVerdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, type Judgement, rulesOf } from '../engine/evaluate.ts'
+import { type L7Parser, type L7Rules } from '../model/l7.ts'
 import { type Direction, type PolicyRef, placeText, policyName, type Rule } from '../model/rule.ts'
 import type { Cluster, End } from './cluster.ts'
-import { type Outcome, outcomeOfSide } from './judge.ts'
+import { isOpened, type Outcome, outcomeOfSide } from './judge.ts'
 
 /** What one side's policies say of a connection. */
 export type Decider = {
@@ -13,6 +14,10 @@ export type Decider = {
   readonly rule: Rule | undefined
   /** For a denial by default: the policies that isolate this end. */
   readonly isolatedBy: readonly PolicyRef[]
+  /** What judges what is said, of a connection that is `judged`. */
+  readonly rules?: L7Rules
+  /** Of a denial: rules of different protocols about the same connection. */
+  readonly conflict?: readonly Rule[]
 }
 
 /** One for each side that has policies: the sender's egress first, then the receiver's ingress. */
@@ -23,15 +28,32 @@ export function decidersOf(cluster: Cluster, from: End, to: End, verdict: Connec
     const outcome = outcomeOfSide(judgement)
     const rule = judgement.entry && cluster.repository.rule(judgement.entry.rule)
     const own = direction === 'egress' ? cluster.party(from, to) : cluster.party(to, from)
-    const isolatedBy = !rule && outcome !== 'allowed' ? (own.policy?.isolatedBy[direction] ?? []) : []
-    return [{ direction, outcome, rule, isolatedBy }]
+    const rules = rulesOf(judgement)
+    const conflict = conflictOf(cluster, judgement)
+    const isDefault = !rule && !conflict && !isOpened(outcome)
+    const isolatedBy = isDefault ? (own.policy?.isolatedBy[direction] ?? []) : []
+    return [{ direction, outcome, rule, isolatedBy, ...(rules && { rules }), ...(conflict && { conflict }) }]
   })
 }
 
+/** The rules that cannot be united, of a denial because of that. */
+export function conflictOf(cluster: Cluster, { entry }: Judgement): Rule[] | undefined {
+  return entry?.treatment?.conflict?.flatMap(key => cluster.repository.rule(key) ?? [])
+}
+
 /** One line: `ingress: NetworkPolicy shop/db ingress[0] (db.yaml:9)`. */
-export function deciderText({ direction, outcome, rule, isolatedBy }: Decider): string {
-  if (rule) return `${direction}: ${policyName(rule.policy)} ${rule.path}${placeText(rule.origin)}`
-  if (outcome === 'allowed') return `${direction}: open, no policy isolates it`
+export function deciderText({ direction, outcome, rule, isolatedBy, rules, conflict }: Decider): string {
+  const nameOf = ({ policy, path, origin }: Rule): string => `${policyName(policy)} ${path}${placeText(origin)}`
+  if (rule) return `${direction}: ${nameOf(rule)}${rules ? `, ${rulesWord(rules)}` : ''}`
+  if (conflict) return `${direction}: rules of different protocols: ${conflict.map(nameOf).join(', ')}`
+  if (isOpened(outcome)) return `${direction}: open, no policy isolates it`
   const names = isolatedBy.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
   return `${direction}: no rule allows it; isolated by ${names.length > 0 ? names.join(', ') : 'the enforcement mode'}`
+}
+
+const PROTOCOL_WORDS: Readonly<Record<L7Parser, string>> = { http: 'HTTP', tls: 'TLS', dns: 'DNS', kafka: 'Kafka' }
+
+/** For people: `HTTP rules`. */
+export function rulesWord({ parser }: Pick<L7Rules, 'parser'>): string {
+  return `${PROTOCOL_WORDS[parser]} rules`
 }

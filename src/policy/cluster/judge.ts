@@ -2,21 +2,31 @@
 // equal identity and policy are alike, so each pair of kinds of ends is judged once a
 // port.
 
-import { type ConnectionVerdict, type Judgement, type Party, verdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, type Judgement, type Party, rulesOf, verdict } from '../engine/evaluate.ts'
 import { policyKey } from '../model/rule.ts'
 import { type Cluster, type End, isOwnNode } from './cluster.ts'
 
-/** `audited`: a policy that is tried out would deny it; it is recorded and passes. */
-export type Outcome = 'allowed' | 'denied' | 'audited'
+/**
+ * `judged`: allowed as far as API-level rules allow what is said. `audited`: a policy that is tried out would deny it; it
+ * is recorded and passes.
+ */
+export type Outcome = 'allowed' | 'judged' | 'denied' | 'audited'
+
+/** Whether a connection may be opened, whatever is said on it then. */
+export const isOpened = (outcome: Outcome): boolean => outcome === 'allowed' || outcome === 'judged'
 
 /** What becomes of a connection. */
 export function outcomeOf({ verdict, egress, ingress }: ConnectionVerdict): Outcome {
   if (verdict === 'denied') return 'denied'
-  return egress?.audit || ingress?.audit ? 'audited' : 'allowed'
+  if (egress?.audit || ingress?.audit) return 'audited'
+  return rulesOf(egress) || rulesOf(ingress) ? 'judged' : 'allowed'
 }
 
 /** What would become of it if one end's policies were asked alone. */
-export const outcomeOfSide = ({ verdict, audit }: Judgement): Outcome => (audit ? 'audited' : verdict)
+export function outcomeOfSide(judgement: Judgement): Outcome {
+  if (judgement.audit) return 'audited'
+  return rulesOf(judgement) ? 'judged' : judgement.verdict
+}
 
 export class Judge {
   readonly #cluster: Cluster

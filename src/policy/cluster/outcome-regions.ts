@@ -1,7 +1,8 @@
 // What becomes of the connections of one pair over many ports: runs of ports with the
 // same outcome by the same rules.
 
-import type { ConnectionVerdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, rulesOf } from '../engine/evaluate.ts'
+import { DIRECTIONS } from '../model/rule.ts'
 import type { End } from './cluster.ts'
 import { type Judge, type Outcome, outcomeOf } from './judge.ts'
 import type { PortClass } from './port-classes.ts'
@@ -34,5 +35,8 @@ export function isNext(previous: PortClass, next: PortClass): boolean {
 }
 
 function sameRules(a: ConnectionVerdict, b: ConnectionVerdict): boolean {
-  return a.egress?.entry?.rule === b.egress?.entry?.rule && a.ingress?.entry?.rule === b.ingress?.entry?.rule
+  return DIRECTIONS.every(direction => {
+    const [one, other] = [a[direction], b[direction]]
+    return one?.entry?.rule === other?.entry?.rule && rulesOf(one) === rulesOf(other)
+  })
 }

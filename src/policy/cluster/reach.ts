@@ -3,6 +3,8 @@
 
 import { protocolName, protocolNumber, TRANSPORTS } from '../../labels/index.ts'
 import { isPortName } from '../../manifests/index.ts'
+import { type ConnectionVerdict, rulesOf } from '../engine/evaluate.ts'
+import type { L7Parser } from '../model/l7.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { Judge } from './judge.ts'
 
@@ -18,6 +20,8 @@ export type ReachRow = {
   /** `TCP`, `UDP`, `SCTP`. */
   readonly protocol: string
   readonly verdict: 'allowed' | 'denied'
+  /** Of an allowed one: in whose languages rules judge what is said. */
+  readonly rules?: readonly L7Parser[]
 }
 
 /** Which pairs and addresses are judged. */
@@ -44,11 +48,18 @@ export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: R
       for (const { protocol, port: numberOrName, protocolName } of asked) {
         const port = typeof numberOrName === 'number' ? numberOrName : namedPort(to.pod, protocol, numberOrName)
         if (port === undefined) continue
-        const verdict = verdicts?.(protocol, port).verdict ?? 'denied'
-        yield { from: from.name, to: to.name, port, protocol: protocolName, verdict }
+        const judged = verdicts?.(protocol, port)
+        const verdict = judged?.verdict ?? 'denied'
+        const rules = judged && verdict === 'allowed' ? parsersOf(judged) : []
+        const row = { from: from.name, to: to.name, port, protocol: protocolName, verdict }
+        yield rules.length > 0 ? { ...row, rules } : row
       }
     }
 }
+
+const parsersOf = ({ egress, ingress }: ConnectionVerdict): L7Parser[] => [
+  ...new Set([egress, ingress].flatMap(judgement => rulesOf(judgement)?.parser ?? [])),
+]
 
 /** `NAMESPACE/NAME` */
 export function podName({ namespace, name }: Pick<ClusterPod, 'namespace' | 'name'>): string {

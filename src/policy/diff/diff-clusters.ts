@@ -7,6 +7,9 @@ import { Judge, type Outcome } from '../cluster/judge.ts'
 import { isNext, type OutcomeRegion, outcomeRegions } from '../cluster/outcome-regions.ts'
 import { nodePlaces, type Place, podPlaces, worldPlaces } from '../cluster/places.ts'
 import { type PortClass, portClasses } from '../cluster/port-classes.ts'
+import { type Judgement, rulesOf } from '../engine/evaluate.ts'
+import { l7Meaning } from '../engine/l7-rules.ts'
+import { DIRECTIONS } from '../model/rule.ts'
 
 /** Ports of one pair whose connections fare differently, or by other rules where only these changed and were asked for. */
 export type PortChange = PortClass & {
@@ -133,7 +136,7 @@ class Comparison {
     while (old[i] && young[j]) {
       const [a, b] = [old[i] as OutcomeRegion, young[j] as OutcomeRegion]
       const last = Math.min(a.last, b.last)
-      if (a.outcome !== b.outcome)
+      if (a.outcome !== b.outcome || !isJudgedAlike(a, b))
         append(changes, {
           protocol: a.protocol,
           protocolName: a.protocolName,
@@ -159,6 +162,15 @@ class Comparison {
     this.#regions[side].set(kind, regions)
     return regions
   }
+}
+
+/** Whether the same may be said on a connection that is judged before and after. */
+const isJudgedAlike = ({ verdict: a }: OutcomeRegion, { verdict: b }: OutcomeRegion): boolean =>
+  DIRECTIONS.every(direction => meaningOf(a[direction]) === meaningOf(b[direction]))
+
+function meaningOf(judgement: Judgement | undefined): string | undefined {
+  const rules = rulesOf(judgement)
+  return rules && l7Meaning(rules)
 }
 
 /** Adds a change, joined to the one before it when that says the same of the ports below. */

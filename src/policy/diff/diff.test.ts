@@ -45,6 +45,10 @@ const PODS = [pod('web'), pod('db'), pod('cart')]
 const DENY_WEB = policy('web', 'matchLabels: {app: web}', 'policyTypes: [Ingress]')
 const allow = (rule: string) => policy('web', 'matchLabels: {app: web}', `ingress: [{${rule}}]`)
 
+const requests = (rules: string, name = 'web'): string =>
+  `{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: ${name}, namespace: shop}, spec: {endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{matchLabels: {app: db}}], toPorts: [{ports: [{port: "80", protocol: TCP}]${rules}}]}]}}`
+const http = (...rules: readonly string[]): string => `, rules: {http: [${rules.join(', ')}]}`
+
 const cases: readonly {
   readonly name: string
   readonly before: readonly string[]
@@ -52,6 +56,24 @@ const cases: readonly {
   readonly want: readonly string[]
 }[] = [
   { name: 'nothing', before: [...PODS, DENY_WEB], after: [...PODS, DENY_WEB], want: [] },
+  {
+    name: 'requests are judged from now on',
+    before: [...PODS, requests('')],
+    after: [...PODS, requests(http('{method: GET}'))],
+    want: ['shop/db → shop/web: 80/TCP allowed→judged'],
+  },
+  {
+    name: 'other requests are allowed',
+    before: [...PODS, requests(http('{method: GET}'))],
+    after: [...PODS, requests(http('{method: PUT}'))],
+    want: ['shop/db → shop/web: 80/TCP judged→judged'],
+  },
+  {
+    name: 'the same requests by rules in another order, of a policy with another name',
+    before: [...PODS, requests(http('{method: GET}', '{method: PUT}'))],
+    after: [...PODS, requests(http('{method: PUT}', '{method: GET}'), 'other')],
+    want: [],
+  },
   {
     name: 'a pod is isolated: for all but its own node',
     before: PODS,

@@ -1,10 +1,11 @@
 // Changes for people: pairs that change alike come together, and many pods get one name.
 
 import type { ClusterPod } from '../cluster/cluster.ts'
-import { deciderText } from '../cluster/deciders.ts'
-import type { Outcome } from '../cluster/judge.ts'
+import { type Decider, deciderText } from '../cluster/deciders.ts'
+import { isOpened, type Outcome } from '../cluster/judge.ts'
 import { joinPorts, type PortClass, portListText } from '../cluster/port-classes.ts'
 import { podName } from '../cluster/reach.ts'
+import { l7Meaning } from '../engine/l7-rules.ts'
 import type { ClusterDiff, PairChange, PortChange } from './diff-clusters.ts'
 
 /** Everyone in `from` to everyone in `to`, but nobody to himself. */
@@ -88,13 +89,17 @@ function groupOf(
 function reasons({ decidersBefore, decidersAfter }: PortChange): string[] {
   const texts = decidersAfter.flatMap(after => {
     const before = decidersBefore.find(({ direction }) => direction === after.direction)
-    if (before?.outcome === after.outcome) return []
-    const isOpen = !after.rule && after.outcome === 'allowed'
+    if (before?.outcome === after.outcome && isJudgedAlike(before, after)) return []
+    const isOpen = !after.rule && isOpened(after.outcome)
     return [isOpen && before ? `no longer ${deciderText(before)}` : deciderText(after)]
   })
   const gone = decidersBefore.filter(({ direction }) => !decidersAfter.some(after => after.direction === direction))
   return [...texts, ...gone.map(before => `no longer ${deciderText(before)}`)]
 }
+
+const isJudgedAlike = (before: Decider, after: Decider): boolean =>
+  before.rules === after.rules ||
+  (before.rules !== undefined && after.rules !== undefined && l7Meaning(before.rules) === l7Meaning(after.rules))
 
 /** Short names for sets of places. */
 export class PlaceNames {

@@ -2,6 +2,7 @@
 // question, and the verdict of a connection from the policies of both ends. A
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
+import type { L7Rules } from '../model/l7.ts'
 import type { Audit, Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './subject.ts'
@@ -41,6 +42,8 @@ export type ConnectionVerdict = {
   readonly egress: Judgement | undefined
   /** Of the receiver's policy. */
   readonly ingress: Judgement | undefined
+  /** Both ends allow it, each with rules for what is said, and nobody can judge by both: they speak different protocols. */
+  readonly isTorn?: true
 }
 
 /**
@@ -53,9 +56,20 @@ export type Judgement = Audit & { readonly verdict: 'allowed' | 'denied'; readon
 export function verdict(from: Party, to: Party, protocol: number, port: number): ConnectionVerdict {
   const egress = judge(from, to, 'egress', protocol, port)
   const ingress = from.isOwnNode ? undefined : judge(to, from, 'ingress', protocol, port)
-  const isDenied = egress?.verdict === 'denied' || ingress?.verdict === 'denied'
-  return { verdict: isDenied ? 'denied' : 'allowed', egress, ingress }
+  if (egress?.verdict === 'denied' || ingress?.verdict === 'denied') return { verdict: 'denied', egress, ingress }
+  const [one, other] = [rulesOf(egress), rulesOf(ingress)]
+  if (one && other && judgeOf(one) !== judgeOf(other)) return { verdict: 'denied', egress, ingress, isTorn: true }
+  return { verdict: 'allowed', egress, ingress }
 }
+
+/** The API-level rules that what is said is judged by; undefined: nobody judges it. */
+export function rulesOf(judgement: Judgement | undefined): L7Rules | undefined {
+  return judgement?.verdict === 'allowed' ? judgement.entry?.treatment?.l7?.rules : undefined
+}
+
+/** One proxy judges for both ends, so their rules must be for the same one. */
+const judgeOf = (rules: L7Rules): string =>
+  rules.parser === 'http' && (rules.terminating || rules.originating) ? 'https' : rules.parser
 
 function judge(
   { policy }: Party,

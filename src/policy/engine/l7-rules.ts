@@ -69,6 +69,23 @@ export function languageOf(rules: L7Rules): string {
   return JSON.stringify([rules.parser, names, tlsParts(terminating), tlsParts(originating)])
 }
 
+const meanings = new WeakMap<L7Rules, string>()
+
+/** Canonical text of what the rules allow, wherever they stand and in whichever order. */
+export function l7Meaning(rules: L7Rules): string {
+  const known = meanings.get(rules)
+  if (known !== undefined) return known
+  const nameless = { ...rules, rules: rules.rules.map(rule => ({ ...rule, ...nowhere })) } as L7Rules
+  const [requests = [], ...rest] = contentParts(nameless)
+  const made = JSON.stringify([
+    languageOf(rules),
+    (requests as unknown[]).map(each => JSON.stringify(each)).sort(),
+    rest,
+  ])
+  meanings.set(rules, made)
+  return made
+}
+
 /** Rules of a parser that allow everything, for whoever only wants to see it. */
 export function everythingOf(parser: L7Parser): KeyedL7Rules {
   return keyedL7Rules(EVERYTHING[parser])
@@ -102,11 +119,11 @@ function contentParts(rules: L7Rules): unknown[] {
       return [rules.rules.map(httpParts), names, tlsParts(terminating), tlsParts(originating)]
     }
     case 'tls':
-      return rules.rules.map(one => [...source(one), one.serverName])
+      return [rules.rules.map(one => [...source(one), one.serverName])]
     case 'dns':
-      return rules.rules.map(one => [...source(one), 'name' in one ? ['=', one.name] : ['~', one.pattern]])
+      return [rules.rules.map(one => [...source(one), 'name' in one ? ['=', one.name] : ['~', one.pattern]])]
     case 'kafka':
-      return rules.rules.map(kafkaParts)
+      return [rules.rules.map(kafkaParts)]
   }
 }
 

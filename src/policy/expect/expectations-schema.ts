@@ -33,14 +33,19 @@ const expectationSchema = apiObject({
   from: endsSchema,
   to: endsSchema,
   ports: portsSchema.optional(),
-  expect: z.enum(['allowed', 'denied', 'audited']),
+  expect: z.enum(['allowed', 'judged', 'denied', 'audited']),
   by: text.optional(),
   nobodyElse: z.boolean().default(false),
   nothingElse: z.boolean().default(false),
 }).check(({ value, issues }) => {
   for (const field of ['nobodyElse', 'nothingElse'] as const)
     if (value[field] && value.expect === 'denied')
-      issues.push({ code: 'custom', message: 'goes with expect: allowed or audited', path: [field], input: true })
+      issues.push({
+        code: 'custom',
+        message: 'goes with expect: allowed, judged or audited',
+        path: [field],
+        input: true,
+      })
 })
 
 const matrixSchema = apiObject({

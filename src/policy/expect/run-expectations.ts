@@ -49,7 +49,14 @@ export function runExpectations(cluster: Cluster, expectations: readonly Expecta
 }
 
 /** What is expected of one ordered pair. */
-type Asked = { readonly from: Place; readonly to: Place; readonly expect: Outcome; readonly by: string | undefined }
+type Asked = {
+  readonly from: Place
+  readonly to: Place
+  readonly expect: Outcome
+  readonly by: string | undefined
+  /** A matrix tells who may reach whom, whatever is said then. */
+  readonly orJudged?: true | undefined
+}
 
 class Run {
   readonly #cluster: Cluster
@@ -128,12 +135,17 @@ class Run {
     }
     const asked = pairsOf(all.places, all.places).map(pair => {
       const isAllowed = allowedPairs.get(pair.from)?.has(pair.to) ?? false
-      return { ...pair, expect: isAllowed ? ('allowed' as const) : ('denied' as const), by: undefined }
+      return {
+        ...pair,
+        expect: isAllowed ? ('allowed' as const) : ('denied' as const),
+        by: undefined,
+        orJudged: true as const,
+      }
     })
     return { asked, problems }
   }
 
-  *#failures({ from, to, expect, by }: Asked, classes: readonly PortClass[]): Generator<ExpectationFailure> {
+  *#failures({ from, to, expect, by, orJudged }: Asked, classes: readonly PortClass[]): Generator<ExpectationFailure> {
     const common = { from: from.name, to: to.name, expected: expect }
     const pairs = endsBetween(from, to)
     const families = new Set(pairs.map(([{ address }]) => address.family))
@@ -141,7 +153,7 @@ class Run {
     // Without a common address family nothing passes, nor does the ICMP of the other one.
     if (carried.length === 0 && expect !== 'denied')
       yield { ...common, ports: portListText(classes, classes), actual: 'denied', deciders: [] }
-    const wrong = pairs.flatMap(([fromEnd, toEnd]) => this.#wrong(fromEnd, toEnd, expect, by, carried))
+    const wrong = pairs.flatMap(([fromEnd, toEnd]) => this.#wrong(fromEnd, toEnd, { expect, by, orJudged }, carried))
     for (const alike of Map.groupBy(wrong, ({ key, ports }) => `${ports}\n${key}`).values()) {
       const [{ actual, deciders, ports, family }] = alike as [Wrong, ...Wrong[]]
       const where = alike.length < pairs.length ? ` over IPv${family}` : ''
@@ -150,9 +162,10 @@ class Run {
   }
 
   /** Ports of one pair of addresses that go wrong, in as many items as there are ways. */
-  #wrong(from: End, to: End, expect: Outcome, by: string | undefined, classes: readonly PortClass[]): Wrong[] {
+  #wrong(from: End, to: End, { expect, by, orJudged }: Wanted, classes: readonly PortClass[]): Wrong[] {
     const found = this.#regionsOf(from, to, classes).flatMap(region => {
-      const actual = region.outcome
+      const isMeant = orJudged && region.outcome === 'judged' && expect === 'allowed'
+      const actual = isMeant ? expect : region.outcome
       if (actual === expect && by === undefined) return []
       const deciders = decidersOf(this.#cluster, from, to, region.verdict)
       if (actual === expect && by !== undefined && isDecidedBy(deciders, expect, by)) return []
@@ -191,6 +204,7 @@ type Wrong = {
 }
 
 type Pair = { readonly from: Place; readonly to: Place }
+type Wanted = Pick<Asked, 'expect' | 'by' | 'orJudged'>
 type AskedOrNot = { readonly asked: Asked[]; readonly problems: string[] }
 
 const pairsOf = (froms: readonly Place[], tos: readonly Place[]): Pair[] =>

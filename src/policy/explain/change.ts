@@ -4,6 +4,7 @@
 
 import { identityName, matches, protocolName } from '../../labels/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
+import { isOpened } from '../cluster/judge.ts'
 import { NETWORK_POLICY_KIND } from '../kinds/kubernetes/network-policy.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
 import { DIRECTIONS, type Direction, type Policy, policyName } from '../model/rule.ts'
@@ -21,7 +22,7 @@ type Sides = Pick<Explanation, 'verdict' | Direction>
 
 /** What would turn the verdict of a connection round. */
 export function findChange(cluster: Cluster, question: Question, sides: Sides): Change {
-  const goal: Goal = sides.verdict === 'allowed' ? 'deny' : 'allow'
+  const goal: Goal = isOpened(sides.verdict) ? 'deny' : 'allow'
   if (DIRECTIONS.some(direction => isUnjudged(sides[direction], 'itself')))
     return { to: goal, possible: false, because: 'what a pod sends to itself never leaves it' }
   const targets = {
@@ -63,7 +64,7 @@ function wantedOf(
   const [end, subject, peer] =
     direction === 'egress' ? [from, targets.from, targets.to] : [to, targets.to, targets.from]
   if (!side.judged || end.kind !== 'pod' || subject.kind !== 'pod') return undefined
-  if (goal === 'allow' && side.verdict === 'allowed') return undefined
+  if (goal === 'allow' && isOpened(side.verdict)) return undefined
   const isolation = isolationOf(cluster, direction, subject)
   return { goal, direction, pod: end.pod, subject, peer, protocol, port, side, isolation }
 }
@@ -189,6 +190,8 @@ function addedRule(cluster: Cluster, wanted: Wanted): AddedRule | undefined {
 }
 
 function whyNone(sides: Sides): string {
+  if (sides.verdict === 'denied' && DIRECTIONS.every(direction => sides[direction].judged))
+    return 'each end allows it, with rules of different protocols; give both ends rules of one, or one end none'
   if (isUnjudged(sides.ingress, 'own-node')) return "a process of a pod's own node always reaches it"
   return 'no policy applies to either end: nodes, pods on their network and the world have none'
 }

@@ -94,7 +94,12 @@ function asNode(end: End, { identityName }: FlowEnd, other: End): End {
   return { kind: 'node', node: other.pod.node, address: end.address }
 }
 
-const OUTCOMES: Readonly<Record<string, Outcome>> = { FORWARDED: 'allowed', DROPPED: 'denied', AUDIT: 'audited' }
+const OUTCOMES: Readonly<Record<string, Outcome>> = {
+  FORWARDED: 'allowed',
+  REDIRECTED: 'judged',
+  DROPPED: 'denied',
+  AUDIT: 'audited',
+}
 const BY_POLICY: ReadonlySet<string> = new Set(['POLICY_DENIED', 'POLICY_DENY'])
 
 function verdictNotes({ verdict, dropReason }: Flow, now: Outcome): string[] {

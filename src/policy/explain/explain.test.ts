@@ -347,3 +347,58 @@ test('words that YAML takes for something else are quoted, and taken names are n
   assert.match(yaml, /app: "0o17"/)
   assert.match(yaml, /app: "on"/)
 })
+
+/** A CiliumNetworkPolicy of namespace shop about one app, in one direction, on port 80. */
+function requests(name: string, app: string, content: string, direction: 'ingress' | 'egress' = 'ingress'): string {
+  const rule = `toPorts: [{ports: [{port: "80", protocol: TCP}]${content}}]`
+  return `---
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {namespace: shop, name: ${name}}, spec: {endpointSelector: {matchLabels: {app: ${app}}}, ${direction}: [{${rule}}]}}
+`
+}
+const GET = ', rules: {http: [{method: GET}]}'
+const roles = (side: Side): string[] => judged(side).matching.map(({ policy, role }) => `${policy.name} ${role}`)
+
+test('rules for requests: which judge, and that the connection is open', () => {
+  const text = SHOP + requests('a', 'cart', GET) + requests('b', 'cart', ', rules: {http: [{method: PUT}]}')
+  const { verdict, ingress, change } = ask(text, 'shop/front', 'shop/cart', '80')
+  assert.equal(verdict, 'judged')
+  assert.equal(judged(ingress).verdict, 'judged')
+  assert.deepEqual(roles(ingress), ['a decides', 'b judges'])
+  assert.deepEqual(
+    judged(ingress).rules?.rules.map(({ rule, field }) => `${rule} ${field}`),
+    ['a', 'b'].map(name => `CiliumNetworkPolicy/shop/${name}/ingress[0].toPorts[0] rules.http[0]`),
+  )
+  assert.equal(change.to, 'deny')
+})
+
+test('rules for requests that another rule lifts', () => {
+  const text = SHOP + requests('a', 'cart', GET) + requests('b', 'cart', '') + requests('c', 'cart', '')
+  const { verdict, ingress } = ask(text, 'shop/front', 'shop/cart', '80')
+  assert.equal(verdict, 'allowed')
+  assert.equal(judged(ingress).rules, undefined)
+  assert.deepEqual(roles(ingress), ['a lifted', 'b decides', 'c tie'])
+})
+
+test('rules of two protocols at one end', () => {
+  const text = SHOP + requests('a', 'cart', GET) + requests('b', 'cart', ', rules: {kafka: [{}]}')
+  const { verdict, ingress } = ask(text, 'shop/front', 'shop/cart', '80')
+  assert.equal(verdict, 'denied')
+  const { decision, missedCount } = judged(ingress)
+  assert.ok(decision.kind === 'conflict')
+  assert.deepEqual(
+    decision.rules.map(({ policy, path }) => `${policy.name} ${path}`),
+    ['a ingress[0].toPorts[0]', 'b ingress[0].toPorts[0]'],
+  )
+  assert.deepEqual(roles(ingress), ['a conflicts', 'b conflicts'])
+  assert.equal(missedCount, 0)
+})
+
+test('rules of two protocols, one at each end', () => {
+  const text = SHOP + requests('a', 'cart', GET) + requests('b', 'front', ', rules: {kafka: [{}]}', 'egress')
+  const { verdict, egress, ingress, notes, change } = ask(text, 'shop/front', 'shop/cart', '80')
+  assert.equal(verdict, 'denied')
+  assert.deepEqual([judged(egress).verdict, judged(ingress).verdict], ['judged', 'judged'])
+  assert.match(notes.join(), /rules of different protocols/)
+  assert.ok(!change.possible)
+  assert.match(change.because, /give both ends rules of one/)
+})

@@ -4,7 +4,7 @@
 import { protocolName } from '../../labels/index.ts'
 import type { Cluster, End } from '../cluster/cluster.ts'
 import { isOwnNode } from '../cluster/cluster.ts'
-import { outcomeOf } from '../cluster/judge.ts'
+import { isOpened, outcomeOf } from '../cluster/judge.ts'
 import type { Judgement } from '../engine/evaluate.ts'
 import { DIRECTIONS, type Direction, policyName } from '../model/rule.ts'
 import { findChange } from './change.ts'
@@ -34,10 +34,15 @@ export function explain(cluster: Cluster, question: Question): Explanation {
     protocol: protocolName(protocol),
     port,
     ...sides,
-    notes: DIRECTIONS.flatMap(direction => unenforcedNotes(cluster, question, direction, sides[direction])),
+    notes: [
+      ...(verdict.isTorn && !isItself ? [TORN] : []),
+      ...DIRECTIONS.flatMap(direction => unenforcedNotes(cluster, question, direction, sides[direction])),
+    ],
     change: findChange(cluster, question, sides),
   }
 }
+
+const TORN = 'each end allows it, with rules of different protocols for what is said: no proxy can judge by both'
 
 function whyUnjudged(end: End, peer: End): Unjudged {
   if (end.kind === 'world') return 'outside'
@@ -47,7 +52,7 @@ function whyUnjudged(end: End, peer: End): Unjudged {
 /** Fields that might have let it pass, or deny it only because they are not enforced. */
 function unenforcedNotes(cluster: Cluster, { from, to }: Question, direction: Direction, side: Side): string[] {
   const end = direction === 'egress' ? from : to
-  if (!side.judged || side.verdict === 'allowed' || end.kind !== 'pod') return []
+  if (!side.judged || isOpened(side.verdict) || end.kind !== 'pod') return []
   const policies = new Set(specsSelecting(cluster, cluster.podLabels(end.pod)).map(({ policy }) => policy))
   return [...policies].flatMap(({ ref, unenforced = [] }) =>
     unenforced

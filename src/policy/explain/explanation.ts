@@ -3,6 +3,7 @@
 // words for people are the command line's.
 
 import type { Outcome } from '../cluster/judge.ts'
+import type { L7Rules } from '../model/l7.ts'
 import type { Action, Audit, Direction, Origin, Tier } from '../model/rule.ts'
 
 /** Why a connection is allowed or denied, and what would turn that round. */
@@ -50,17 +51,31 @@ export type RuleView = Origin &
     readonly priority: number
     readonly precedence: number
     readonly log?: string | undefined
+    /** Of a rule for what is said. */
+    readonly l7?: L7Rules | undefined
   }
 
 /**
  * - `decides`: the verdict is this rule's
  * - `tie`: as strong as the one that decides, and says the same
+ * - `judges`: allows it as the one that decides does, and adds its rules for what is said
+ * - `lifted`: its rules for what is said do not count, since one as strong has none
+ * - `conflicts`: as strong as another, and its rules for what is said are of another protocol
  * - `passes`: ends the search in its tier, which goes on in the next
  * - `skipped`: not asked, since a pass rule ended its tier, or the baseline tier is not asked
  * - `audited`: is only tried out; what is enforced has decided
  * - `shadowed`: would match, but a stronger rule has decided
  */
-export type MatchRole = 'decides' | 'tie' | 'passes' | 'skipped' | 'audited' | 'shadowed'
+export type MatchRole =
+  | 'decides'
+  | 'tie'
+  | 'judges'
+  | 'lifted'
+  | 'conflicts'
+  | 'passes'
+  | 'skipped'
+  | 'audited'
+  | 'shadowed'
 
 /** A rule that matches the connection. */
 export type MatchingRule = RuleView & { readonly role: MatchRole }
@@ -77,6 +92,8 @@ export type Decision =
   /** No rule allows it, and policies isolate the pod: `isolatedBy` of the side; where there are none, the mode `always` does. */
   | { readonly kind: 'default-deny' }
   | { readonly kind: 'not-isolated' }
+  /** Rules of different protocols about the same peer and port: nobody can judge by both. */
+  | { readonly kind: 'conflict'; readonly rules: readonly RuleView[] }
 
 /**
  * Why no policy is asked at an end.
@@ -96,6 +113,8 @@ export type Side =
       readonly pod: string
       readonly verdict: Outcome
       readonly decision: Decision
+      /** Those that judge what is said, where the verdict is `judged`. */
+      readonly rules?: L7Rules | undefined
       /** Policies that deny the pod what no rule allows. */
       readonly isolatedBy: readonly PolicyView[]
       /** Strongest first. */

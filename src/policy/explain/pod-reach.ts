@@ -4,7 +4,7 @@
 
 import { formatIp } from '../../ip/index.ts'
 import type { Cluster, ClusterPod } from '../cluster/cluster.ts'
-import { type Outcome, outcomeOf, outcomeOfSide } from '../cluster/judge.ts'
+import { type Outcome, outcomeOf } from '../cluster/judge.ts'
 import { joinPorts, OTHER_PROTOCOLS, portClassText } from '../cluster/port-classes.ts'
 import { podName } from '../cluster/reach.ts'
 import type { ConnectionVerdict, Judgement } from '../engine/evaluate.ts'
@@ -115,7 +115,7 @@ function answersOf(cluster: Cluster, pieces: readonly PortPiece[]): PortAnswer[]
 
 function answerOf(cluster: Cluster, verdict: ConnectionVerdict): Omit<PortAnswer, 'ports'> {
   const decision = (judgement: Judgement | undefined): Decision | undefined =>
-    judgement && decisionOf(outcomeOfSide(judgement), judgement.entry && cluster.repository.rule(judgement.entry.rule))
+    judgement && decisionOf(cluster, judgement)
   const [egress, ingress] = [decision(verdict.egress), decision(verdict.ingress)]
   return { verdict: outcomeOf(verdict), ...(egress && { egress }), ...(ingress && { ingress }) }
 }

@@ -3,10 +3,12 @@
 // here it is laid open.
 
 import type { Cluster, ClusterPod, End } from '../cluster/cluster.ts'
-import { type Outcome, outcomeOfSide } from '../cluster/judge.ts'
+import { conflictOf } from '../cluster/deciders.ts'
+import { isOpened, outcomeOfSide } from '../cluster/judge.ts'
 import { podName } from '../cluster/reach.ts'
-import type { Judgement } from '../engine/evaluate.ts'
+import { type Judgement, rulesOf } from '../engine/evaluate.ts'
 import type { IsolatingPolicy } from '../engine/isolation.ts'
+import type { L7Rules } from '../model/l7.ts'
 import { compareRules, type Direction, type Rule, type Tier } from '../model/rule.ts'
 import { specsSelecting } from './cluster-index.ts'
 import type { Decision, JudgedSide, MatchingRule, MatchRole, MissedRule } from './explanation.ts'
@@ -37,38 +39,54 @@ export function explainSide(question: SideQuestion, judgement: Judgement): Judge
   const isolatedBy = cluster.party(end, peer).policy?.isolatedBy[direction] ?? []
   const decider = judgement.entry && cluster.repository.rule(judgement.entry.rule)
   const outcome = outcomeOfSide(judgement)
-  const missed = outcome !== 'allowed' && !decider ? missedRules(rules, asked) : []
+  const conflict = conflictOf(cluster, judgement)
+  const missed = !isOpened(outcome) && !decider && !conflict ? missedRules(rules, asked) : []
+  const l7 = rulesOf(judgement)
   return {
     judged: true,
     pod: podName(pod),
     verdict: outcome,
-    decision: decisionOf(outcome, decider),
+    decision: decisionOf(cluster, judgement),
+    ...(l7 && { rules: l7 }),
     isolatedBy: isolatedBy.map(policyView),
-    matching: rolesOf(matching, decider, isolatedBy),
+    matching: rolesOf(matching, decider ?? conflict?.[0], { isolatedBy, conflict, l7 }),
     missed: missed.slice(0, SHOWN_MISSES),
     missedCount: missed.length,
   }
 }
 
-export function decisionOf(outcome: Outcome, decider: Rule | undefined): Decision {
+export function decisionOf(cluster: Cluster, judgement: Judgement): Decision {
+  const decider = judgement.entry && cluster.repository.rule(judgement.entry.rule)
   if (decider) return { kind: 'rule', rule: ruleView(decider) }
-  return { kind: outcome === 'allowed' ? 'not-isolated' : 'default-deny' }
+  const conflict = conflictOf(cluster, judgement)
+  if (conflict) return { kind: 'conflict', rules: conflict.map(ruleView) }
+  return { kind: isOpened(outcomeOfSide(judgement)) ? 'not-isolated' : 'default-deny' }
 }
 
 function askedOf({ cluster, pod, end, peer, protocol, port }: SideQuestion): Asked {
   return { peer: cluster.addressLabels(peer, end), protocol, port, subjectPorts: pod.namedPorts }
 }
 
-/** @param matching strongest first */
+type SideAnswer = {
+  readonly isolatedBy: readonly IsolatingPolicy[]
+  readonly conflict: readonly Rule[] | undefined
+  readonly l7: L7Rules | undefined
+}
+
+/** @param matching strongest first; `decider` one of them, or one of those in conflict */
 function rolesOf(
   matching: readonly Rule[],
   decider: Rule | undefined,
-  isolatedBy: readonly IsolatingPolicy[],
+  { isolatedBy, conflict, l7 }: SideAnswer,
 ): MatchingRule[] {
   const isIsolated = isolatedBy.length > 0
   let passedTier: Tier | undefined
   let hasDecided = false
   const roleOf = (rule: Rule): MatchRole => {
+    const isAsStrong = rule.precedence === decider?.precedence && rule.action === decider.action
+    if (isAsStrong && conflict && !rule.audit) return 'conflicts'
+    if (isAsStrong && rule.l7 && !l7 && !rule.audit && rule.key !== decider.key) return 'lifted'
+    if (hasDecided && isAsStrong && rule.l7 && !rule.audit) return 'judges'
     if (hasDecided) return rule.precedence === decider?.precedence ? 'tie' : 'shadowed'
     if (rule.key === decider?.key) {
       hasDecided = true

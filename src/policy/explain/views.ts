@@ -14,7 +14,7 @@ export function policyView({ kind, namespace, name, origin, audit }: PolicyRef &
 }
 
 export function ruleView(rule: Rule): RuleView {
-  const { policy, path, direction, index, action, tier, precedence, origin, log, audit } = rule
+  const { policy, path, direction, index, action, tier, precedence, origin, log, audit, l7 } = rule
   return {
     policy: policyView(policy),
     path,
@@ -27,6 +27,7 @@ export function ruleView(rule: Rule): RuleView {
     priority: WEAKEST_PRIORITY - ((precedence >>> 16) & WEAKEST_PRIORITY),
     precedence,
     ...(log !== undefined && { log }),
+    ...(l7 && { l7 }),
     ...(audit && { audit }),
   }
 }
