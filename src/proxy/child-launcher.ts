@@ -32,14 +32,8 @@ export function childLauncher(options: ChildLauncherOptions): Launcher {
     parsers: options.parsers,
     async launch(ruleSets) {
       fs.mkdirSync(options.start.state, { recursive: true, mode: 0o700 })
-      const child = spawnWithRights([process.execPath, ...options.program], options.rights, [
-        'ignore',
-        'pipe',
-        'pipe',
-        'pipe',
-        'pipe',
-        ...options.sockets,
-      ])
+      const stdio = ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...options.sockets] as const
+      const child = spawnWithRights([process.execPath, ...options.program], options.rights, { stdio: [...stdio] })
       return new RunningChild(child, options).launched(ruleSets)
     },
   }

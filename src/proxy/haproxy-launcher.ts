@@ -2,6 +2,9 @@
 // sockets, and brings it further rule sets by its runtime API. What the configuration and
 // the maps say is ./haproxy's business; here they are only kept.
 //
+// HAProxy is not root, and folders above its own may be closed to it: it is started in its
+// folder, and all paths that it is given begin there.
+//
 // The lines of a set that is gone stay in the maps: no connection names its number any
 // more, and taking single lines out costs a search each. When they are many, or when a
 // number comes back with another content, the maps are exchanged as a whole.
@@ -21,16 +24,18 @@ export type HaproxyRules = {
   readonly configuration: (options: HaproxyOptions) => string
   /** Every map that the configuration names. */
   readonly maps: readonly string[]
-  /** @throws for a set that it cannot judge by */
-  readonly entries: (set: L7RuleSet) => readonly HaproxyMapEntry[]
+  /** Which are there whatever the rule sets are. */
+  readonly baseEntries: readonly HaproxyMapEntry[]
+  /** In the order in which they may come into force. `problem`: why some of the rules allow nothing. */
+  readonly entries: (set: L7RuleSet) => { readonly entries: readonly HaproxyMapEntry[]; readonly problem?: string }
 }
 
 export type HaproxyLauncherOptions = {
   readonly rules: HaproxyRules
-  /** Of it alone, made where it is missing; its name is part of the names of sockets. */
+  /** Of it alone, made where it is missing. */
   readonly folder: string
-  readonly files: string
-  readonly logSocket: string
+  /** What comes with the package, to be copied into its folder. */
+  readonly files: readonly string[]
   /** Of the listening sockets: of HTTP, TLS and HTTPS, IPv4 and IPv6 of each. */
   readonly descriptors: readonly [number, number, number, number, number, number]
   /** Root unless given. */
@@ -49,13 +54,14 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
     name: 'haproxy',
     parsers: ['http', 'tls'],
     async launch(ruleSets) {
-      const places = prepare(options)
-      const maps = new RuleMaps(options.rules, new RuntimeApi(places.runtimeSocket), places.maps)
-      const failures = maps.writeFiles(ruleSets, options.user)
+      prepare(options)
+      const { folder, rules, user } = options
+      const maps = new RuleMaps(rules, new RuntimeApi(path.join(folder, HAPROXY_PLACES.runtimeSocket)))
+      const failures = maps.writeFiles(ruleSets, folder, user)
       const child = spawnWithRights(
-        ['haproxy', '-db', '-f', places.configuration],
-        { capabilities: ['net_admin'], user: options.user },
-        ['ignore', 'pipe', 'pipe', ...options.descriptors],
+        ['haproxy', '-db', '-f', HAPROXY_PLACES.configuration],
+        { capabilities: ['net_admin'], user },
+        { cwd: folder, stdio: ['ignore', 'pipe', 'pipe', ...options.descriptors] },
       )
       for (const stream of [child.stdout, child.stderr])
         stream?.on('data', (text: Buffer) => options.onOutput(text.toString()))
@@ -69,32 +75,43 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
   }
 }
 
-type Places = { readonly configuration: string; readonly maps: string; readonly runtimeSocket: string }
+/** Names in HAProxy's folder. */
+export const HAPROXY_PLACES = {
+  configuration: 'haproxy.cfg',
+  maps: 'maps',
+  files: 'files',
+  certificates: 'certificates',
+  runtimeSocket: 'run/runtime.sock',
+  /** Where it looks for whoever takes its lines. */
+  logSocket: 'run/events.sock',
+} as const
+
+/** Makes HAProxy's folder, of which only `run` is its own to write in. */
+export function makeHaproxyFolder(folder: string, user: SystemUser | undefined): void {
+  const { maps, files, certificates, runtimeSocket } = HAPROXY_PLACES
+  for (const name of ['', maps, files, certificates])
+    makeFolder(path.join(folder, name), 0o750, user && { uid: 0, gid: user.gid })
+  makeFolder(path.join(folder, path.dirname(runtimeSocket)), 0o700, user)
+}
 
 /** Writes what HAProxy reads at its start, readable for its user and nobody else. */
-function prepare(options: HaproxyLauncherOptions): Places {
+function prepare(options: HaproxyLauncherOptions): void {
   const { folder, user } = options
-  const [maps, certificates, run] = ['maps', 'certificates', 'run'].map(name => path.join(folder, name)) as [
-    string,
-    string,
-    string,
-  ]
-  for (const place of [folder, maps, certificates]) makeFolder(place, 0o750, user && { uid: 0, gid: user.gid })
-  makeFolder(run, 0o700, user)
-  const runtimeSocket = path.join(run, 'runtime.sock')
-  fs.rmSync(runtimeSocket, { force: true })
-  const configuration = path.join(folder, 'haproxy.cfg')
+  const places = HAPROXY_PLACES
+  makeHaproxyFolder(folder, user)
+  fs.rmSync(path.join(folder, places.runtimeSocket), { force: true })
+  for (const file of options.files)
+    writeFor(path.join(folder, places.files, path.basename(file)), fs.readFileSync(file, 'utf8'), user)
   const text = options.rules.configuration({
     sockets: socketOptions(),
-    runtimeSocket,
-    logSocket: options.logSocket,
-    maps,
-    files: options.files,
-    certificates,
+    runtimeSocket: `unix@${places.runtimeSocket}`,
+    logSocket: places.logSocket,
+    maps: places.maps,
+    files: places.files,
+    certificates: places.certificates,
     maxConnections: options.maxConnections,
   })
-  writeFor(configuration, text, user)
-  return { configuration, maps, runtimeSocket }
+  writeFor(path.join(folder, places.configuration), text, user)
 }
 
 function socketOptions(): HaproxyOptions['sockets'] {
@@ -120,22 +137,20 @@ function writeFor(file: string, text: string, user: SystemUser | undefined): voi
 class RuleMaps {
   readonly #rules: HaproxyRules
   readonly #api: RuntimeApi
-  readonly #folder: string
   readonly #sets = new Map<number, readonly HaproxyMapEntry[]>()
   lines = 0
   garbage = 0
 
-  constructor(rules: HaproxyRules, api: RuntimeApi, folder: string) {
+  constructor(rules: HaproxyRules, api: RuntimeApi) {
     this.#rules = rules
     this.#api = api
-    this.#folder = folder
   }
 
-  writeFiles(ruleSets: readonly L7RuleSet[], user: SystemUser | undefined): RuleSetFailure[] {
+  writeFiles(ruleSets: readonly L7RuleSet[], folder: string, user: SystemUser | undefined): RuleSetFailure[] {
     const failures = this.#remember(ruleSets)
     for (const [map, lines] of this.#linesByMap()) {
       const text = lines.map(({ key, value }) => `${key} ${value}\n`).join('')
-      writeFor(this.#path(map), text, user)
+      writeFor(path.join(folder, nameOf(map)), text, user)
     }
     return failures
   }
@@ -161,23 +176,22 @@ class RuleMaps {
 
   async #add(sets: readonly L7RuleSet[]): Promise<void> {
     const entries = sets.flatMap(({ number }) => this.#sets.get(number) ?? [])
-    for (const [map, lines] of Map.groupBy(entries, entry => entry.map))
-      await this.#api.addToMap(this.#path(map), lines)
+    for (const [map, lines] of Map.groupBy(entries, entry => entry.map)) await this.#api.addToMap(nameOf(map), lines)
   }
 
   async #exchange(): Promise<void> {
-    for (const [map, lines] of this.#linesByMap()) await this.#api.replaceMap(this.#path(map), lines)
+    for (const [map, lines] of this.#linesByMap()) await this.#api.replaceMap(nameOf(map), lines)
     this.garbage = 0
   }
 
-  /** @returns the sets without entries */
+  /** @returns the sets of which a part, or all, allows nothing */
   #remember(sets: readonly L7RuleSet[]): RuleSetFailure[] {
     return sets.flatMap(set => {
       try {
-        const entries = this.#rules.entries(set)
+        const { entries, problem } = this.#rules.entries(set)
         this.#sets.set(set.number, entries)
         this.lines += entries.length
-        return []
+        return problem === undefined ? [] : [{ number: set.number, error: problem }]
       } catch (error) {
         return [{ number: set.number, error: error instanceof Error ? error.message : String(error) }]
       }
@@ -193,11 +207,11 @@ class RuleMaps {
 
   #linesByMap(): Map<string, MapLine[]> {
     const lines = new Map<string, MapLine[]>(this.#rules.maps.map(name => [name, []]))
-    for (const entries of this.#sets.values()) for (const entry of entries) lines.get(entry.map)?.push(entry)
+    for (const entries of [this.#rules.baseEntries, ...this.#sets.values()])
+      for (const entry of entries) lines.get(entry.map)?.push(entry)
     return lines
   }
-
-  #path(map: string): string {
-    return path.join(this.#folder, `${map}.map`)
-  }
 }
+
+/** By its file's name, as the configuration has it, HAProxy knows a map. */
+const nameOf = (map: string): string => `${HAPROXY_PLACES.maps}/${map}.map`

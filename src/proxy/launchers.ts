@@ -13,7 +13,7 @@ export type ServerSetting = {
   readonly configuration: ProxyConfiguration
   readonly place: Attached
   readonly events: EventLog
-  readonly logSocket: string
+  readonly haproxyFolder: string
   readonly haproxyUser: SystemUser | undefined
   readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void }
 }

@@ -10,6 +10,7 @@ import type { ProxyConfiguration } from './configuration.ts'
 import { enterControlGroup, SERVER_MARK } from './control-group.ts'
 import { type Attached, attach, datapathOf, socketState, whenExchanged } from './datapath.ts'
 import { EventLog } from './event-log.ts'
+import { HAPROXY_PLACES, makeHaproxyFolder } from './haproxy-launcher.ts'
 import { type ServerSetting, serverLaunchers } from './launchers.ts'
 import { systemUser } from './rights.ts'
 import { failuresOf, proxyRoutes } from './routes.ts'
@@ -44,9 +45,10 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   )
   const events = new EventLog()
   const haproxyUser = systemUser('haproxy') ?? systemUser('nobody')
-  const logSocket = path.join(configuration.state, 'events.sock')
+  const haproxyFolder = path.join(configuration.state, 'haproxy')
+  makeHaproxyFolder(haproxyFolder, haproxyUser)
   using stack = new DisposableStack()
-  stack.use(takeEvents(logSocket, events, haproxyUser?.uid))
+  stack.use(takeEvents(path.join(haproxyFolder, HAPROXY_PLACES.logSocket), events, haproxyUser?.uid))
 
   let servers: readonly ServerProcess[] = []
   let attached: Attached | undefined
@@ -89,7 +91,7 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
     using place = attach(datapath, configuration.cgroup)
     const exchanged = new AbortController()
     const serving = AbortSignal.any([signal, exchanged.signal])
-    const setting: ServerSetting = { configuration, place, events, logSocket, haproxyUser, log }
+    const setting: ServerSetting = { configuration, place, events, haproxyFolder, haproxyUser, log }
     servers = serverLaunchers(setting).map(
       launcher => new ServerProcess({ launcher, ruleSets: () => store.all(), log }),
     )

@@ -13,11 +13,11 @@ export type Rights = {
 
 export type SystemUser = { readonly uid: number; readonly gid: number }
 
-/** @param stdio as of `spawn`; descriptors above 2 are handed on under their place in the list */
+/** @param place `stdio` as of `spawn`: descriptors above 2 are handed on under their place in the list; `cwd` as of root */
 export function spawnWithRights(
   command: readonly [string, ...string[]],
   { capabilities, user }: Rights,
-  stdio: NonNullable<SpawnOptions['stdio']>,
+  place: Pick<SpawnOptions, 'stdio' | 'cwd'>,
 ): ChildProcess {
   const only = ['-all', ...capabilities.map(name => `+${name}`)].join(',')
   const options = [
@@ -27,7 +27,7 @@ export function spawnWithRights(
     `--inh-caps=${only}`,
     ...(user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', `--ambient-caps=${only}`] : []),
   ]
-  return spawn('setpriv', [...options, '--', ...command], { stdio })
+  return spawn('setpriv', [...options, '--', ...command], place)
 }
 
 /** @returns undefined when there is none of that name */

@@ -20,6 +20,8 @@ const configurationSchema = z.strictObject({
   folders: z.array(z.string().startsWith('/')),
   /** Program and first arguments of an agent; the daemon adds the flags of `agentArguments`. */
   agentCommand: z.array(z.string()).min(1),
+  /** The same of a proxy, with the flags of `proxyArguments`. Empty: nodes have none. */
+  proxyCommand: z.array(z.string()),
 })
 
 export type NodeConfiguration = Readonly<z.infer<typeof nodeSchema>>
@@ -40,6 +42,7 @@ export function defaultConfiguration(name = DEFAULT_SANDBOX): SandboxConfigurati
     nodes: [DEFAULT_NODE],
     folders: [],
     agentCommand: [PROGRAMS.axoneme, 'agent'],
+    proxyCommand: [PROGRAMS.axoneme, 'proxy'],
   }
 }
 
@@ -69,9 +72,20 @@ export function agentArguments(
     ['--node', node.name],
     ['--socket', paths.agentSocket],
     ['--bpf', paths.bpf],
+    ['--proxy', paths.proxySocket],
     ['--service-cgroup', paths.cgroup],
     ...objects.map(folder => ['--objects', folder]),
     ...node.podCidrs.map(cidr => ['--pod-cidr', cidr]),
     ...node.addresses.map(address => ['--node-address', address.replace(/\/.*$/, '')]),
+  ].flat()
+}
+
+/** Flags that every proxy gets. */
+export function proxyArguments(paths: NodePaths, cgroup: string): string[] {
+  return [
+    ['--socket', paths.proxySocket],
+    ['--bpf', paths.bpf],
+    ['--cgroup', cgroup],
+    ['--agent', paths.agentSocket],
   ].flat()
 }

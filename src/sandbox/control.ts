@@ -2,9 +2,9 @@
 
 import { z } from 'zod'
 import { ApiError, type Route } from '../api/server.ts'
-import type { AgentState } from './agent-process.ts'
 import { pause } from './backoff.ts'
 import { SandboxError } from './errors.ts'
+import type { NodeProcessState } from './node-process.ts'
 import { podKey } from './pods/manifest.ts'
 import type { PodStatus, RunningPod } from './pods/pod.ts'
 import { parsePorts } from './probe/ports.ts'
@@ -14,10 +14,13 @@ import type { ServiceStatus } from './services/controller.ts'
 const SETTLE_TIMEOUT_MS = 30_000
 const SETTLE_POLL_MS = 20
 
+type NodeProcessStatus = NodeProcessState & { readonly socket: string; readonly restarts: number }
+
 export type NodeStatus = {
   readonly name: string
   readonly addresses: readonly string[]
-  readonly agent: AgentState & { readonly socket: string; readonly restarts: number }
+  readonly agent: NodeProcessStatus
+  readonly proxy: NodeProcessStatus
 }
 
 export type SandboxStatus = {

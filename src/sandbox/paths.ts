@@ -62,6 +62,10 @@ export type NodePaths = {
   readonly bpf: string
   readonly agentSocket: string
   readonly agentLog: string
+  /** Of the node's proxy, with its socket in it. */
+  readonly proxyState: string
+  readonly proxySocket: string
+  readonly proxyLog: string
 }
 
 export function sandboxPaths(name: string): SandboxPaths {
@@ -88,6 +92,9 @@ export function nodePaths(sandbox: SandboxPaths, node: string): NodePaths {
     bpf: path.join(folder, 'bpf'),
     agentSocket: path.join(folder, 'agent.sock'),
     agentLog: path.join(sandbox.logs, `${node}_agent.log`),
+    proxyState: path.join(folder, 'proxy'),
+    proxySocket: path.join(folder, 'proxy/proxy.sock'),
+    proxyLog: path.join(sandbox.logs, `${node}_proxy.log`),
   }
 }
 

@@ -9,8 +9,12 @@ import { age, columns } from './text.ts'
 export function formatStatus(status: SandboxStatus): string {
   const summary = `sandbox ${status.name}: up for ${age(status.startedAt)}, daemon ${status.pid}, objects in ${status.objects}\n`
   const nodes = columns(
-    ['NODE', 'ADDRESSES', 'AGENT', 'RESTARTS'],
-    status.nodes.map(node => [node.name, node.addresses.join(' '), agentText(node.agent), String(node.agent.restarts)]),
+    ['NODE', 'ADDRESSES', 'AGENT', 'RESTARTS', 'PROXY', 'RESTARTS'],
+    status.nodes.map(({ name, addresses, agent, proxy }) => [
+      name,
+      addresses.join(' '),
+      ...[agent, proxy].flatMap(process => [processText(process), String(process.restarts)]),
+    ]),
   )
   const services = status.services.length > 0 ? `\n${columns(SERVICE_COLUMNS, status.services.map(serviceRow))}` : ''
   if (status.pods.length === 0) return `${summary}\n${nodes}\nno pods; give it some: axoneme apply -f FILE\n${services}`
@@ -29,14 +33,14 @@ const serviceRow = (service: ServiceStatus): string[] => [
   service.message ?? '',
 ]
 
-function agentText(agent: NodeStatus['agent']): string {
-  switch (agent.state) {
+function processText(process: NodeStatus['agent']): string {
+  switch (process.state) {
     case 'ready':
-      return `ready (process ${agent.pid})`
+      return `ready (process ${process.pid})`
     case 'starting':
-      return `starting (process ${agent.pid}): ${agent.detail}`
+      return `starting (process ${process.pid}): ${process.detail}`
     case 'waiting':
-      return `ended (${agent.reason}); starts again in ${agent.restartInMs} ms`
+      return `ended (${process.reason}); starts again in ${process.restartInMs} ms`
     case 'stopped':
       return 'stopped'
   }

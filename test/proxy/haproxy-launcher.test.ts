@@ -11,7 +11,12 @@ import { type TestContext, test } from 'node:test'
 import { openTransparentSocket } from '../../src/net/index.ts'
 import type { L7RuleSet } from '../../src/policy/index.ts'
 import { EventLog } from '../../src/proxy/event-log.ts'
-import { type HaproxyRules, haproxyLauncher } from '../../src/proxy/haproxy-launcher.ts'
+import {
+  HAPROXY_PLACES,
+  type HaproxyRules,
+  haproxyLauncher,
+  makeHaproxyFolder,
+} from '../../src/proxy/haproxy-launcher.ts'
 import { systemUser } from '../../src/proxy/rights.ts'
 import { ServerProcess } from '../../src/proxy/server-process.ts'
 
@@ -46,13 +51,15 @@ frontend f
   log-format '{"path":"%[var(txn.path),json(utf8s)]","status":%ST}'
 `,
   maps: ['paths'],
+  baseEntries: [],
   entries: ({ number, rules }) => {
     if (number === 13) throw new Error('unlucky')
-    return rules.rules.map(rule => ({
+    const entries = rules.rules.map(rule => ({
       map: 'paths',
       key: 'path' in rule ? (rule.path ?? '') : '',
       value: String(number),
     }))
+    return { entries }
   },
 }
 
@@ -66,20 +73,21 @@ const set = (number: number, ...paths: readonly string[]): L7RuleSet => ({
 })
 
 function start(t: TestContext, sets: L7RuleSet[]) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-haproxy-'))
-  fs.chmodSync(folder, 0o755)
+  const closed = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-haproxy-'))
+  fs.chmodSync(closed, 0o700)
+  const folder = path.join(closed, 'haproxy')
   const sockets = ([4, 6, 4, 6, 4, 6] as const).map(family => openTransparentSocket(family, 'TCP'))
   const events = new EventLog()
-  const logSocket = path.join(folder, 'events.sock')
+  makeHaproxyFolder(folder, systemUser('haproxy'))
+  const logSocket = path.join(folder, HAPROXY_PLACES.logSocket)
   const intake = net.createServer(connection => void events.take(connection)).listen(logSocket)
   intake.unref()
   intake.once('listening', () => fs.chmodSync(logSocket, 0o666))
   const server = new ServerProcess({
     launcher: haproxyLauncher({
       rules: RULES,
-      folder: path.join(folder, 'haproxy'),
-      files: folder,
-      logSocket,
+      folder,
+      files: [],
       descriptors: sockets.map(({ fd }) => fd) as [number, number, number, number, number, number],
       user: systemUser('haproxy'),
       maxConnections: 100,
@@ -95,7 +103,7 @@ function start(t: TestContext, sets: L7RuleSet[]) {
     await running
     intake.close()
     for (const socket of sockets) socket[Symbol.dispose]()
-    fs.rmSync(folder, { recursive: true })
+    fs.rmSync(closed, { recursive: true })
   })
   const port = sockets[0]?.port ?? 0
   return {

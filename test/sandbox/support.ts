@@ -66,7 +66,7 @@ export function describeSandbox(name: string): TestSandbox {
     name,
     client,
     paths,
-    configuration: { ...defaultConfiguration(name), agentCommand: STUB_AGENT },
+    configuration: { ...defaultConfiguration(name), agentCommand: STUB_AGENT, proxyCommand: [] },
     apply: (file, ...objects) => {
       const text = objects.map(object => JSON.stringify(object)).join('\n---\n')
       fs.writeFileSync(path.join(paths.objects, `.${file}.new`), text)

@@ -11,7 +11,7 @@ export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: numbe
 
 export type HaproxyOptions = {
   readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
-  /** Path for `stats socket`, level admin: the runtime API. */
+  /** Address for `stats socket`, level admin: the runtime API. Paths are relative to where HAProxy is started. */
   readonly runtimeSocket: string
   /** A stream socket that the supervisor serves: it takes lines of JSON (`log-proto legacy`, format raw), each an `L7EventLine`. */
   readonly logSocket: string

@@ -1,8 +1,8 @@
-// Keeps one node's agent running: starts it inside the node's namespace and control group, starts it again with growing
-// pauses when it ends, and knows whether it answers. Pods and their packets do not depend on it between restarts.
+// Keeps a process of a node running, its agent or its proxy: starts it inside the node's namespace and a control group,
+// starts it again with growing pauses when it ends, and knows whether it answers. Pods and their packets do not depend on
+// it between restarts.
 
 import { spawn } from 'node:child_process'
-import type { AgentClient } from '../api/client.ts'
 import { Backoff, pause } from './backoff.ts'
 import { BoundedLog } from './bounded-log.ts'
 import { messageOf } from './errors.ts'
@@ -11,33 +11,35 @@ import { PROGRAMS } from './paths.ts'
 const READY_POLL_MS = 50
 const BACKOFF = { firstMs: 100, maxMs: 10_000, resetAfterMs: 30_000 } as const
 
-export type AgentState =
+export type NodeProcessState =
   | { readonly state: 'starting'; readonly pid: number; readonly detail: string }
   | { readonly state: 'ready'; readonly pid: number }
   | { readonly state: 'waiting'; readonly reason: string; readonly restartInMs: number }
   | { readonly state: 'stopped' }
 
-export type AgentProcessOptions = {
+export type NodeProcessOptions = {
+  /** Such as `agent`, for the log. */
+  readonly name: string
   readonly command: readonly string[]
   readonly cgroup: string
   /** File of the node's network namespace. */
   readonly networkNamespace: string
   readonly log: string
-  readonly client: AgentClient
+  readonly client: { status(): Promise<{ readonly ready: boolean }> }
   readonly signal: AbortSignal
-  readonly onChange?: (state: AgentState) => void
+  readonly onChange?: (state: NodeProcessState) => void
 }
 
-export class AgentProcess {
-  readonly #options: AgentProcessOptions
-  #state: AgentState = { state: 'stopped' }
+export class NodeProcess {
+  readonly #options: NodeProcessOptions
+  #state: NodeProcessState = { state: 'stopped' }
   #restarts = 0
 
-  constructor(options: AgentProcessOptions) {
+  constructor(options: NodeProcessOptions) {
     this.#options = options
   }
 
-  get state(): AgentState {
+  get state(): NodeProcessState {
     return this.#state
   }
 
@@ -57,7 +59,7 @@ export class AgentProcess {
       if (signal.aborted) break
       const restartInMs = backoff.fail()
       this.#change({ state: 'waiting', reason, restartInMs })
-      log.write(`axoneme: the agent ended: ${reason}; starting it again in ${restartInMs} ms\n`)
+      log.write(`axoneme: the ${this.#options.name} ended: ${reason}; starting it again in ${restartInMs} ms\n`)
       if (!(await pause(restartInMs, signal))) break
       this.#restarts++
     }
@@ -81,7 +83,7 @@ export class AgentProcess {
     return reason
   }
 
-  /** Asks the new agent until it says that it is ready. */
+  /** Asks the new process until it says that it is ready. */
   async #watch(pid: number, signal: AbortSignal): Promise<void> {
     this.#change({ state: 'starting', pid, detail: 'does not answer yet' })
     do {
@@ -99,7 +101,7 @@ export class AgentProcess {
     } while (await pause(READY_POLL_MS, signal))
   }
 
-  #change(state: AgentState): void {
+  #change(state: NodeProcessState): void {
     this.#state = state
     this.#options.onChange?.(state)
   }
