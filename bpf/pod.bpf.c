@@ -14,17 +14,25 @@
 #include "lib/forward.h"
 #include "lib/neighbour.h"
 #include "lib/packet-event.h"
-#include "lib/proxy.h"
 #include "lib/reject.h"
 #include "lib/rewrite.h"
 #include "lib/schema.h"
 #include "lib/track.h"
+
+/* Whether the packet is its opener's, or about that one's, and goes to a proxy. */
+static __always_inline bool goes_to_proxy(const struct outcome *outcome)
+{
+	return outcome->leg == LEG_TO_PROXY && outcome->flow_direction == FLOW_ORIGINAL;
+}
 
 /* The one way out: counts the packet, reports it where there is something to tell. */
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *packet,
 				  struct outcome *outcome, int action)
 {
 	outcome->verdict = VERDICT_FORWARDED;
+	/* The two that a proxy makes of a connection are one to whoever looks on: it is told once. */
+	if (outcome->reason == DROP_NONE && outcome->leg == LEG_FROM_PROXY)
+		outcome->report = 0;
 	if (outcome->reason != DROP_NONE) {
 		action = TC_DROP;
 		outcome->verdict = VERDICT_DROPPED;
@@ -34,6 +42,8 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *pa
 		outcome->verdict = VERDICT_AUDIT;
 		outcome->reason = audit_reason(outcome->audit);
 		outcome->direction = audit_direction(outcome->audit);
+	} else if (goes_to_proxy(outcome)) {
+		outcome->verdict = VERDICT_REDIRECTED;
 	}
 	count_packet(outcome->verdict, outcome->reason, outcome->direction, packet->length);
 	if (outcome->report && flow_events)
@@ -203,6 +213,57 @@ check_sender(struct __sk_buff *skb, const struct packet *packet, const struct en
 	return DROP_NONE;
 }
 
+/*
+ * To a proxy of this node, or back to the sender where there is none. What opened the
+ * connection is forgotten then: it is told of when it succeeds.
+ */
+static __noinline int hand_over(struct __sk_buff *skb, const struct packet *packet,
+				struct outcome *outcome)
+{
+	enum proxy_kind kind = outcome->leg == LEG_TO_PROXY ? outcome->proxy : PROXY_NONE;
+	struct flow_key key = {};
+
+	outcome->reason = steer(skb, packet, kind);
+	outcome->observation = OBSERVED_TO_PROXY;
+	if (outcome->reason == DROP_NONE)
+		return 0;
+	outcome->refuse = true;
+	if (outcome->report == EVENT_NEW) {
+		flow_key_init(&key, &packet->tuple);
+		key.leg = LEG_TO_PROXY;
+		bpf_map_delete_elem(&flows, &key);
+	}
+	return 0;
+}
+
+/* A packet that was on its way out to the pod, and turned round there. The program has judged it. */
+static __noinline int from_bounce(struct __sk_buff *skb, struct packet *packet,
+				  struct outcome *outcome)
+{
+	__u32 bounced_for = skb->mark >> BOUNCED_FOR_SHIFT;
+	struct endpoint *destination;
+
+	skb->mark = 0;
+	bpf_skb_change_type(skb, PACKET_HOST);
+	if (bounced_for == BOUNCED_TO_SENDER)
+		return TC_PASS;
+	outcome->direction = DIRECTION_INGRESS;
+	outcome->reason = parse_packet(skb, packet);
+	if (outcome->reason == DROP_NONE) {
+		outcome->proxy = bounced_for & BOUNCED_FOR_KIND;
+		outcome->reason = steer(skb, packet, outcome->proxy);
+	}
+	if (outcome->reason == DROP_NONE)
+		return TC_PASS;
+	destination = endpoint_lookup(&packet->tuple.destination);
+	outcome->identity[0] = sender_identity(&packet->tuple.source, 0, false);
+	outcome->identity[1] = identity_of(&packet->tuple.destination, destination);
+	outcome->endpoint[1] = destination ? destination->id : 0;
+	finish(skb, packet, outcome, TC_DROP);
+	/* From the pod, by the node's routes. */
+	return reject(skb, packet) ? TC_DROP : TC_PASS;
+}
+
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
@@ -212,6 +273,9 @@ int from_pod(struct __sk_buff *skb)
 	struct endpoint *source;
 	int action = TC_PASS;
 
+	/* No pod's packet has a mark: it came from another network namespace. */
+	if ((skb->mark & MARK_MASK) == MARK_BOUNCED)
+		return from_bounce(skb, &packet, &outcome);
 	if (skb->protocol == bpf_htons(ETH_P_ARP) && !skb->vlan_present) {
 		packet.length = skb->len;
 		action = arp_from_pod(skb, &outcome.reason);
@@ -243,8 +307,10 @@ int from_pod(struct __sk_buff *skb)
 		}
 	}
 
-	track(skb, &packet, false, &outcome);
-	if (outcome.reason == DROP_NONE) {
+	track(skb, &packet, (struct maker){}, &outcome);
+	if (outcome.reason == DROP_NONE && outcome.leg != LEG_DIRECT) {
+		hand_over(skb, &packet, &outcome);
+	} else if (outcome.reason == DROP_NONE) {
 		action = forward(skb, &packet, &outcome);
 		if (action == TC_DROP && outcome.reason == DROP_NONE)
 			outcome.reason = DROP_INVALID_PACKET;
@@ -262,6 +328,8 @@ int to_pod(struct __sk_buff *skb)
 				   .observation = OBSERVED_TO_ENDPOINT };
 	/* Never received from anywhere: made by a process, or by the kernel, of this node. */
 	bool from_host = skb->ingress_ifindex == 0;
+	struct maker maker = {};
+	int action;
 	struct endpoint *source, *destination;
 	struct packet packet = {};
 
@@ -287,10 +355,21 @@ int to_pod(struct __sk_buff *skb)
 		outcome.reason = DROP_INVALID_SOURCE_IP;
 		return finish(skb, &packet, &outcome, TC_DROP);
 	}
-	track(skb, &packet, from_host, &outcome);
+	/* A proxy has the rights of the one in whose name it speaks, not the node's. */
+	maker.proxy = from_host && (skb->mark & MARK_MASK) == MARK_FROM_PROXY;
+	maker.host = from_host && !maker.proxy;
+	track(skb, &packet, maker, &outcome);
 	if (outcome.answer && outcome.reason == DROP_NONE)
 		outcome.reason = translate_answer(skb, &packet);
-	return finish(skb, &packet, &outcome, TC_PASS);
+	if (outcome.reason == DROP_NONE && (outcome.for_proxy || goes_to_proxy(&outcome))) {
+		outcome.observation = OBSERVED_TO_PROXY;
+		finish(skb, &packet, &outcome, TC_PASS);
+		return bounce(skb, outcome.for_proxy ? PROXY_NONE : outcome.proxy);
+	}
+	action = finish(skb, &packet, &outcome, TC_PASS);
+	if (outcome.refuse && !reject(skb, &packet))
+		return bounce(skb, BOUNCED_TO_SENDER);
+	return action;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

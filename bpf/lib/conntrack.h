@@ -101,6 +101,14 @@ static __always_inline __u32 policy_revision(void)
 	return now ? *(volatile __u32 *)&now->revision : 0;
 }
 
+static __always_inline bool proxies_in_use(void)
+{
+	__u32 zero = 0;
+	struct runtime *now = bpf_map_lookup_elem(&runtime, &zero);
+
+	return now && now->proxies;
+}
+
 /* @return true when the tuple's source is the key's high end */
 static __always_inline bool flow_key_init(struct flow_key *key, const struct tuple *tuple)
 {

@@ -33,6 +33,7 @@ enum event_kind {
 /* Where the packet went on to; Hubble's trace observation points. */
 enum observation_point {
 	OBSERVED_NOWHERE = 0,
+	OBSERVED_TO_PROXY = 1,
 	OBSERVED_TO_STACK = 3,
 	OBSERVED_TO_ENDPOINT = 101,
 };
@@ -106,13 +107,17 @@ struct outcome {
 	enum traffic_direction direction;
 	enum event_kind report; /* 0: nothing to tell */
 	enum observation_point observation;
-	enum flow_direction flow_direction;
 	__u32 identity[2]; /* opener's, responder's */
 	__u32 endpoint[2];
 	__u32 egress_rule;
 	__u32 ingress_rule;
-	__u32 audit; /* enum audit */
 	__u32 service; /* that the packet's flow was opened to; 0: none */
+	__u32 l7[2]; /* as in struct flow, of a connection that has just been judged */
+	__u8 audit; /* enum audit */
+	__u8 flow_direction; /* enum flow_direction */
+	__u8 proxy; /* enum proxy_kind, that the flow is handed to */
+	__u8 leg; /* enum flow_leg */
+	bool for_proxy; /* it is of a connection that a proxy has opened, and is for that one */
 	bool refuse; /* tell the sender that nobody is there */
 	bool answer; /* it is yet to be translated, by rewrite_room() */
 	struct flow *flow;
@@ -160,7 +165,7 @@ static __always_inline struct flow_event *event_begin(const struct tuple *tuple,
 	event->egress_rule = outcome->egress_rule;
 	event->ingress_rule = outcome->ingress_rule;
 	event->service = outcome->service;
-	event->proxy = PROXY_NONE;
+	event->proxy = outcome->proxy;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	return event;
 }

@@ -42,7 +42,25 @@ static __always_inline bool blocks(const struct policy_answer *answer,
 	return false;
 }
 
-/* Fills in the outcome's reason, audit, direction, rules, identities and endpoints. */
+/*
+ * Joins what the two ends' policies want judged. Two kinds of proxy can not sit on one
+ * connection: then nobody may speak on it.
+ */
+static __always_inline void judge_proxy(const struct policy_answer *answer, enum flow_direction end,
+					struct outcome *outcome)
+{
+	if (answer->proxy == PROXY_NONE)
+		return;
+	if (outcome->proxy != PROXY_NONE && outcome->proxy != answer->proxy) {
+		outcome->reason = DROP_PROXY_CONFLICT;
+		outcome->direction = DIRECTION_INGRESS;
+		return;
+	}
+	outcome->proxy = answer->proxy;
+	outcome->l7[end] = answer->l7;
+}
+
+/* Fills in the outcome's reason, audit, direction, rules, proxy, identities and endpoints. */
 static __noinline int judge(const struct connection *connection, struct outcome *outcome)
 {
 	const struct tuple *tuple = &connection->tuple;
@@ -63,6 +81,9 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 	outcome->ingress_rule = 0;
 	outcome->reason = DROP_NONE;
 	outcome->audit = 0;
+	outcome->proxy = PROXY_NONE;
+	outcome->l7[FLOW_ORIGINAL] = 0;
+	outcome->l7[FLOW_REPLY] = 0;
 
 	/* A pod that was given itself by a service: no policy stands between it and itself. */
 	if (to_itself && responder)
@@ -75,6 +96,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		outcome->egress_rule = answer.rule;
 		if (blocks(&answer, DIRECTION_EGRESS, outcome))
 			return 0;
+		judge_proxy(&answer, FLOW_ORIGINAL, outcome);
 	}
 	if (responder && !connection->from_host) {
 		question.policy = responder->policy;
@@ -82,7 +104,8 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		question.direction = DIRECTION_INGRESS;
 		policy_decide(&question, &answer);
 		outcome->ingress_rule = answer.rule;
-		blocks(&answer, DIRECTION_INGRESS, outcome);
+		if (!blocks(&answer, DIRECTION_INGRESS, outcome))
+			judge_proxy(&answer, FLOW_REPLY, outcome);
 	}
 	return 0;
 }

@@ -76,8 +76,10 @@ struct policy_question {
 struct policy_answer {
 	enum drop_reason reason; /* DROP_NONE: allowed */
 	__u32 rule; /* 0: no rule decided */
+	__u32 l7; /* of an allowance: see struct policy_entry */
 	__u8 flags; /* enum policy_flags, of the entry that decided */
-	__u8 pad[3];
+	__u8 proxy; /* enum proxy_kind, of an allowance */
+	__u8 pad[2];
 };
 
 static __noinline int policy_decide(const struct policy_question *question,
@@ -95,6 +97,8 @@ static __noinline int policy_decide(const struct policy_question *question,
 
 	answer->rule = 0;
 	answer->flags = 0;
+	answer->proxy = PROXY_NONE;
+	answer->l7 = 0;
 	answer->reason = DROP_POLICY_MISSING;
 	map = bpf_map_lookup_elem(&policy_maps, &question->policy);
 	if (!map)
@@ -110,11 +114,14 @@ static __noinline int policy_decide(const struct policy_question *question,
 		return 0;
 
 	answer->rule = specific->rule;
-	if (specific->verdict == POLICY_ALLOW)
-		answer->reason = DROP_NONE;
-	else
-		answer->reason = denial_reason(specific->flags / POLICY_BY_DEFAULT % 2);
 	answer->flags = specific->flags;
+	if (specific->verdict != POLICY_ALLOW) {
+		answer->reason = denial_reason(specific->flags / POLICY_BY_DEFAULT % 2);
+		return 0;
+	}
+	answer->reason = DROP_NONE;
+	answer->proxy = specific->proxy;
+	answer->l7 = specific->l7;
 	return 0;
 }
 

@@ -18,6 +18,9 @@ static __always_inline bool may_be_translated(const struct packet *packet,
 
 	if (packet->icmp_kind != KIND_NOT_ICMP && packet->icmp_kind != KIND_ERROR)
 		return false;
+	/* What a proxy opened went to where a translation had led its client. */
+	if (tracked->key.leg == LEG_FROM_PROXY || (tracked->from_proxy && !flow))
+		return false;
 	if (!flow || (flow->flags & FLOW_TRANSLATED))
 		return true;
 	return outcome->direction == DIRECTION_EGRESS &&
@@ -174,7 +177,7 @@ static __always_inline void find_service(struct __sk_buff *skb, const struct pac
 	struct translation *answer;
 	struct tuple turned;
 
-	if (tracked->translated || !has_ports(packet->tuple.protocol))
+	if (tracked->translated || tracked->from_proxy || !has_ports(packet->tuple.protocol))
 		return;
 	outcome->service = service_of_socket(skb, packet);
 	if (outcome->direction == DIRECTION_EGRESS)

@@ -7,6 +7,7 @@
 #ifndef AXONEME_TRACK_H
 #define AXONEME_TRACK_H
 
+#include "carry.h"
 #include "fragment.h"
 #include "serve.h"
 
@@ -58,6 +59,7 @@ static __always_inline void outcome_from_flow(struct outcome *outcome, const str
 	outcome->ingress_rule = flow->ingress_rule;
 	outcome->audit = flow->audit;
 	outcome->service = flow->service;
+	outcome->proxy = flow->proxy;
 }
 
 static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome,
@@ -70,6 +72,9 @@ static __always_inline void flow_stamp(struct flow *flow, const struct outcome *
 	flow->egress_rule = outcome->egress_rule;
 	flow->ingress_rule = outcome->ingress_rule;
 	flow->audit = outcome->audit;
+	flow->proxy = outcome->proxy;
+	flow->l7[FLOW_ORIGINAL] = outcome->l7[FLOW_ORIGINAL];
+	flow->l7[FLOW_REPLY] = outcome->l7[FLOW_REPLY];
 	flow->revision = revision;
 }
 
@@ -153,6 +158,7 @@ static __noinline bool find(struct __sk_buff *skb, struct packet *packet, struct
 	}
 	tracked->now = bpf_ktime_get_coarse_ns();
 	tracked->revision = policy_revision();
+	tracked->proxies = proxies_in_use();
 	if (!names_flow(skb, packet, tracked, outcome))
 		return false;
 	set_flow(outcome, tracked, seek_flow(packet, tracked));
@@ -174,10 +180,16 @@ static __noinline int judge_tracked(struct __sk_buff *skb, const struct packet *
 			find_service(skb, packet, tracked, outcome);
 		describe_connection(&connection, packet, tracked, outcome);
 		judge(&connection, outcome);
-		if (outcome->reason == DROP_NONE)
+		if (tracked->proxies || outcome->proxy != PROXY_NONE) {
+			carry(skb, packet, tracked, outcome);
+			flow = outcome->flow;
+		}
+		if (outcome->reason != DROP_NONE) {
+			if (flow)
+				flow_hold(flow, tracked->key.protocol, tracked->now);
+		} else if (!outcome->for_proxy) {
 			remember(packet, tracked, outcome);
-		else if (flow)
-			flow_hold(flow, tracked->key.protocol, tracked->now);
+		}
 		if (outcome->reason != DROP_NONE && tracked->opened)
 			translation_forget();
 	}
@@ -191,12 +203,19 @@ static __noinline int judge_tracked(struct __sk_buff *skb, const struct packet *
 	return 0;
 }
 
+/* Who made a packet. */
+struct maker {
+	bool host; /* a process of this node, or its kernel, itself */
+	bool proxy; /* in the name of one end of a connection */
+};
+
 /* Inline, so that what the steps call is not one call deeper: their stacks add up. */
-static __always_inline void track(struct __sk_buff *skb, struct packet *packet, bool from_host,
+static __always_inline void track(struct __sk_buff *skb, struct packet *packet, struct maker maker,
 				  struct outcome *outcome)
 {
 	struct tracked tracked = {
-		.from_host = from_host,
+		.from_host = maker.host,
+		.from_proxy = maker.proxy,
 		.to_pod = outcome->direction == DIRECTION_INGRESS,
 	};
 
@@ -204,6 +223,7 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 		translate_tracked(skb, packet, &tracked, outcome);
 	if (outcome->reason == DROP_NONE)
 		judge_tracked(skb, packet, &tracked, outcome);
+	outcome->leg = tracked.key.leg;
 }
 
 #endif

@@ -23,7 +23,9 @@ struct tracked {
 	bool translated;
 	bool opened; /* the translation is of this packet, which policy may yet deny */
 	bool to_pod;
-	__u8 pad[6];
+	bool from_proxy;
+	bool proxies; /* are in use */
+	__u8 pad[4];
 };
 
 /*
@@ -84,16 +86,13 @@ static __always_inline bool names_flow(struct __sk_buff *skb, const struct packe
 			       outcome->direction == DIRECTION_EGRESS);
 }
 
-/* The flow that the packet belongs to; its key and its direction, too. */
-static __always_inline struct flow *seek_flow(const struct packet *packet, struct tracked *tracked)
+/* The flow of the key, where the packet belongs to it. */
+static __always_inline struct flow *seek_by_key(const struct packet *packet,
+						struct tracked *tracked)
 {
-	bool related = packet->icmp_kind == KIND_ERROR;
+	struct flow *flow = flow_lookup(&tracked->key, tracked->now);
 	enum flow_direction direction;
-	struct flow *flow;
 
-	tracked->source_is_high =
-		flow_key_init(&tracked->key, related ? &tracked->quoted : &packet->tuple);
-	flow = flow_lookup(&tracked->key, tracked->now);
 	if (!flow)
 		return 0;
 	direction = flow_direction(flow, tracked->source_is_high);
@@ -103,8 +102,47 @@ static __always_inline struct flow *seek_flow(const struct packet *packet, struc
 	if (flow->revision != tracked->revision && has_other_ends(&tracked->key, flow))
 		return 0;
 	tracked->direction = direction;
-	tracked->related = related;
+	tracked->related = packet->icmp_kind == KIND_ERROR;
 	return flow;
+}
+
+/* Whether what a party sends is of that leg: the opener's packets are of the first, as is what a proxy sends to the opener. */
+static __always_inline bool is_of_leg(const struct tracked *tracked, enum flow_leg leg)
+{
+	bool from_opener = (tracked->direction == FLOW_REPLY) == tracked->related;
+
+	return from_opener == ((leg == LEG_TO_PROXY) != tracked->from_proxy);
+}
+
+/* Of the legs, the one that the packet belongs to; its key stays in `tracked`. */
+static __noinline struct flow *seek_leg(const struct packet *packet, struct tracked *tracked)
+{
+	struct flow *flow;
+
+	tracked->key.leg = LEG_TO_PROXY;
+	flow = seek_by_key(packet, tracked);
+	if (flow && is_of_leg(tracked, LEG_TO_PROXY))
+		return flow;
+	tracked->key.leg = LEG_FROM_PROXY;
+	flow = seek_by_key(packet, tracked);
+	if (flow && is_of_leg(tracked, LEG_FROM_PROXY))
+		return flow;
+	tracked->key.leg = LEG_DIRECT;
+	tracked->direction = FLOW_ORIGINAL;
+	tracked->related = false;
+	return 0;
+}
+
+/* The flow that the packet belongs to; its key and its direction, too. */
+static __always_inline struct flow *seek_flow(const struct packet *packet, struct tracked *tracked)
+{
+	struct flow *flow = 0;
+
+	tracked->source_is_high = flow_key_init(
+		&tracked->key, packet->icmp_kind == KIND_ERROR ? &tracked->quoted : &packet->tuple);
+	if (!tracked->from_proxy)
+		flow = seek_by_key(packet, tracked);
+	return flow || !tracked->proxies ? flow : seek_leg(packet, tracked);
 }
 
 /* Not static, see parse_packet: it cannot give a flow back for that. @return whether there is one, by `tracked->key` */

@@ -193,6 +193,10 @@ __noinline int is_taken_untranslated(struct rewrite *rewrite, __u64 now)
 		return false;
 	flow_key_init(&rewrite->flow, &rewrite->entry.target);
 	flow = flow_lookup(&rewrite->flow, now);
+	if (!flow && proxies_in_use()) {
+		rewrite->flow.leg = LEG_TO_PROXY;
+		flow = flow_lookup(&rewrite->flow, now);
+	}
 	return flow && !(flow->flags & FLOW_TRANSLATED) && !flow_is_closed(flow);
 }
 

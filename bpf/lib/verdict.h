@@ -40,12 +40,18 @@ enum drop_reason {
 	DROP_IS_CLUSTER_IP = 174, /* a ClusterIP is not there for clients outside of the cluster */
 	DROP_FRAGMENT_NOT_FOUND = 175, /* a later fragment whose first one was not seen */
 	DROP_NOT_IN_SOURCE_RANGE = 177,
+	DROP_SOCKET_LOOKUP_FAILED = 178, /* no proxy listens, or none has the connection */
+	DROP_SOCKET_ASSIGN_FAILED =
+		179, /* the packet can not be given to the proxy's socket: a fragment */
 	DROP_POLICY_DENY = 181, /* an explicit deny rule */
 	DROP_VLAN_FILTERED = 182,
 	DROP_TTL_EXCEEDED = 196, /* the packet's last hop was here */
 	DROP_POLICY_MISSING = 220, /* the endpoint's policy map is not there: fail closed */
 	DROP_IPV4_MAPPED_ADDRESS = 221, /* ::ffff:0:0/96 on the wire */
 	DROP_PACKET_TOO_BIG = 222, /* for the device that a translated packet would leave by */
+	DROP_PROXY_MIDSTREAM =
+		223, /* a proxy is to judge what is said from now on, and can not join in */
+	DROP_PROXY_CONFLICT = 224, /* the two ends' policies want different proxies */
 };
 
 enum traffic_direction {

@@ -12,6 +12,7 @@ export type EventKind = (typeof eventKindShape.names)[number]
 
 export const observationPointShape = enumeration('observation_point', 'OBSERVED_', [
   'NOWHERE',
+  'TO_PROXY',
   'TO_STACK',
   'TO_ENDPOINT',
 ])

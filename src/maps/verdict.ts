@@ -32,12 +32,16 @@ export const dropReasonShape = enumeration('drop_reason', 'DROP_', [
   'IS_CLUSTER_IP',
   'FRAGMENT_NOT_FOUND',
   'NOT_IN_SOURCE_RANGE',
+  'SOCKET_LOOKUP_FAILED',
+  'SOCKET_ASSIGN_FAILED',
   'POLICY_DENY',
   'VLAN_FILTERED',
   'TTL_EXCEEDED',
   'POLICY_MISSING',
   'IPV4_MAPPED_ADDRESS',
   'PACKET_TOO_BIG',
+  'PROXY_MIDSTREAM',
+  'PROXY_CONFLICT',
 ])
 /** As in Hubble's flows, where it has the reason. */
 export type DropReason = (typeof dropReasonShape.names)[number]

@@ -18,6 +18,18 @@ export type Found = {
   readonly quoted?: Tuple
 }
 
+/** Who made a packet: the node itself, a proxy in somebody's name, or neither. */
+export type Maker = { readonly host: boolean; readonly proxy: boolean }
+
+export function makerOf({ schema }: World, { hook, ingressIfindex, mark = 0 }: Question): Maker {
+  if (hook === 'from_pod' || ingressIfindex !== 0) return { host: false, proxy: false }
+  const { MASK, FROM_PROXY } = schema.proxyMark.number
+  const proxy = (mark & MASK) === FROM_PROXY
+  return { host: !proxy, proxy }
+}
+
+export const proxiesInUse = (world: World): boolean => (world.maps.runtime.get(0)?.proxies ?? 0) !== 0
+
 /** A packet that may belong to a connection, with the one that it quotes if it is an error. */
 export type Named = { readonly packet: Packet; readonly quoted?: Tuple }
 
@@ -42,17 +54,32 @@ export function nameFlow(question: Question, packet: Packet): Named | undefined 
  * - An ICMP error belongs to the connection of the packet it quotes if it goes to that packet's sender; one sent by a pod
  *   also has to come from that packet's receiver, for a pod is no router.
  * - Any other ICMP message but echoes belongs to none.
+ * - What a proxy sends belongs to a leg; what others do, to what is direct before any leg.
  */
-export function findFlow(world: World, question: Question, { packet, quoted }: Named): Found | undefined {
+export function findFlow(world: World, question: Question, named: Named): Found | undefined {
+  const { DIRECT, TO_PROXY, FROM_PROXY } = world.schema.flowLeg.number
+  const maker = makerOf(world, question)
+  const direct = maker.proxy ? undefined : findByLeg(world, question, named, DIRECT)
+  if (direct || !proxiesInUse(world)) return direct
+  for (const leg of [TO_PROXY, FROM_PROXY]) {
+    const found = findByLeg(world, question, named, leg)
+    const fromOpener = found && (found.direction === 'reply') === (found.quoted !== undefined)
+    // The opener's packets are of the first leg, and so is what a proxy sends to the opener.
+    if (found && fromOpener === ((leg === TO_PROXY) !== maker.proxy)) return found
+  }
+  return undefined
+}
+
+function findByLeg(world: World, question: Question, { packet, quoted }: Named, leg: number): Found | undefined {
   const kind = packet.icmp?.kind
   if (quoted) {
-    const found = lookUp(world, question.now, quoted)
+    const found = lookUp(world, question.now, quoted, leg)
     return found && !hasOtherEnds(world, found) ? { ...found, quoted } : undefined
   }
-  const found = lookUp(world, question.now, packet)
+  const found = lookUp(world, question.now, packet, leg)
   if (!found) return undefined
   const reply = found.direction === 'reply'
-  const fromHost = question.hook === 'to_pod' && question.ingressIfindex === 0
+  const fromHost = makerOf(world, question).host
   const openedByHost = (found.flow.flags & world.schema.flowFlags.number.FROM_HOST) !== 0
   if (!reply && fromHost !== openedByHost) return undefined
   if (kind === 'ECHO_REQUEST' && reply) return undefined
@@ -79,22 +106,20 @@ export const opensFlow = (packet: Packet): boolean => !isIcmp(packet) || packet.
 export const isLoneSyn = ({ tcpFlags }: Packet): boolean =>
   (tcpFlags & (TCP.syn | TCP.ack | TCP.rst | TCP.fin)) === TCP.syn
 
-function lookUp(world: World, now: bigint, tuple: Tuple): Found | undefined {
-  const { key, sourceIsHigh } = keyOf(tuple)
+function lookUp(world: World, now: bigint, tuple: Tuple, leg: number): Found | undefined {
+  const { key, sourceIsHigh } = keyOf(tuple, leg)
   const flow = world.maps.flows.get(key)
   if (!flow || flow.expires_ns <= now) return undefined
   const openerIsHigh = (flow.flags & world.schema.flowFlags.number.INITIATOR_IS_HIGH) !== 0
   return { key, flow, direction: sourceIsHigh === openerIsHigh ? 'original' : 'reply' }
 }
 
-export function keyOf(tuple: Tuple) {
-  return orderedFlowKey({
-    source: addressOf(tuple.source),
-    destination: addressOf(tuple.destination),
-    source_port: tuple.sourcePort,
-    destination_port: tuple.destinationPort,
-    protocol: tuple.protocol,
-  })
+/** @param leg number of a `FlowLeg` */
+export function keyOf(tuple: Tuple, leg = 0) {
+  const { sourcePort: source_port, destinationPort: destination_port, protocol } = tuple
+  const source = addressOf(tuple.source)
+  const destination = addressOf(tuple.destination)
+  return orderedFlowKey({ source, destination, source_port, destination_port, protocol }, leg)
 }
 
 /** A reset from either side, or the end from both. */
@@ -119,9 +144,14 @@ export function openFlow(
   question: Question,
   packet: Packet,
   judgement: Judgement,
-  opening: { readonly fromHost: boolean; readonly translated: boolean; readonly service: number },
+  opening: {
+    readonly fromHost: boolean
+    readonly translated: boolean
+    readonly service: number
+    readonly leg: number
+  },
 ) {
-  const { key, sourceIsHigh } = keyOf(packet)
+  const { key, sourceIsHigh } = keyOf(packet, opening.leg)
   const { INITIATOR_IS_HIGH, FROM_HOST, TRANSLATED } = world.schema.flowFlags.number
   const { fromHost, translated, service } = opening
   const flow: Flow = {
@@ -147,9 +177,14 @@ export function openFlow(
 
 /** What a judgement leaves in the entry. */
 export function stamp(world: World, flow: Flow, judgement: Judgement): Flow {
-  const { identity, endpoint, egress_rule, ingress_rule } = judgement
+  const { identity, endpoint, egress_rule, ingress_rule, proxy, l7 } = judgement
   const audit = auditByte(world.schema, judgement.audit)
-  return { ...flow, identity, endpoint, egress_rule, ingress_rule, audit, revision: revisionOf(world) }
+  return { ...flow, identity, endpoint, egress_rule, ingress_rule, proxy, l7, audit, revision: revisionOf(world) }
+}
+
+/** As if its opener had reset it: whoever opens one with its tuple opens another. */
+export function ended(flow: Flow): Flow {
+  return { ...flow, tcp_flags: flow.tcp_flags.map((flags, side) => (side === 0 ? flags | TCP.rst : flags)) }
 }
 
 /** What a denial does to a known connection: a TCP one stays known, or the end that was called could open it again. */

@@ -34,6 +34,9 @@ export type Judgement = {
   readonly endpoint: readonly [number, number]
   readonly egress_rule: number
   readonly ingress_rule: number
+  /** Number of the `ProxyKind` that the two ends want to judge what is said, and the numbers of their rule sets. */
+  readonly proxy: number
+  readonly l7: readonly [number, number]
 }
 
 export function judge(world: World, { tuple, port, fromHost }: Connection, steps: Step[]): Judgement {
@@ -50,6 +53,8 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
     endpoint: [opener?.id ?? 0, responder?.id ?? 0],
     egress_rule: 0,
     ingress_rule: 0,
+    proxy: 0,
+    l7: [0, 0],
   }
   steps.push({
     at: 'identities',
@@ -65,16 +70,24 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
   if (egress && egress.reason !== 'NONE')
     return { ...judgement, reason: egress.reason, direction: 'EGRESS', egress_rule }
   const audit = egress?.audit && ({ reason: egress.audit, direction: 'EGRESS' } as const)
-  if (!responder) return { ...judgement, audit, egress_rule }
+  const proxy = egress?.proxy ?? 0
+  const soFar: Judgement = { ...judgement, audit, egress_rule, proxy, l7: [egress?.l7 ?? 0, 0] }
+  if (!responder) return soFar
   if (fromHost) {
     steps.push({ at: 'ingress policy', found: 'not asked: the node itself opened the connection' })
-    return { ...judgement, audit, egress_rule }
+    return soFar
   }
   const ingress = decide(world, responder.policy, 'INGRESS', from, tuple.protocol, port, steps)
-  const rules = { egress_rule, ingress_rule: ingress.rule }
-  if (ingress.reason !== 'NONE') return { ...judgement, ...rules, reason: ingress.reason, direction: 'INGRESS' }
+  const ingress_rule = ingress.rule
+  if (ingress.reason !== 'NONE') return { ...soFar, ingress_rule, reason: ingress.reason, direction: 'INGRESS' }
   const auditOfIngress = ingress.audit && ({ reason: ingress.audit, direction: 'INGRESS' } as const)
-  return { ...judgement, ...rules, audit: audit ?? auditOfIngress }
+  const both: Judgement = { ...soFar, ingress_rule, audit: audit ?? auditOfIngress }
+  if (ingress.proxy === 0) return both
+  if (proxy !== 0 && proxy !== ingress.proxy) {
+    steps.push({ at: 'proxy', found: "the two ends' policies want different ones" })
+    return { ...both, reason: 'PROXY_CONFLICT', direction: 'INGRESS' }
+  }
+  return { ...both, proxy: ingress.proxy, l7: [soFar.l7[0], ingress.l7] }
 }
 
 export function endpointAt(world: World, address: Uint8Array): Endpoint | undefined {
@@ -106,7 +119,11 @@ type Decision = {
   /** That of a denial that is only recorded. */
   readonly audit?: AuditedDenial['reason']
   readonly rule: number
+  readonly proxy: number
+  readonly l7: number
 }
+
+const UNPROXIED = { proxy: 0, l7: 0 } as const
 
 function decide(
   world: World,
@@ -122,7 +139,7 @@ function decide(
   const map = world.policyMap(policy)
   if (!map) {
     say(`policy ${policy} is not there: fail closed`)
-    return { reason: 'POLICY_MISSING', rule: 0 }
+    return { reason: 'POLICY_MISSING', rule: 0, ...UNPROXIED }
   }
   const ask = (peer: number): PolicyEntry | undefined =>
     map.get(
@@ -136,14 +153,14 @@ function decide(
   )
   if (!entry) {
     say(`no entry for identity ${identity}, protocol ${protocol}, port ${port}: denied`)
-    return { reason: 'POLICY_DENIED', rule: 0 }
+    return { reason: 'POLICY_DENIED', rule: 0, ...UNPROXIED }
   }
   const { AUDIT, BY_DEFAULT } = schema.policyFlags.number
   const allowed = entry.verdict === schema.policyVerdict.number.ALLOW
   const audited = (entry.flags & AUDIT) !== 0
   const does = allowed ? 'allows' : audited ? 'denies, for the record alone,' : 'denies'
   say(`rule ${entry.rule} ${does} identity ${identity}, protocol ${protocol}, port ${port}`)
-  if (allowed) return { reason: 'NONE', rule: entry.rule }
+  if (allowed) return { reason: 'NONE', rule: entry.rule, proxy: entry.proxy, l7: entry.proxy ? entry.l7 : 0 }
   const reason = (entry.flags & BY_DEFAULT) !== 0 ? 'POLICY_DENIED' : 'POLICY_DENY'
-  return audited ? { reason: 'NONE', audit: reason, rule: entry.rule } : { reason, rule: entry.rule }
+  return { ...(audited ? { reason: 'NONE', audit: reason } : { reason }), rule: entry.rule, ...UNPROXIED }
 }

@@ -4,6 +4,7 @@
 
 import { formatIp, isMapped } from '../ip/index.ts'
 import type { DropReason } from '../maps/index.ts'
+import { handOver } from './carry.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet } from './dissect.ts'
 import { isLoopback } from './loopback.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
@@ -22,6 +23,8 @@ export function predict(world: World, question: Question): Prediction {
   const made = question.hook === 'from_pod' ? fromPod(world, question, steps) : toPod(world, question, steps)
   const { reason = 'NONE', to = 'nowhere', audit, ...outcome } = made
   const dropped = reason !== 'NONE'
+  // The two that a proxy makes of a connection are one to whoever looks on.
+  const told = outcome.leg === world.schema.flowLeg.number.FROM_PROXY ? undefined : outcome.report
   return {
     direction: question.hook === 'from_pod' ? 'EGRESS' : 'INGRESS',
     receiver: undefined,
@@ -32,7 +35,9 @@ export function predict(world: World, question: Question): Prediction {
     egress_rule: 0,
     ingress_rule: 0,
     flow: undefined,
-    forgotten: undefined,
+    forgotten: [],
+    proxy: 0,
+    leg: 0,
     service: 0,
     seen: undefined,
     translations: NO_CHANGE,
@@ -45,9 +50,9 @@ export function predict(world: World, question: Question): Prediction {
       ? { verdict: 'dropped', reason }
       : audit
         ? { verdict: 'audited', ...audit }
-        : { verdict: to === 'nowhere' ? 'absorbed' : 'forwarded', reason }),
+        : { verdict: to === 'nowhere' ? 'absorbed' : goesToProxy(world, made) ? 'redirected' : 'forwarded', reason }),
     to: dropped ? 'nowhere' : to,
-    report: !world.constants.flow_events ? undefined : dropped ? 'DROP' : outcome.report,
+    report: world.constants.flow_events ? (dropped ? 'DROP' : told) : undefined,
     steps,
   }
 }
@@ -74,8 +79,20 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
     }
   }
 
-  return deliver(world, question, track(world, question, packet, false, steps), steps)
+  const tracked = track(world, question, packet, steps)
+  const { outcome } = tracked
+  if (outcome.reason !== undefined || !outcome.leg) return deliver(world, question, tracked, steps)
+  const { TO_PROXY } = world.schema.flowLeg.number
+  const kind = outcome.leg === TO_PROXY ? (outcome.proxy ?? 0) : 0
+  const given = handOver(world, outcome.frame ?? frame, tracked.packet, kind, steps)
+  if ('to' in given || outcome.report !== 'NEW' || !outcome.flow) return { ...outcome, ...given }
+  // It is told of when it succeeds.
+  return { ...outcome, ...given, flow: undefined, forgotten: [...(outcome.forgotten ?? []), outcome.flow.key] }
 }
+
+/** What its opener sends, or sends an error about. */
+const goesToProxy = ({ schema }: World, { leg, isReply }: Outcome): boolean =>
+  leg === schema.flowLeg.number.TO_PROXY && !isReply
 
 /** To another pod of this node, to the stack, or, if the answer is translated, past the stack. */
 function deliver(world: World, { frame }: Question, { outcome, packet, answer }: Tracked, steps: Step[]): Outcome {
@@ -115,8 +132,9 @@ function toPod(world: World, question: Question, steps: Step[]): Outcome {
   const sender = endpointAt(world, packet.source)
   if ((!fromHost && sender && sender.ifindex !== question.ingressIfindex) || isLoopback(packet.source))
     return refuse('INVALID_SOURCE_IP', steps, 'sender', `${formatIp(packet.source)} did not send this`)
-  const tracked = track(world, question, packet, fromHost, steps)
+  const tracked = track(world, question, packet, steps)
   const { outcome, answer } = tracked
+  if (outcome.reason === undefined && goesToProxy(world, outcome)) return { ...outcome, to: 'proxy' }
   if (!answer || outcome.reason !== undefined) return { to: 'endpoint', receiver, ...outcome }
   const out = translatedFrame(question.frame, tracked.packet, answer.from, answer.to)
   return out ? { to: 'endpoint', receiver, ...outcome, frame: out } : { ...outcome, reason: 'CSUM_L4' }

@@ -21,15 +21,15 @@ import type { Step } from './world.ts'
 export type Prediction = {
   /**
    * `audited`: forwarded, and recorded with the reason that would have dropped it; `absorbed`: neither passed on nor an
-   * offence, such as a question that needs no answer.
+   * offence, such as a question that needs no answer; `redirected`: to a proxy, in the opener's direction.
    */
-  readonly verdict: 'forwarded' | 'audited' | 'dropped' | 'absorbed'
+  readonly verdict: 'forwarded' | 'redirected' | 'audited' | 'dropped' | 'absorbed'
   /** Why it was dropped, or would have been; else NONE. */
   readonly reason: DropReason
   /** Whose policy dropped it, or would have; else the hook's direction. */
   readonly direction: 'INGRESS' | 'EGRESS'
   /** `answer`: back to the pod that asked; `outside`: by the node's routes, but not through its stack. */
-  readonly to: 'endpoint' | 'stack' | 'answer' | 'outside' | 'nowhere'
+  readonly to: 'endpoint' | 'stack' | 'answer' | 'outside' | 'proxy' | 'nowhere'
   /** That it goes to, where `to` is `endpoint`. */
   readonly receiver: Endpoint | undefined
   /** As it leaves. */
@@ -44,8 +44,11 @@ export type Prediction = {
   readonly ingress_rule: number
   /** The connection's entry after this packet, where the packet changes it. */
   readonly flow: { readonly key: FlowKey; readonly flow: Flow } | undefined
-  /** A connection that is forgotten: what it was to is a service now. */
-  readonly forgotten: FlowKey | undefined
+  /** Connections that are forgotten: what one was to is a service now, or a proxy has it from now on, or none would. */
+  readonly forgotten: readonly FlowKey[]
+  /** Number of the `ProxyKind` that has the connection, and of the `FlowLeg` that the packet is of. */
+  readonly proxy: number
+  readonly leg: number
   /** The service that the connection was opened to; 0: none. */
   readonly service: number
   /** Addresses and ports as policy and the event have them: the client's and the backend's. */
@@ -78,7 +81,7 @@ export function applyPrediction(
   for (const key of prediction.translations.removed) maps.translations.delete(key)
   for (const [key, value] of prediction.translations.written) maps.translations.set(key, value)
   if (prediction.affinity) maps.affinities.set(...prediction.affinity)
-  if (prediction.forgotten) maps.flows.delete(prediction.forgotten)
+  for (const key of prediction.forgotten) maps.flows.delete(key)
   if (prediction.fragment) maps.fragments.set(prediction.fragment.key, prediction.fragment.value)
   if (prediction.flow) maps.flows.set(prediction.flow.key, prediction.flow.flow)
 }
@@ -96,6 +99,8 @@ function outcomeText({ verdict, reason, to }: Prediction): string {
       return 'absorbed'
     case 'audited':
       return `forwarded to ${to}, and recorded: it would be dropped for ${reason}`
+    case 'redirected':
+      return 'handed to a proxy'
     case 'forwarded':
       return `forwarded to ${to}`
   }

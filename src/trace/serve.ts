@@ -2,7 +2,7 @@
 // belongs to, and what is said where nobody is there.
 
 import type { FlowKey } from '../maps/index.ts'
-import { type Found, findFlow, isLoneSyn, type Named, nameFlow, revisionOf } from './conntrack.ts'
+import { type Found, findFlow, isLoneSyn, makerOf, type Named, nameFlow, revisionOf } from './conntrack.ts'
 import { type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { endpointAt, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
@@ -48,15 +48,18 @@ export function followService(world: World, question: Question, packet: Packet, 
     affinity: translated.affinity,
   }
   if (translated.reply) return { ...untouched, outcome, service: translated.service, answer: translated }
-  const forgotten = found && !isTranslated(world, found) ? found.key : undefined
+  const forgotten = found && !isTranslated(world, found) ? [found.key] : []
   return forwardTranslated(world, question, named, translated, { ...outcome, forgotten })
 }
 
 /** A connection that no translation concerns, and nobody opens anew, is told at first sight. */
-function mayBeTranslated(world: World, { hook }: Question, packet: Packet, found: Found | undefined): boolean {
+function mayBeTranslated(world: World, question: Question, packet: Packet, found: Found | undefined): boolean {
   if (packet.icmp && packet.icmp.kind !== 'ERROR') return false
+  const { FROM_PROXY } = world.schema.flowLeg.number
+  // What a proxy opened went to where a translation had led its client.
+  if (found ? found.key.leg === FROM_PROXY : makerOf(world, question).proxy) return false
   if (!found || isTranslated(world, found)) return true
-  return hook === 'from_pod' && (found.flow.revision !== revisionOf(world) || isLoneSyn(packet))
+  return question.hook === 'from_pod' && (found.flow.revision !== revisionOf(world) || isLoneSyn(packet))
 }
 
 /** A TCP connection that is known untranslated goes on so. A datagram that its ports alone name translated is of another. */
@@ -74,7 +77,7 @@ function forwardTranslated(
   question: Question,
   { packet, quoted }: Named,
   { from, to, service, opened, change }: Translated,
-  outcome: Partial<Prediction> & { readonly forgotten: FlowKey | undefined },
+  outcome: Partial<Prediction> & { readonly forgotten: readonly FlowKey[] },
 ): Served {
   const frame = translatedFrame(question.frame, packet, from, to)
   const after: Packet = quoted ? { ...packet, source: to.source, destination: to.destination } : { ...packet, ...to }

@@ -2,11 +2,25 @@
 // a connection, is it to be translated, does policy allow it today?
 
 import { type AuditedDenial, auditedDenial } from '../maps/index.ts'
-import { type Found, hold, isIcmp, openFlow, opensFlow, revisionOf, stamp, touch } from './conntrack.ts'
+import { carryKnown, carryNew } from './carry.ts'
+import {
+  type Found,
+  hold,
+  isIcmp,
+  keyOf,
+  makerOf,
+  nameFlow,
+  openFlow,
+  opensFlow,
+  revisionOf,
+  stamp,
+  touch,
+} from './conntrack.ts'
 import { type Packet, PROTOCOL } from './dissect.ts'
 import { followFragments } from './fragment.ts'
 import { type Judgement, judge, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
+import { refusal } from './refusal.ts'
 import { followService, type Served, turned } from './serve.ts'
 import { hasPorts, type Translated } from './translation.ts'
 import { answersTo, NO_CHANGE, type TableChange } from './translation-table.ts'
@@ -26,14 +40,14 @@ export type Tracked = {
   readonly answer?: Translated
 }
 
-export function track(world: World, question: Question, given: Packet, fromHost: boolean, steps: Step[]): Tracked {
+export function track(world: World, question: Question, given: Packet, steps: Step[]): Tracked {
   const assembled = followFragments(world, given, steps)
   if (typeof assembled === 'string') return { outcome: { reason: assembled }, packet: given }
   const remembered = assembled.fragment ? { fragment: assembled.fragment } : {}
   const served = followService(world, question, assembled.packet, steps)
   const { packet, answer, outcome } = served
   const about = { ...remembered, ...outcome, seen: packet }
-  const told = outcome.reason === undefined ? judgeTracked(world, question, served, fromHost, steps) : {}
+  const told = outcome.reason === undefined ? judgeTracked(world, question, served, steps) : {}
   const translations = told.reason === undefined ? {} : { translations: undone(served), affinity: outcome.affinity }
   return { outcome: { ...about, ...told, ...translations }, packet, ...(answer ? { answer } : {}) }
 }
@@ -44,9 +58,9 @@ function undone({ opened, outcome: { translations = NO_CHANGE } }: Served): Tabl
   return { removed: [...translations.removed, ...translations.written.map(([key]) => key)], written: [] }
 }
 
-function judgeTracked(world: World, question: Question, served: Served, fromHost: boolean, steps: Step[]): Outcome {
+function judgeTracked(world: World, question: Question, served: Served, steps: Step[]): Outcome {
   const { packet, found } = served
-  if (!found) return openOrPass(world, question, served, fromHost, steps)
+  if (!found) return openOrPass(world, question, served, steps)
   // An error goes back to where the packet came from that it quotes.
   const isReply = (found.direction === 'reply') !== (found.quoted !== undefined)
   const current = found.flow.revision === revisionOf(world)
@@ -54,16 +68,22 @@ function judgeTracked(world: World, question: Question, served: Served, fromHost
     at: 'connection',
     found: `${found.quoted ? 'an error about' : isReply ? 'a reply of' : 'part of'} a known connection${current ? '' : ', judged by an older policy'}`,
   })
-  const judgement = current ? judgementOf(world, found) : judge(world, connectionOf(world, found, packet), steps)
+  const carried = current
+    ? { judgement: judgementOf(world, found), found, refuse: false }
+    : carryKnown(world, question, found, judge(world, connectionOf(world, found, packet), steps), packet)
+  const { judgement } = carried
   const about = {
     ...spread(judgement, question),
     isReply,
     service: found.flow.service,
-    ...senderOf(world, found, packet, judgement, fromHost),
+    leg: found.key.leg,
+    ...senderOf(world, found, packet, judgement, makerOf(world, question).host),
   }
+  if (!carried.found) return { ...about, ...openLeg(world, question, served, found, judgement) }
   if (judgement.reason !== 'NONE') {
     const marked = served.marked ? { key: found.key, flow: found.flow } : undefined
-    return { ...about, flow: hold(world, question, found) ?? marked }
+    const told = carried.refuse ? { refusal: refusal(served.outcome.frame ?? question.frame, packet) } : {}
+    return { ...about, ...told, flow: hold(world, question, carried.found) ?? marked }
   }
   const flow = current ? found.flow : stamp(world, found.flow, judgement)
   if (found.quoted) return { ...about, report: 'RELATED', flow: { key: found.key, flow } }
@@ -71,31 +91,45 @@ function judgeTracked(world: World, question: Question, served: Served, fromHost
   return { ...about, report: touched.report, flow: { key: found.key, flow: touched.flow } }
 }
 
-function openOrPass(
-  world: World,
-  question: Question,
-  { packet, service }: Served,
-  fromHost: boolean,
-  steps: Step[],
-): Outcome {
+/** Datagrams that went straight go to a proxy from now on. */
+function openLeg(world: World, question: Question, served: Served, found: Found, judgement: Judgement): Outcome {
+  const { TRANSLATED } = world.schema.flowFlags.number
+  const leg = world.schema.flowLeg.number.TO_PROXY
+  const { service, flags } = found.flow
+  const fromHost = makerOf(world, question).host
+  const translated = served.service !== undefined || (flags & TRANSLATED) !== 0
+  const opening = { fromHost, translated, service, leg }
+  const flow = openFlow(world, question, served.packet, judgement, opening)
+  return { leg, report: 'NEW', flow, forgotten: [...(served.outcome.forgotten ?? []), found.key] }
+}
+
+function openOrPass(world: World, question: Question, { packet, service, outcome }: Served, steps: Step[]): Outcome {
+  const maker = makerOf(world, question)
+  const fromHost = maker.host
   const opens = opensFlow(packet)
   steps.push({ at: 'connection', found: opens ? 'a new one' : 'none: judged by itself' })
   const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : packet.destinationPort
-  const judgement = judge(world, { tuple: packet, port, fromHost }, steps)
-  const outside = service === undefined && question.hook === 'to_pod' && hasPorts(packet.protocol)
+  const asked = judge(world, { tuple: packet, port, fromHost }, steps)
+  const quoted = nameFlow(question, packet)?.quoted
+  const { judgement, leg, forProxy } = carryNew(world, question, asked, { packet, quoted })
+  const outside = service === undefined && question.hook === 'to_pod' && !maker.proxy && hasPorts(packet.protocol)
   const answers = outside ? answersTo(world, packet, question.now) : undefined
   const opening = {
     fromHost,
     translated: service !== undefined || answers !== undefined,
     service: service ?? answers?.service ?? 0,
+    leg,
   }
-  const about = { ...spread(judgement, question), service: opening.service }
+  const about = { ...spread(judgement, question), service: opening.service, leg }
   if (judgement.reason !== 'NONE') return about
+  if (forProxy) return { ...about, to: 'proxy' }
+  const { TO_PROXY } = world.schema.flowLeg.number
   const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined
-  return { ...about, report: 'NEW', flow }
+  const forgotten = leg === TO_PROXY ? { forgotten: [...(outcome.forgotten ?? []), keyOf(packet).key] } : {}
+  return { ...about, ...forgotten, report: 'NEW', flow }
 }
 
-function spread({ direction, reason, ...rest }: Judgement, { hook }: Question): Outcome {
+function spread({ direction, reason, l7: _inTheFlow, ...rest }: Judgement, { hook }: Question): Outcome {
   const own = hook === 'from_pod' ? 'EGRESS' : 'INGRESS'
   return { ...rest, direction: direction ?? own, ...(reason === 'NONE' ? {} : { reason }) }
 }
@@ -112,9 +146,9 @@ function senderOf(world: World, { quoted, direction }: Found, packet: Packet, ju
 }
 
 function judgementOf({ schema }: World, { flow }: Found): Judgement {
-  const { identity, endpoint, egress_rule, ingress_rule } = flow
+  const { identity, endpoint, egress_rule, ingress_rule, proxy, l7 } = flow
   const audit = auditedDenial(schema, flow.audit)
-  return { reason: 'NONE', direction: undefined, audit, identity, endpoint, egress_rule, ingress_rule }
+  return { reason: 'NONE', direction: undefined, audit, identity, endpoint, egress_rule, ingress_rule, proxy, l7 }
 }
 
 /** The known connection, from opener to responder, whichever way the packet goes. */

@@ -3,7 +3,7 @@
 // changes nothing.
 
 import type { Tuple as EntryTuple, Translation } from '../maps/index.ts'
-import { isClosed, keyOf, lifetime, tcpIsClosed } from './conntrack.ts'
+import { isClosed, keyOf, lifetime, proxiesInUse, tcpIsClosed } from './conntrack.ts'
 import { type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { addressOf } from './policy.ts'
 import type { Question, World } from './world.ts'
@@ -142,8 +142,13 @@ export function clientOf(world: World, answers: Translation, target: EntryTuple)
 
 /** Whether a live connection that nobody translates has this at its other end. */
 function isTakenUntranslated(world: World, { now }: Question, tuple: Tuple): boolean {
-  const flow = world.maps.flows.get(keyOf(tuple).key)
-  if (!flow || flow.expires_ns <= now || isClosed(flow)) return false
+  const alive = (leg: number) => {
+    const known = world.maps.flows.get(keyOf(tuple, leg).key)
+    return known && known.expires_ns > now ? known : undefined
+  }
+  const { DIRECT, TO_PROXY } = world.schema.flowLeg.number
+  const flow = alive(DIRECT) ?? (proxiesInUse(world) ? alive(TO_PROXY) : undefined)
+  if (!flow || isClosed(flow)) return false
   return (flow.flags & world.schema.flowFlags.number.TRANSLATED) === 0
 }
 

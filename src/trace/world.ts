@@ -48,13 +48,28 @@ export type World = {
   }
   /** Whether the node's routes lead there. */
   hasRoute(destination: Uint8Array): boolean
+  readonly sockets: ProxySockets
   /** Slots by their index in a page: ids of backends. */
   slotPage(page: number): Readable<number, number> | undefined
   /** The policy map that an endpoint's `policy` names. */
   policyMap(key: number): Readable<PolicyKey, PolicyEntry> | undefined
 }
 
-/** The world of maps in memory, without routes; constants that are not given are those of C. */
+/** The sockets of the node's proxies. */
+export type ProxySockets = {
+  /** @param index of `proxy_sockets` */
+  listens(index: number): boolean
+  /** Whether a connection has one, by the tuple of what it receives. */
+  has(tuple: {
+    readonly source: Uint8Array
+    readonly destination: Uint8Array
+    readonly sourcePort: number
+    readonly destinationPort: number
+    readonly protocol: number
+  }): boolean
+}
+
+/** The world of maps in memory, without routes and sockets; constants that are not given are those of C. */
 export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants: DatapathConstants = {}): World {
   const declared = (name: keyof DatapathConstants) => constants[name] ?? constantOf(datapath.spec, name)
   return {
@@ -63,6 +78,7 @@ export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants
     maps: datapath.maps,
     policyMap: key => datapath.policyMap(key),
     hasRoute: () => false,
+    sockets: { listens: () => false, has: () => false },
     slotPage: page => datapath.openSlotPage(page),
     constants: {
       flow_events: declared('flow_events') as boolean,
@@ -84,6 +100,8 @@ export type Question = {
   readonly ifindex: number
   /** Device by which the packet came into the node; 0 for what the node made itself. */
   readonly ingressIfindex: number
+  /** That the stack gave it; 0 unless given. */
+  readonly mark?: number | undefined
   /** CLOCK_MONOTONIC, ns. */
   readonly now: bigint
   /** What chance decided: the backend, and the client's port towards it where its own was taken. Else the first that is possible. */

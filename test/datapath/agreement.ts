@@ -34,19 +34,32 @@ export function assertAgreement(node: { readonly datapath: Datapath }, sent: Sen
   assertTranslations(node.datapath.maps, sent, observed)
 }
 
+const VERDICTS = {
+  forwarded: 'FORWARDED',
+  absorbed: 'FORWARDED',
+  redirected: 'REDIRECTED',
+  audited: 'AUDIT',
+  dropped: 'DROPPED',
+} as const
+
 function summaryOfPrediction(prediction: Prediction, { hook }: Sent): Summary {
   const { verdict, to, report, isReply, identity, endpoint, refusal, seen } = prediction
-  const forwarded = verdict === 'forwarded' || verdict === 'audited'
-  const redirected = to === 'answer' || to === 'outside' || (to === 'endpoint' && hook === 'from_pod')
+  const forwarded = verdict === 'forwarded' || verdict === 'redirected' || verdict === 'audited'
+  const redirected =
+    (to === 'proxy' && hook === 'to_pod') ||
+    to === 'answer' ||
+    to === 'outside' ||
+    (to === 'endpoint' && hook === 'from_pod')
   return {
     action: forwarded ? (redirected ? 'redirect' : 'pass') : refusal ? 'redirect' : 'drop',
     frame: forwarded ? hex(prediction.frame) : refusal ? hex(refusal) : '',
     report,
     ...(report && {
-      verdict: verdict === 'audited' ? 'AUDIT' : verdict === 'dropped' ? 'DROPPED' : 'FORWARDED',
+      verdict: VERDICTS[verdict],
       reason: prediction.reason,
       direction: prediction.direction,
-      observation: !forwarded ? 'NOWHERE' : to === 'stack' ? 'TO_STACK' : 'TO_ENDPOINT',
+      observation: !forwarded ? 'NOWHERE' : to === 'proxy' ? 'TO_PROXY' : to === 'stack' ? 'TO_STACK' : 'TO_ENDPOINT',
+      proxy: prediction.proxy,
       isReply,
       identity: isReply ? identity.toReversed() : identity,
       endpoint: isReply ? endpoint.toReversed() : endpoint,
@@ -71,6 +84,7 @@ function summaryOfKernel({ action, frame, event, prediction }: Observed, schema:
       identity: event.identity,
       endpoint: event.endpoint,
       rules: [event.egress_rule, event.ingress_rule],
+      proxy: event.proxy,
       service: event.service,
       ends: prediction.seen && endsOf(event),
     }),
@@ -86,7 +100,8 @@ const endsOf = (event: FlowEvent): unknown[] => [
 
 /** Entries that the packet has written or removed. */
 function assertTranslations(maps: Datapath['maps'], sent: Sent, observed: Observed): void {
-  const { translations, forgotten } = observed.prediction
+  const { prediction } = observed
+  const { translations, forgotten } = prediction
   const message = (): string => explain(sent, observed)
   for (const key of translations.removed)
     if (!translations.written.some(([other]) => tupleText(other) === tupleText(key)))
@@ -102,7 +117,9 @@ function assertTranslations(maps: Datapath['maps'], sent: Sent, observed: Observ
       assert.deepEqual(summaries[0], summaries[1], `translation of ${tupleText(key)}: ${message()}`)
     assertNear(found.expires_ns, want.expires_ns, `expires_ns of ${tupleText(key)}: ${message()}`)
   }
-  if (forgotten) assert.equal(maps.flows.get(forgotten), undefined, `the connection is forgotten: ${message()}`)
+  for (const key of forgotten)
+    if (!prediction.flow || flowKeyText(key) !== flowKeyText(prediction.flow.key))
+      assert.equal(maps.flows.get(key), undefined, `the connection is forgotten: ${message()}`)
 }
 
 const tupleText = ({ source, destination, source_port, destination_port, protocol }: Tuple): string =>
@@ -129,7 +146,7 @@ function explain(sent: Sent, { prediction }: Observed): string {
   return lines.join('\n')
 }
 
-const flowKeyText = ({ low, high, low_port, high_port, protocol }: FlowKey): string =>
-  `${formatIp(low.bytes)}:${low_port} ${formatIp(high.bytes)}:${high_port} protocol ${protocol}`
+const flowKeyText = ({ low, high, low_port, high_port, protocol, leg }: FlowKey): string =>
+  `${formatIp(low.bytes)}:${low_port} ${formatIp(high.bytes)}:${high_port} protocol ${protocol} leg ${leg}`
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

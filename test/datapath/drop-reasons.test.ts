@@ -6,10 +6,10 @@ import { after, test } from 'node:test'
 import type { MapSpec, ObjectSpec } from '../../src/bpf/index.ts'
 import { ip } from '../../src/ip/index.ts'
 import { type DropReason, readDatapathObject } from '../../src/maps/index.ts'
-import { between, type Family, frameOf, type Packet, sctp, sentOf, udp } from './cases.ts'
+import { between, type Family, frameOf, type Packet, sctp, sentOf, tcp, udp } from './cases.ts'
 import { Edge, FAR } from './edge.ts'
 import { bytes, PROTOCOL, udp as udpPayload } from './frames.ts'
-import { A, B, HOST, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Sent, TestNode } from './node.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OBJECT, OUTSIDE, type Rule, type Sent, TestNode } from './node.ts'
 import { DNS, dns } from './service-exchange.ts'
 import { answerEntry, answersToOutside, OTHER_SERVICE, type Service, ServiceMaps } from './services.ts'
 
@@ -17,6 +17,14 @@ const node = nodeForTests()
 const seen = new Set<DropReason>()
 const sent = between(A, B, 1, 2)
 const plain = (packet: Packet, family: Family = 4): Sent => sentOf(packet, family)
+const SYN = 0x02
+const ACK = 0x10
+const syn = tcp(sent, SYN)
+const judged = (direction: Rule['direction'], proxy: 'HTTP' | 'DNS' | 'KAFKA'): Rule => ({
+  direction,
+  rule: 1,
+  l7: { proxy, rules: 1 },
+})
 const retyped = (type: number): Sent => {
   const whole = plain(udp(sent))
   return { ...whole, frame: bytes(whole.frame.subarray(0, 12), type >> 8, type & 0xff, whole.frame.subarray(14)) }
@@ -43,6 +51,29 @@ const offences: {
   { reason: 'VLAN_FILTERED', send: retyped(0x8100) },
   { reason: 'STALE_IP', first: node => node.removeEndpoint(A), send: plain(udp(between(OUTSIDE, A, 1, 2))) },
   { reason: 'FRAGMENT_NOT_FOUND', send: plain(udp(sent, { ip: { fragment: { id: 1, offset: 8, more: false } } })) },
+  { reason: 'SOCKET_LOOKUP_FAILED', first: node => node.setPolicy(A, [judged('egress', 'HTTP')]), send: plain(syn) },
+  {
+    reason: 'SOCKET_ASSIGN_FAILED',
+    first: node => node.setPolicy(A, [judged('egress', 'DNS')]),
+    send: plain(udp(sent, { ip: { fragment: { id: 1, offset: 0, more: true } } })),
+  },
+  {
+    reason: 'PROXY_MIDSTREAM',
+    first: node => {
+      node.send(plain(syn))
+      node.setPolicy(A, [judged('egress', 'HTTP')])
+      node.raiseRevision()
+    },
+    send: plain(tcp(sent, ACK)),
+  },
+  {
+    reason: 'PROXY_CONFLICT',
+    first: node => {
+      node.setPolicy(A, [judged('egress', 'HTTP')])
+      node.setPolicy(B, [judged('ingress', 'KAFKA')])
+    },
+    send: plain(syn),
+  },
   {
     reason: 'IPV4_MAPPED_ADDRESS',
     send: plain(udp(between(A, { ...B, 6: ip('10.244.0.11').bytes }, 1, 2)), 6),
@@ -148,7 +179,8 @@ function observeRun(node: TestNode, send: Sent, want: DropReason): void {
 
 function observe(node: TestNode, send: Sent, want: DropReason): void {
   const { action, event } = node.send(send)
-  assert.equal(action, 'drop')
+  // A refusal goes back by the device.
+  assert.equal(action, want === 'SOCKET_LOOKUP_FAILED' || want === 'PROXY_MIDSTREAM' ? 'redirect' : 'drop')
   const reason = event && node.world.schema.dropReason.name(event.drop_reason)
   assert.equal(reason, want)
   if (reason) seen.add(reason)

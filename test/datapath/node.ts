@@ -12,7 +12,9 @@ import {
   type DatapathConstants,
   decodeFlowEvent,
   type Endpoint,
+  type Flow,
   type FlowEvent,
+  type FlowKey,
   ipcacheKey,
   loadDatapath,
   type MapName,
@@ -59,6 +61,7 @@ export type Sent = {
   readonly ifindex: number
   /** 0: made by the node itself. */
   readonly ingressIfindex: number
+  readonly mark?: number | undefined
 }
 
 export type Observed = {
@@ -153,8 +156,8 @@ export class TestNode implements Disposable {
     this.reset()
   }
 
-  /** Three pods, that nothing isolates unless rules are given; the node, the world; no connections; revision 1. */
-  reset(policy: PolicyOfPods = {}): void {
+  /** Three pods, that nothing isolates unless rules are given; the node, the world; no connections; revision 1; proxies in use if so. */
+  reset(policy: PolicyOfPods = {}, proxies = false): void {
     for (const { maps } of [this.datapath, this.memory]) {
       for (const map of [
         maps.endpoints,
@@ -174,7 +177,7 @@ export class TestNode implements Disposable {
     this.setIpcache('fd00:172:30::2/128', 1, true)
     for (const pod of PODS) this.addEndpoint(pod)
     this.setPolicies(PODS.map(pod => [pod.policy, policy[pod.name as PodName] ?? openPolicy()]))
-    this.setRevision(1)
+    this.setRevision(1, proxies ? 1 : 0)
     this.drainEvents()
   }
 
@@ -227,8 +230,12 @@ export class TestNode implements Disposable {
     for (const { maps } of [this.datapath, this.memory]) maps.policy_maps.delete(number)
   }
 
-  setRevision(revision: number): void {
-    for (const { maps } of [this.datapath, this.memory]) maps.runtime.set(0, { revision, proxies: 0 })
+  setRevision(revision: number, proxies = this.datapath.maps.runtime.get(0)?.proxies ?? 0): void {
+    for (const { maps } of [this.datapath, this.memory]) maps.runtime.set(0, { revision, proxies })
+  }
+
+  setFlow(key: FlowKey, flow: Flow): void {
+    for (const { maps } of [this.datapath, this.memory]) maps.flows.set(key, flow)
   }
 
   /** As the agent does after any change of policy, endpoints or ipcache. */
@@ -253,8 +260,7 @@ export class TestNode implements Disposable {
 
   /** Sends one packet through the kernel's program and through the predictor, and compares the two. */
   send(sent: Sent): Observed {
-    const { hook, frame, ifindex, ingressIfindex } = sent
-    const question = { hook, frame, ifindex, ingressIfindex, now: process.hrtime.bigint() }
+    const question = { ...sent, now: process.hrtime.bigint() }
     const first = predict(this.world, question)
     const run = this.run(sent)
     const chosen = first.choice && this.#chosen(first.choice, run.event)
@@ -285,9 +291,12 @@ export class TestNode implements Disposable {
   }
 
   /** Sends one packet through the kernel's program alone. */
-  run({ hook, frame, ifindex, ingressIfindex }: Sent): Omit<Observed, 'prediction'> {
+  run({ hook, frame, ifindex, ingressIfindex, mark = 0 }: Sent): Omit<Observed, 'prediction'> {
     const run = this.inside(() =>
-      this.datapath.programs[hook].testRun({ packet: frame, context: { ifindex, ingress_ifindex: ingressIfindex } }),
+      this.datapath.programs[hook].testRun({
+        packet: frame,
+        context: { ifindex, ingress_ifindex: ingressIfindex, mark },
+      }),
     )
     const events = this.drainEvents()
     const action = ACTIONS[run.returnValue] ?? assert.fail(`unknown action ${run.returnValue}`)

@@ -214,6 +214,6 @@ type Outcome = 'forwarded' | 'dropped' | 'audited'
 
 function outcomeOf({ prediction }: Observed): { readonly verdict: Outcome; readonly rules: readonly number[] } {
   const { verdict, egress_rule, ingress_rule } = prediction
-  if (verdict === 'absorbed') assert.fail('a packet of these is dropped or goes on')
+  if (verdict === 'absorbed' || verdict === 'redirected') assert.fail('a packet of these is dropped or goes on')
   return { verdict, rules: [egress_rule, ingress_rule] }
 }

@@ -97,6 +97,22 @@ export function randomPolicy(random: Random): Rule[] {
   return [...rules.values()]
 }
 
+/** Allows everything, and lets proxies judge some of it. */
+export function proxyPolicy(random: Random): Rule[] {
+  const rule = (direction: Rule['direction'], protocol: number): Rule => ({
+    direction,
+    protocol,
+    precedence: 1,
+    rule: 2 + random.below(5),
+    ...(random.oneIn(2) && { l7: { proxy: random.pick(['HTTP', 'DNS']), rules: 1 + random.below(5) } }),
+  })
+  return (['ingress', 'egress'] as const).flatMap(direction => [
+    { direction, rule: 1 },
+    rule(direction, PROTOCOL.tcp),
+    rule(direction, PROTOCOL.udp),
+  ])
+}
+
 /** Of a pod that only audited policies isolate. */
 const auditedDefault = (direction: Rule['direction']): Rule => ({
   direction,
@@ -127,6 +143,7 @@ function randomRule(random: Random): Rule {
       ? { verdict: 'deny', audit: random.oneIn(2), byDefault: random.oneIn(3) }
       : // The flags of a denial mean nothing here.
         { verdict: 'allow', audit: random.oneIn(20), byDefault: random.oneIn(20) }),
+    ...(random.oneIn(3) && { l7: { proxy: random.pick(['HTTP', 'DNS']), rules: 1 + random.below(5) } }),
   }
   return { ...term, rule: 1 + random.below(1000) }
 }

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Who carries a connection that has just been judged: it is direct, or one of the two
+ * that a proxy makes of it. What was direct can not be handed to a proxy midway.
+ */
+#ifndef AXONEME_CARRY_H
+#define AXONEME_CARRY_H
+
+#include "steer.h"
+#include "tracked.h"
+
+/* Whether the packet is for a connection that a proxy has opened, and that passed no pod's device on its way out. */
+static __always_inline bool is_for_proxy(struct __sk_buff *skb, const struct packet *packet,
+					 const struct tracked *tracked)
+{
+	struct tuple tuple;
+
+	if (!tracked->to_pod || !tracked->proxies || packet->fragment == FRAGMENT_LATER)
+		return false;
+	if (packet->icmp_kind == KIND_ERROR)
+		tuple_turn(&tuple, &tracked->quoted);
+	else
+		tuple = packet->tuple;
+	if (tuple.protocol == PROTOCOL_TCP)
+		return !opens_connection(packet) &&
+		       assign_tcp(skb, &tuple, false, false) == ASSIGNED;
+	return tuple.protocol == PROTOCOL_UDP && assign_udp(skb, &tuple, false) == ASSIGNED;
+}
+
+/* As if its opener had reset it: whoever opens one with its tuple opens another. */
+static __always_inline void end_flow(struct flow *flow)
+{
+	flow->tcp_flags[FLOW_ORIGINAL] |= TCP_RST;
+}
+
+/* Of what is direct, and is to be judged by a proxy from now on. */
+static __always_inline void carry_direct(const struct packet *packet, struct tracked *tracked,
+					 struct outcome *outcome)
+{
+	struct flow *flow = outcome->flow;
+
+	if (outcome->proxy == PROXY_NONE)
+		return;
+	if (packet->tuple.protocol == PROTOCOL_UDP && tracked->direction == FLOW_ORIGINAL) {
+		/* Each datagram may go another way than the one before. */
+		if (flow->flags & FLOW_TRANSLATED)
+			tracked->translated = true;
+		bpf_map_delete_elem(&flows, &tracked->key);
+		set_flow(outcome, tracked, 0);
+		tracked->key.leg = LEG_TO_PROXY;
+		return;
+	}
+	outcome->reason = DROP_PROXY_MIDSTREAM;
+	outcome->direction = tracked->to_pod ? DIRECTION_INGRESS : DIRECTION_EGRESS;
+	if (packet->tuple.protocol == PROTOCOL_TCP) {
+		end_flow(flow);
+		outcome->refuse = true;
+	}
+}
+
+/* The leg between opener and proxy. */
+static __always_inline void carry_proxied(struct outcome *outcome, const struct tracked *tracked)
+{
+	const struct flow *flow = outcome->flow;
+
+	/* A proxy that has it keeps it, though nothing is forbidden any more. */
+	if (outcome->proxy == PROXY_NONE)
+		outcome->proxy = flow->proxy;
+	if (outcome->proxy == flow->proxy || tracked->key.protocol != PROTOCOL_TCP)
+		return;
+	outcome->reason = DROP_PROXY_MIDSTREAM;
+	outcome->direction = tracked->to_pod ? DIRECTION_INGRESS : DIRECTION_EGRESS;
+	outcome->refuse = !tracked->from_proxy;
+	end_flow(outcome->flow);
+}
+
+static __always_inline void carry_new(struct __sk_buff *skb, const struct packet *packet,
+				      struct tracked *tracked, struct outcome *outcome)
+{
+	__u8 protocol = packet->tuple.protocol;
+
+	if (tracked->from_proxy) {
+		/* In the middle of what nobody knows any more: whose turn it would be, only its opener tells. */
+		if (outcome->reason == DROP_NONE && protocol == PROTOCOL_TCP &&
+		    !opens_connection(packet))
+			outcome->reason = DROP_SOCKET_LOOKUP_FAILED;
+		tracked->key.leg = LEG_FROM_PROXY;
+		return;
+	}
+	if (outcome->reason == DROP_NONE && outcome->proxy != PROXY_NONE) {
+		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP) {
+			outcome->reason = DROP_SOCKET_LOOKUP_FAILED;
+			return;
+		}
+		/* What was direct is over: it would be found first. */
+		bpf_map_delete_elem(&flows, &tracked->key);
+		tracked->key.leg = LEG_TO_PROXY;
+		return;
+	}
+	/* Whatever policy says of it as a connection of its own: it is none. */
+	if (!is_for_proxy(skb, packet, tracked))
+		return;
+	outcome->for_proxy = true;
+	outcome->reason = DROP_NONE;
+	outcome->audit = 0;
+}
+
+/* After a judgement, where proxies are in use. Says which leg it is, or why it can not go on. */
+static __noinline int carry(struct __sk_buff *skb, const struct packet *packet,
+			    struct tracked *tracked, struct outcome *outcome)
+{
+	if (!outcome->flow)
+		carry_new(skb, packet, tracked, outcome);
+	else if (outcome->reason != DROP_NONE)
+		return 0;
+	else if (tracked->key.leg == LEG_DIRECT)
+		carry_direct(packet, tracked, outcome);
+	else if (tracked->key.leg == LEG_TO_PROXY)
+		carry_proxied(outcome, tracked);
+	return 0;
+}
+
+#endif

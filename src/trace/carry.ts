@@ -1,0 +1,104 @@
+// Who carries a connection that has just been judged: it is direct, or one of the two
+// that a proxy makes of it; and whether a proxy takes a packet.
+
+import { proxySocketIndex } from '../maps/index.ts'
+import { ended, type Found, isIcmp, isLoneSyn, makerOf, proxiesInUse } from './conntrack.ts'
+import { type Packet, PROTOCOL } from './dissect.ts'
+import type { Judgement } from './policy.ts'
+import { refusal } from './refusal.ts'
+import { turned } from './serve.ts'
+import { hasPorts } from './translation.ts'
+import type { Question, Step, World } from './world.ts'
+
+type Carried = {
+  readonly judgement: Judgement
+  /** The sender is told. */
+  readonly refuse?: boolean
+}
+
+/** Of a known connection: as it was found, or ended; undefined: it is forgotten, and the packet opens a leg. */
+export function carryKnown(
+  world: World,
+  question: Question,
+  found: Found,
+  judgement: Judgement,
+  packet: Packet,
+): Carried & { readonly found: Found | undefined } {
+  const { DIRECT, TO_PROXY } = world.schema.flowLeg.number
+  const { leg, protocol } = found.key
+  if (judgement.reason !== 'NONE') return { judgement, found }
+  if (leg === DIRECT && judgement.proxy !== 0) {
+    if (packet.protocol === PROTOCOL.udp && found.direction === 'original') return { judgement, found: undefined }
+    const tcp = packet.protocol === PROTOCOL.tcp
+    return {
+      judgement: { ...judgement, reason: 'PROXY_MIDSTREAM' },
+      found: tcp ? { ...found, flow: ended(found.flow) } : found,
+      refuse: tcp,
+    }
+  }
+  if (leg !== TO_PROXY) return { judgement, found }
+  // A proxy that has it keeps it, though nothing is forbidden any more.
+  const proxy = judgement.proxy === 0 ? found.flow.proxy : judgement.proxy
+  if (proxy === found.flow.proxy || protocol !== PROTOCOL.tcp) return { judgement: { ...judgement, proxy }, found }
+  return {
+    judgement: { ...judgement, proxy, reason: 'PROXY_MIDSTREAM' },
+    found: { ...found, flow: ended(found.flow) },
+    refuse: !makerOf(world, question).proxy,
+  }
+}
+
+/** Of a packet of no known connection: the leg that it opens. `forProxy`: it is part of one that a proxy has opened. */
+export function carryNew(
+  world: World,
+  question: Question,
+  judgement: Judgement,
+  { packet, quoted }: { readonly packet: Packet; readonly quoted: Found['quoted'] },
+): Carried & { readonly leg: number; readonly forProxy?: boolean } {
+  const { DIRECT, TO_PROXY, FROM_PROXY } = world.schema.flowLeg.number
+  const tcp = packet.protocol === PROTOCOL.tcp
+  if (!proxiesInUse(world) && judgement.proxy === 0) return { judgement, leg: DIRECT }
+  if (makerOf(world, question).proxy) {
+    const isLost = judgement.reason === 'NONE' && tcp && !isLoneSyn(packet)
+    return { judgement: isLost ? { ...judgement, reason: 'SOCKET_LOOKUP_FAILED' } : judgement, leg: FROM_PROXY }
+  }
+  if (judgement.reason === 'NONE' && judgement.proxy !== 0) {
+    if (tcp || packet.protocol === PROTOCOL.udp) return { judgement, leg: TO_PROXY }
+    return { judgement: { ...judgement, reason: 'SOCKET_LOOKUP_FAILED' }, leg: DIRECT }
+  }
+  if (question.hook === 'from_pod' || !proxiesInUse(world) || packet.fragment?.place === 'later')
+    return { judgement, leg: DIRECT }
+  const received = quoted ? turned(quoted) : packet
+  if (!hasPorts(received.protocol) || isLoneSyn(packet) || !world.sockets.has(received))
+    return { judgement, leg: DIRECT }
+  return {
+    judgement: { ...judgement, reason: 'NONE', direction: undefined, audit: undefined },
+    leg: DIRECT,
+    forProxy: true,
+  }
+}
+
+/** What becomes of a packet that is given to a proxy: taken, or why not, and what its sender is told. */
+export function handOver(
+  world: World,
+  frame: Uint8Array,
+  packet: Packet,
+  kind: number,
+  steps: Step[],
+):
+  | { readonly to: 'proxy' }
+  | { readonly reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED'; readonly refusal: Uint8Array | undefined } {
+  const fail = (reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED', found: string) => {
+    steps.push({ at: 'proxy', found })
+    return { reason, refusal: refusal(frame, packet) }
+  }
+  if (packet.fragment) return fail('SOCKET_ASSIGN_FAILED', 'a fragment has no socket')
+  if (packet.icmp?.kind === 'ERROR') return { to: 'proxy' }
+  const udp = packet.protocol === PROTOCOL.udp
+  const listens = (): boolean => {
+    const name = world.schema.proxyKind.name(kind)
+    if (kind === 0 || name === undefined || isIcmp(packet)) return false
+    return world.sockets.listens(proxySocketIndex(world.schema, name, udp ? 'udp' : 'tcp', packet.family))
+  }
+  const taken = udp && kind !== 0 ? listens() : world.sockets.has(packet) || (!udp && listens())
+  return taken ? { to: 'proxy' } : fail('SOCKET_LOOKUP_FAILED', 'none has the connection, and none listens')
+}
