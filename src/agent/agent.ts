@@ -21,6 +21,7 @@ import {
   PodNetwork,
   requireControlGroup,
   tcxAttacher,
+  usedAddresses,
 } from '../reconcilers/index.ts'
 import { FileSource } from '../sources/index.ts'
 import { type ReconcileFailure, Reconciler } from '../state/index.ts'
@@ -86,6 +87,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     podTranslation: configuration.podTranslation,
     onBackendsGone: () => sockets?.backendsGone(),
     services: configuration.services,
+    names: { ...configuration.names, usedAddresses: usedAddresses(datapath.maps.flows) },
     memory: journal,
     datapath,
     proxy: proxyClient,
@@ -165,6 +167,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
         },
       ],
       endpoints,
+      names: engine.names,
       policyStatus: engine.policyStatus,
       serviceStatus: engine.serviceStatus,
       services: {

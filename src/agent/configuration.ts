@@ -42,6 +42,8 @@ export type AgentConfiguration = {
   readonly services: ServiceSettings
   /** Unix socket of the node's proxy; absent: nobody judges what is said on connections, and such connections are refused. */
   readonly proxy?: string
+  /** How long an answer of DNS holds at least, and how many addresses of one name are kept. */
+  readonly names: { readonly minimumTtlSeconds: number; readonly addressesPerName: number }
 }
 
 export const XDP_SETTINGS = ['off', 'generic', 'native'] as const
@@ -64,6 +66,8 @@ export type AgentOptions = ServiceOptions & {
   readonly podTranslation?: string
   readonly serviceCgroup?: string
   readonly proxy?: string
+  readonly dnsMinimumTtl?: number
+  readonly dnsAddressesPerName?: number
 }
 
 /** The first two addresses and the last one are never given out. */
@@ -114,6 +118,10 @@ export function agentConfiguration(options: AgentOptions): AgentConfiguration {
     redaction: redactionOf(options.redact ?? []),
     ...(options.serviceCgroup !== undefined && { serviceCgroup: path.resolve(options.serviceCgroup) }),
     ...(options.proxy !== undefined && { proxy: path.resolve(options.proxy) }),
+    names: {
+      minimumTtlSeconds: numberBetween('--dns-minimum-ttl', options.dnsMinimumTtl ?? 0, 0, 86_400),
+      addressesPerName: numberBetween('--dns-addresses-per-name', options.dnsAddressesPerName ?? 1000, 1, 10_000),
+    },
     services: serviceSettings(options, nodeAddresses),
   }
 }
@@ -125,6 +133,11 @@ function redactionOf(settings: readonly string[]): Redaction {
     if (error instanceof RedactionError) throw new ConfigurationError(`--redact ${error.message}`)
     throw error
   }
+}
+
+function numberBetween(option: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value
+  throw new ConfigurationError(`${option} ${value} is not between ${least} and ${most}`)
 }
 
 const POD_TRANSLATIONS = ['socket', 'packet'] as const

@@ -6,6 +6,8 @@ import {
   AddressPool,
   IntentController,
   type Memory,
+  NameController,
+  type NameControllerOptions,
   PodNamespaceController,
   PolicyController,
   PolicyStatusController,
@@ -51,6 +53,7 @@ import {
 } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
 import { rememberedIdentities } from './identities.ts'
+import { Names } from './names.ts'
 import { createServices, type ServiceDatapath, type ServiceSettings } from './services.ts'
 import { whenRow } from './when-row.ts'
 
@@ -80,6 +83,8 @@ export type EngineOptions = {
   readonly podTranslation: PodNamespace['translation']
   /** Called when backends of services are gone from the kernel's map. */
   readonly onBackendsGone?: () => void
+  /** How long what DNS taught holds, and how much of it is kept. */
+  readonly names: Pick<NameControllerOptions, 'minimumTtlSeconds' | 'addressesPerName' | 'usedAddresses'>
   /** What outlives the process. */
   readonly memory: Memory
   readonly datapath: WrittenMaps
@@ -112,6 +117,7 @@ export type Engine = {
   /** For the source of objects. */
   readonly intent: IntentController
   readonly endpoints: Endpoints
+  readonly names: Names
   readonly policyStatus: View<PolicyStatus>
   readonly serviceStatus: View<ServiceStatus>
   readonly servicesInKernel: ServicesInKernel
@@ -202,8 +208,20 @@ export function createEngine(options: EngineOptions): Engine {
       ruleSets: signal => ruleSets.attempted(signal),
       policyMaps: signal => policyMaps.attempted(signal),
       addresses: async signal => void (await Promise.all([addresses.attempted(signal), entries.attempted(signal)])),
+      address: (prefix, signal) => addresses.waitFor(prefix, tables.addresses.revisionOf(prefix) ?? 0, signal),
     },
     onFirstResult: () => allocator.releaseUnclaimed(),
+  })
+  const names = new NameController({
+    ...options.names,
+    tables,
+    memory,
+    policies,
+    podCidrs: options.podCidrs,
+    nodeAddresses: node.addresses,
+    clock,
+    onFailure: error =>
+      options.onFailure?.({ reconciler: 'names', operation: 'prune', error, attempts: 1, retryInMs: NAME_RETRY_MS }),
   })
   const policyStatus = new PolicyStatusController({
     tables,
@@ -250,12 +268,15 @@ export function createEngine(options: EngineOptions): Engine {
     tables,
     intent: new IntentController(tables, 'files', memory),
     endpoints,
+    names: new Names({ tables, controller: names, references: policies.references, clock }),
     policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
     serviceStatus: tables.database.addView(serviceStatusView(tables, services.inKernel)),
     servicesInKernel: services.inKernel,
     reconcilers,
     async run(signal) {
-      const controllers = [policies, policyStatus, podTranslation, services].map(controller => controller.run(signal))
+      const controllers = [policies, names, policyStatus, podTranslation, services].map(controller =>
+        controller.run(signal),
+      )
       await Promise.all([...controllers, ...Object.values(reconcilers).map(reconciler => reconciler.run(signal))])
     },
     async attempted(signal) {
@@ -264,6 +285,9 @@ export function createEngine(options: EngineOptions): Engine {
     },
   }
 }
+
+/** Until names that have expired are looked for again. */
+const NAME_RETRY_MS = 5_000
 
 /** Asking whether the proxy is there again costs nothing; that it has no rules denies connections. */
 const MAX_PROXY_RETRY_MS = 1_000

@@ -22,6 +22,7 @@ import { clusterAnswer } from './cluster-answer.ts'
 import { ElementCounts } from './element-counts.ts'
 import type { Endpoints } from './endpoints.ts'
 import { flowStream, requestStatus } from './flow-stream.ts'
+import type { Names } from './names.ts'
 import type { ProxyLink } from './proxy-link.ts'
 import { explanationAnswer, type ServiceAnswersOptions, serviceAnswer, serviceCounts } from './service-answers.ts'
 import type { Sight } from './sight.ts'
@@ -48,6 +49,7 @@ export type RoutesOptions = {
   /** What is loaded beside it. */
   readonly further: readonly LoadedBeside[]
   readonly endpoints: Endpoints
+  readonly names: Names
   readonly policyStatus: View<PolicyStatus>
   readonly serviceStatus: View<ServiceStatus>
   /** What is asked about services. */
@@ -128,6 +130,8 @@ export function agentRoutes(options: RoutesOptions): Route[] {
       path: /\/v1\/endpoints\/([^/]+)/,
       answer: ({ parameters: [containerId = ''], signal }) => endpoints.delete(containerId, signal),
     },
+    { method: 'GET', path: /\/v1\/names/, answer: () => options.names.list() },
+    { method: 'POST', path: /\/v1\/names/, answer: ({ body, signal }) => options.names.teach(body, signal) },
     {
       method: 'GET',
       path: /\/v1\/flows/,

@@ -95,6 +95,24 @@ export type ClusterAnswer = {
   readonly enforcement: EnforcementMode
 }
 
+/** An address that a DNS name was answered with. */
+export type KnownName = {
+  readonly name: string
+  readonly address: string
+  /** Of its time to live. 0: connections use it still. */
+  readonly secondsLeft: number
+  readonly state: 'valid' | 'in-use'
+  /** Addresses of who asked last, and of who answered. */
+  readonly client: string
+  readonly server: string
+  /** Selectors of policies that mean a name of the address. */
+  readonly selectors: readonly string[]
+  /** Of the address; absent where no policy tells it from the prefix around it. */
+  readonly identity?: number
+  /** Who of the cluster has the address, so that it has no label of a name: `pod shop/web`. */
+  readonly owner?: string
+}
+
 export type TableSummary = { readonly name: string; readonly rows: number; readonly initialized: boolean }
 
 export type PrintedTable = {

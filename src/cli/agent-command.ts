@@ -74,6 +74,13 @@ export function agentCommand(): Command {
       '--proxy <path>',
       "unix socket of the node's proxy, which judges what is said on connections (default: none, such connections are refused)",
     )
+    .option(
+      '--dns-minimum-ttl <seconds>',
+      'how long an answer of DNS holds at least for rules about names',
+      wholeNumber,
+      0,
+    )
+    .option('--dns-addresses-per-name <number>', 'that are kept for rules about names', wholeNumber, 1000)
     .option('--no-flow-events', 'count packets only, report no flows')
     .option(
       '--redact <part>',

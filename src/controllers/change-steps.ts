@@ -7,7 +7,8 @@ import type { L7RuleSet } from '../policy/index.ts'
 import type { Clock } from '../state/index.ts'
 import type { Address, EndpointEntry, Identity, NumberedRule, PolicyMap, Problem, Tables } from '../tables/index.ts'
 import { UNKNOWN_REFERENCE } from './declared-policies.ts'
-import { ADDRESSES_FILE, type Assignment } from './identities.ts'
+import { ADDRESSES_FILE } from './identities.ts'
+import type { Assignment, Move } from './identity-holder.ts'
 import type { TransitIds } from './transit-maps.ts'
 
 /** A change on its way into the tables. */
@@ -32,6 +33,8 @@ export type InForce = {
   ruleSets?(signal: AbortSignal): Promise<void>
   policyMaps(signal: AbortSignal): Promise<void>
   addresses(signal: AbortSignal): Promise<void>
+  /** Resolves when the row of a prefix, as it is at the call, is in the kernel, or gone from there with it. */
+  address(prefix: string, signal: AbortSignal): Promise<void>
 }
 
 /** Resolves when the last step is written. `inForce` undefined: nobody makes the tables real, so nothing is waited for. */
@@ -41,15 +44,7 @@ export async function carryOut(
   { inForce, clock }: { readonly inForce: InForce | undefined; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
-  const hasNewRuleSets = change.ruleSets.some(({ number }) => !tables.l7RuleSets.get(String(number)))
-  tables.database.write(tx => {
-    tx.replace(tables.identities, change.identities)
-    tx.replace(tables.rules, change.rules)
-    tx.replace(tables.l7RuleSets, change.ruleSets)
-  })
-  if (hasNewRuleSets && inForce?.ruleSets) await forAMoment(wait => inForce.ruleSets?.(wait), clock, signal)
-  tables.database.write(tx => tx.replace(tables.policyMaps, change.closing))
-  await inForce?.policyMaps(signal)
+  await introduce({ ...change, policyMaps: change.closing }, tables, { inForce, clock }, signal)
   const onTheWay = (entry: EndpointEntry): EndpointEntry => {
     const policy = change.transit.get(entry.address)
     return policy === undefined ? entry : { ...entry, policy }
@@ -74,6 +69,46 @@ export async function carryOut(
     await inForce?.addresses(signal)
   }
   change.release()
+}
+
+/**
+ * What policy maps are made of, and the maps themselves: no verdict depends on identities that no address has yet.
+ * Resolves when the maps have been tried in the kernel.
+ */
+export async function introduce(
+  change: Pick<Change, 'identities' | 'rules' | 'ruleSets' | 'policyMaps'>,
+  tables: Tables,
+  { inForce, clock }: { readonly inForce: InForce | undefined; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<void> {
+  const hasNewRuleSets = change.ruleSets.some(({ number }) => !tables.l7RuleSets.get(String(number)))
+  tables.database.write(tx => {
+    tx.replace(tables.identities, change.identities)
+    tx.replace(tables.rules, change.rules)
+    tx.replace(tables.l7RuleSets, change.ruleSets)
+  })
+  if (hasNewRuleSets && inForce?.ruleSets) await forAMoment(wait => inForce.ruleSets?.(wait), clock, signal)
+  tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+  await inForce?.policyMaps(signal)
+}
+
+/** Addresses that get identities which the policy maps know: one write each. Resolves when they are in the kernel. */
+export async function carryOutMoves(
+  moves: readonly Move[],
+  tables: Tables,
+  inForce: InForce | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  tables.database.write(tx => {
+    for (const { prefix, address } of moves)
+      if (address) tx.put(tables.addresses, address)
+      else tx.delete(tables.addresses, prefix)
+  })
+  try {
+    if (inForce) await Promise.all(moves.map(({ prefix }) => inForce.address(prefix, signal)))
+  } finally {
+    for (const { release } of moves) release()
+  }
 }
 
 /** Policies do not wait longer for a proxy: until it has a set, it denies what would be judged by it. */

@@ -50,7 +50,7 @@ async function running(
     allocator: new LocalIdentityAllocator({ now: () => 0 }),
     memory: volatileMemory(),
     ownNode: { name: 'node1', addresses: ['10.0.0.1'] },
-    inForce: { policyMaps: async () => void count++, addresses: async () => undefined },
+    inForce: { policyMaps: async () => void count++, addresses: async () => undefined, address: async () => undefined },
   })
   const { pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, endpoints } = tables
   const inputs = [pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, endpoints]

@@ -1,4 +1,4 @@
-// What the tables say of pods, endpoints, nodes and namespaces, taken all at once: a
+// What the tables say of pods, endpoints, nodes, namespaces and names, taken all at once: a
 // change that takes several steps must not see what is declared while it is under way.
 
 import { objectKey, type Tables } from '../tables/index.ts'
@@ -38,6 +38,17 @@ export class FactReader {
       ownNode: this.#ownNode,
       namespaceLabels: name => labels.get(name) ?? NO_LABELS,
       isAudited: name => audited.has(name),
+      learnt: this.#learnt(),
     }
+  }
+
+  #learnt(): Map<string, string[]> {
+    const names = new Map<string, string[]>()
+    for (const { name, address } of this.#tables.names.all()) {
+      const known = names.get(address)
+      if (known) known.push(name)
+      else names.set(address, [name])
+    }
+    return names
   }
 }

@@ -8,7 +8,8 @@ import { type Policy, ReferenceCounts, readPolicy } from '../policy/index.ts'
 import { manifestObject } from '../policy/testing/manifest-object.ts'
 import type { Pod } from '../tables/index.ts'
 import { podRow } from '../tables/testing/rows.ts'
-import { type Assignment, IdentityHolder, planAddresses } from './identities.ts'
+import { planAddresses } from './identities.ts'
+import { type Assignment, IdentityHolder } from './identity-holder.ts'
 import { PodLabels } from './pod-labels.ts'
 
 const PODS = 100_000
@@ -64,6 +65,7 @@ const FACTS = {
   ownNode: { name: 'node1', addresses: ['172.30.0.2'] },
   namespaceLabels: (): Readonly<Record<string, string>> => NO_LABELS,
   isAudited: () => false,
+  learnt: new Map(),
 }
 const NO_LABELS = {}
 

@@ -9,7 +9,8 @@ import { parseManifests } from '../manifests/index.ts'
 import { ReferenceCounts, readPolicy } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 import { endpointRow, podRow } from '../tables/testing/rows.ts'
-import { type AddressFacts, addressProblems, IdentityHolder, planAddresses } from './identities.ts'
+import { type AddressFacts, addressProblems, type Claim, planAddresses } from './identities.ts'
+import { IdentityHolder } from './identity-holder.ts'
 import { PodLabels } from './pod-labels.ts'
 
 const origin = { file: '', line: 0 }
@@ -157,6 +158,7 @@ for (const { name, facts, from, want, conflicts = [] } of CASES)
         ownNode: { name: 'node1', addresses: ['172.30.0.2', 'fd00:172:30::2'] },
         namespaceLabels: () => NO_LABELS,
         isAudited: () => false,
+        learnt: new Map(),
         ...facts,
       },
       from === undefined ? new ReferenceCounts() : referencesOf(from),
@@ -175,9 +177,10 @@ for (const { name, facts, from, want, conflicts = [] } of CASES)
 
 const NO_LABELS = {}
 
-const claim = (prefix: string, app: string) => ({
+const claim = (prefix: string, app: string): Claim => ({
   prefix,
   owner: `pod default/${app}`,
+  kind: 'pod',
   isHost: false,
   endpoint: undefined,
   labels: labelSet([{ source: 'k8s', key: 'app', value: app }]),
@@ -186,6 +189,7 @@ const claim = (prefix: string, app: string) => ({
 const planOf = (...claims: ReturnType<typeof claim>[]) => ({
   claims: new Map(claims.map(each => [each.prefix, each])),
   conflicts: [],
+  usual: [],
 })
 
 test('the one that no number is left for stays unknown, and the others are undisturbed', () => {

@@ -1,26 +1,23 @@
-// Who stands at every address: pods, this node, the world and the prefixes that
-// policies name. Turns that into identities and into the content of the ipcache.
-// What it writes depends on the intent tables and the policies' references alone,
+// Who stands at every address: pods, this node, the world, the prefixes that policies
+// name, and who was answered for a name. Says which labels each has; numbers for them
+// and the content of the ipcache follow in identity-holder.ts. What it says depends on the intent tables and the policies' references alone,
 // never on the order in which they came.
 
 import { type Cidr, cidr, parseIp } from '../ip/index.ts'
-import {
-  addressLabels,
-  type IdentityAllocator,
-  IdentityRangeExhaustedError,
-  type LabelSet,
-  RESERVED,
-  reservedLabels,
-} from '../labels/index.ts'
+import { addressLabels, type LabelSet, reservedLabels } from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
-import { type Address, type Endpoint, type Node, objectKey, type Pod, type Problem } from '../tables/index.ts'
+import { type Endpoint, type Node, objectKey, type Pod, type Problem } from '../tables/index.ts'
+import type { Unnumbered } from './identity-holder.ts'
+import { LearntLabels, worldLabels } from './learnt-labels.ts'
 import type { PodLabels } from './pod-labels.ts'
 
 /** Who claims an address, with the labels that it would have. */
-type Claim = {
+export type Claim = {
   readonly prefix: string
   readonly labels: LabelSet
   readonly owner: string
+  /** `name`: nobody of the cluster, and a name was answered with it. */
+  readonly kind: 'pod' | 'node' | 'prefix' | 'name'
   readonly isHost: boolean
   /** Container id of the endpoint that uses the address. */
   readonly endpoint: string | undefined
@@ -32,6 +29,8 @@ export type AddressConflict = { readonly prefix: string; readonly owner: string;
 export type AddressPlan = {
   readonly claims: ReadonlyMap<string, Claim>
   readonly conflicts: readonly AddressConflict[]
+  /** Labels that an address may have at any moment: their identities are to be in force before. */
+  readonly usual: readonly LabelSet[]
 }
 
 /** An endpoint with what its pod declares, or last declared where the pod is gone and its container still runs. */
@@ -47,10 +46,17 @@ export type AddressFacts = {
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>
   /** Whether denials at the pods of a namespace are only recorded. */
   readonly isAudited: (namespace: string) => boolean
+  /** Names that were answered with each address; canonical. */
+  readonly learnt: ReadonlyMap<string, readonly string[]>
 }
 
 /** Decides who has each address: who really uses one beats who only declares it. Depends on facts and references alone. */
-export function planAddresses(facts: AddressFacts, references: References, podLabels: PodLabels): AddressPlan {
+export function planAddresses(
+  facts: AddressFacts,
+  references: References,
+  podLabels: PodLabels,
+  learntLabels = new LearntLabels(),
+): AddressPlan {
   const claims = new Map<string, Claim>()
   const conflicts: AddressConflict[] = []
   const claim = (next: Claim): void => {
@@ -63,7 +69,7 @@ export function planAddresses(facts: AddressFacts, references: References, podLa
     const address = parseIp(text)
     if (!address) return
     const labels = addressLabels(base, address, references)
-    claim({ prefix: hostPrefix(text), labels, owner, isHost, endpoint: undefined })
+    claim({ prefix: hostPrefix(text), labels, owner, kind: 'node', isHost, endpoint: undefined })
   }
 
   for (const address of facts.ownNode.addresses)
@@ -74,29 +80,54 @@ export function planAddresses(facts: AddressFacts, references: References, podLa
   for (const { pod, addresses, endpoint } of podAddresses(facts))
     for (const address of addresses) {
       const identity = podLabels.address(address, pod, facts.namespaceLabels(pod.namespace), references)
-      if (identity) claim({ ...identity, owner: `pod ${objectKey(pod)}`, isHost: false, endpoint })
+      if (identity) claim({ ...identity, owner: `pod ${objectKey(pod)}`, kind: 'pod', isHost: false, endpoint })
     }
 
-  const claimPrefix = (prefix: Cidr, base: LabelSet, owner: string): void =>
-    claim({
-      prefix: prefix.text,
-      labels: addressLabels(base, prefix, references),
-      owner,
-      isHost: false,
-      endpoint: undefined,
-    })
-  for (const { prefix, base } of WORLD) claimPrefix(prefix, base, 'world')
-  for (const { prefix } of references.prefixes)
-    if (!claims.has(prefix.text)) claimPrefix(prefix, worldOf(prefix), 'policy')
-  return { claims, conflicts }
+  const claimPrefix = (prefix: Cidr, owner: string): void => claim(prefixClaim(prefix, owner, references))
+  for (const prefix of WORLD) claimPrefix(prefix, 'world')
+  for (const [address, names] of facts.learnt) {
+    const found = learntClaim(address, names, references, learntLabels)
+    if (found && !claims.has(found.prefix)) claims.set(found.prefix, found)
+  }
+  for (const { prefix } of references.prefixes) if (!claims.has(prefix.text)) claimPrefix(prefix, 'policy')
+  return { claims, conflicts, usual: learntLabels.usual(references) }
 }
 
-const WORLD = [
-  { prefix: cidr('0.0.0.0/0'), base: reservedLabels('world-ipv4') },
-  { prefix: cidr('::/0'), base: reservedLabels('world-ipv6') },
-] as const
+const WORLD = [cidr('0.0.0.0/0'), cidr('::/0')]
 
-const worldOf = (prefix: Cidr): LabelSet => reservedLabels(prefix.family === 4 ? 'world-ipv4' : 'world-ipv6')
+const prefixClaim = (prefix: Cidr, owner: string, references: References): Claim => ({
+  prefix: prefix.text,
+  labels: worldLabels(prefix, references),
+  owner,
+  kind: 'prefix',
+  isHost: false,
+  endpoint: undefined,
+})
+
+/** Of an address that names were answered with and nobody of the cluster has; undefined where no policy wants one of them. */
+function learntClaim(
+  address: string,
+  names: readonly string[],
+  references: References,
+  learntLabels: LearntLabels,
+): Claim | undefined {
+  const labels = learntLabels.of(address, names, references)
+  if (!labels) return undefined
+  const owner = `name ${names.toSorted()[0]}`
+  return { prefix: hostPrefix(address), labels, owner, kind: 'name', isHost: false, endpoint: undefined }
+}
+
+/** Of an address that nobody of the cluster has, as in a plan; undefined where a wider prefix is enough. */
+export function outsideClaim(
+  address: string,
+  names: readonly string[],
+  references: References,
+  learntLabels: LearntLabels,
+): Claim | undefined {
+  const prefix = cidr(hostPrefix(address))
+  const named = learntClaim(address, names, references, learntLabels)
+  return named ?? (references.prefixes.get(prefix) ? prefixClaim(prefix, 'policy', references) : undefined)
+}
 
 /** The prefix that holds one address, given as canonical text. */
 export const hostPrefix = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`
@@ -118,66 +149,6 @@ function podAddresses(facts: AddressFacts): PodAddresses[] {
   return [...used, ...declared.map(pod => ({ pod, addresses: pod.addresses, endpoint: undefined }))]
 }
 
-/** An address whose labels got no number. It counts as nobody's: only what is allowed to anybody is allowed to it. */
-export type Unnumbered = {
-  readonly prefix: string
-  readonly owner: string
-  readonly error: IdentityRangeExhaustedError
-}
-
-export type Assignment = {
-  readonly addresses: readonly Address[]
-  readonly identities: ReadonlyMap<number, LabelSet>
-  readonly unnumbered: readonly Unnumbered[]
-  /** To be called when the addresses are in force: gives back the numbers that are not used any more. */
-  readonly release: () => void
-}
-
-/** Holds the numbers of all claimed addresses: taken before they are written down, given back after. */
-export class IdentityHolder {
-  readonly #allocator: IdentityAllocator
-  #held: readonly number[] = []
-
-  constructor(allocator: IdentityAllocator) {
-    this.#allocator = allocator
-  }
-
-  /**
-   * Numbers for a plan. New ones are allocated before old ones are released, so that a label set that moves from one
-   * address to another keeps its number.
-   */
-  assign(plan: AddressPlan): Assignment {
-    const before = this.#held
-    const held: number[] = []
-    const identities = new Map<number, LabelSet>()
-    const addresses: Address[] = []
-    const unnumbered: Unnumbered[] = []
-    for (const { prefix, labels, owner, isHost } of plan.claims.values()) {
-      const identity = this.#allocate(labels)
-      if (identity instanceof IdentityRangeExhaustedError) unnumbered.push({ prefix, owner, error: identity })
-      else {
-        held.push(identity)
-        identities.set(identity, labels)
-      }
-      addresses.push({ prefix, identity: typeof identity === 'number' ? identity : RESERVED.unknown, isHost, owner })
-    }
-    this.#held = held
-    const release = (): void => {
-      for (const number of before) this.#allocator.release(number)
-    }
-    return { addresses, identities, unnumbered, release }
-  }
-
-  #allocate(labels: LabelSet): number | IdentityRangeExhaustedError {
-    try {
-      return this.#allocator.allocate(labels)
-    } catch (error) {
-      if (error instanceof IdentityRangeExhaustedError) return error
-      throw error
-    }
-  }
-}
-
 /** Problems that are about no file stand under this name. */
 export const ADDRESSES_FILE = '(addresses)'
 
@@ -193,12 +164,13 @@ const conflictProblem = ({ prefix, owner, other }: AddressConflict): Problem =>
     `address ${prefix} is claimed by ${owner} and by ${other}; ${owner} keeps it`,
   )
 
-const unnumberedProblem = ({ prefix, owner, error }: Unnumbered): Problem =>
-  addressProblem(
-    `unnumbered ${prefix}`,
-    owner,
-    `address ${prefix} of ${owner} counts as nobody's, and only what is allowed to anybody is allowed to it: ${error.message}`,
-  )
+function unnumberedProblem({ prefix, owner, kind, error }: Unnumbered): Problem {
+  const effect =
+    kind === 'name'
+      ? 'counts as one of the world, and rules about names do not match it'
+      : "counts as nobody's, and only what is allowed to anybody is allowed to it"
+  return addressProblem(`unnumbered ${prefix}`, owner, `address ${prefix} of ${owner} ${effect}: ${error.message}`)
+}
 
 function addressProblem(id: string, object: string, message: string): Problem {
   return { id, severity: 'error', object, message, file: ADDRESSES_FILE, line: 0, column: 0 }

@@ -101,7 +101,9 @@ async function withSteps(look: (tables: Tables) => unknown) {
   const seen: unknown[] = []
   const made: { tables?: Tables } = {}
   const record = async (step: string): Promise<void> => void (made.tables && seen.push([step, look(made.tables)]))
-  const parts = started({ inForce: { policyMaps: () => record('maps'), addresses: () => record('addresses') } })
+  const parts = started({
+    inForce: { policyMaps: () => record('maps'), addresses: () => record('addresses'), address: async () => undefined },
+  })
   const { tables, controller } = parts
   tables.database.write(tx => {
     for (const [id, name] of [
@@ -194,6 +196,7 @@ test('a rule set is with the proxy before a policy map names it, and stays for a
       ruleSets: async () => void seen.push(made.tables && ruleSets(made.tables)),
       policyMaps: async () => undefined,
       addresses: async () => undefined,
+      address: async () => undefined,
     },
   })
   made.tables = tables
@@ -225,6 +228,7 @@ test('policies do not wait long for a proxy that does not answer', async () => {
       ruleSets: wait => new Promise((_, reject) => wait.addEventListener('abort', () => reject(new Error('aborted')))),
       policyMaps: async () => undefined,
       addresses: async () => undefined,
+      address: async () => undefined,
     },
   })
   tables.database.write(tx => {
@@ -255,7 +259,7 @@ test('who waits until the controller has caught up waits for all that was declar
   const stop = new AbortController()
   const gate = Promise.withResolvers<void>()
   const { tables, controller } = started({
-    inForce: { policyMaps: () => gate.promise, addresses: async () => undefined },
+    inForce: { policyMaps: () => gate.promise, addresses: async () => undefined, address: async () => undefined },
   })
   const marks = inputsOf(tables).map(table => table.registerInitializer('test'))
   const running = controller.run(stop.signal)
@@ -294,6 +298,7 @@ test('an end in the middle of a change is no failure', async () => {
         throw new Error('given up')
       },
       addresses: async () => undefined,
+      address: async () => undefined,
     },
   })
   for (const table of inputsOf(tables)) table.registerInitializer('test')()

@@ -8,27 +8,33 @@
 // state allows.
 
 import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
-import { type PolicyRepository, ReferenceCounts, type ResolvedPolicy } from '../policy/index.ts'
+import { type PolicyRepository, ReferenceCounts, type References } from '../policy/index.ts'
 import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
-import type { Address, EndpointEntry, NumberedRule, PolicyMap, Tables } from '../tables/index.ts'
-import { type Change, carryOut, type InForce } from './change-steps.ts'
+import type { Address, EndpointEntry, PolicyMap, Tables } from '../tables/index.ts'
+import { type Change, carryOut, carryOutMoves, type InForce, introduce } from './change-steps.ts'
 import { closingPolicies } from './closing.ts'
 import { DeclaredPolicies, NO_CHANGES, type PolicyChanges } from './declared-policies.ts'
+import { endpointEntriesOf } from './endpoint-entries.ts'
 import { FactReader } from './facts.ts'
 import {
   type AddressFacts,
   type AddressPlan,
   addressProblems,
+  type Claim,
   hostPrefix,
-  IdentityHolder,
+  outsideClaim,
   planAddresses,
 } from './identities.ts'
-import { Linger } from './linger.ts'
+import { IdentityHolder } from './identity-holder.ts'
+import { KnownIdentities } from './known-identities.ts'
+import { LearntLabels } from './learnt-labels.ts'
 import type { Memory } from './memory.ts'
-import { auditedSubject, PodLabels, type Subject } from './pod-labels.ts'
+import { PodLabels } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
+import { Subjects } from './subjects.ts'
 import { transitOf } from './transit.ts'
 import { TransitMaps } from './transit-maps.ts'
+import { Turns } from './turns.ts'
 
 export type PolicyControllerOptions = {
   readonly tables: Tables
@@ -48,6 +54,9 @@ export type PolicyControllerOptions = {
  */
 const LINGER_MS = 5_000
 
+/** How often identities that names have left are looked for, at most. */
+const TIDY_EVERY_MS = 60_000
+
 export class PolicyController {
   readonly #options: PolicyControllerOptions
   readonly #clock: Clock
@@ -58,16 +67,17 @@ export class PolicyController {
   readonly #references = new ReferenceCounts()
   #plannedRevision = -1
   readonly #declared: DeclaredPolicies
-  /** Labels of identities in the repository: those in use and those that linger. */
-  readonly #identityLabels = new Map<number, LabelSet>()
-  readonly #identityLinger: Linger<number>
-  /** Subjects that have a policy map, by key: those in use and those that linger. */
-  readonly #subjects = new Map<string, Subject>()
-  readonly #subjectLinger: Linger<string>
+  readonly #known: KnownIdentities
+  readonly #learntLabels = new LearntLabels()
+  readonly #subjects: Subjects
   readonly #transit: TransitMaps
   readonly #reader: FactReader
-  /** Those that were acted on last. */
+  /** Those that were acted on last, and what followed from them. */
   #facts: AddressFacts | undefined
+  #plan: AddressPlan | undefined
+  readonly #turns = new Turns()
+  /** When identities that nobody has were looked for last. */
+  #tidiedMs = 0
   readonly #waiters = new Waiters()
   /** Revision of the inputs that has been acted on. */
   #doneRevision = -1
@@ -76,12 +86,17 @@ export class PolicyController {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     const now = () => this.#clock.nowMs()
-    this.#identityLinger = new Linger(LINGER_MS, now)
-    this.#subjectLinger = new Linger(LINGER_MS, now)
+    this.#known = new KnownIdentities(options.repository, LINGER_MS, now)
     this.#rows = new PolicyRows(options.memory, now)
+    this.#subjects = new Subjects({
+      ...options,
+      rows: this.#rows,
+      podLabels: this.#podLabels,
+      lingerMs: LINGER_MS,
+      now,
+    })
     this.#transit = new TransitMaps(this.#rows, LINGER_MS, now)
     this.#reader = new FactReader(options.tables, options.ownNode, options.memory)
-    this.#subjectLinger.update(this.#rows.subjectKeys())
     this.#identities = new IdentityHolder(options.allocator)
     this.#declared = new DeclaredPolicies(options.tables)
   }
@@ -127,7 +142,38 @@ export class PolicyController {
   }
 
   /** One pass: what the tables say now becomes what the kernel is to have, step by step. */
-  async step(signal: AbortSignal): Promise<void> {
+  step(signal: AbortSignal): Promise<void> {
+    return this.#turns.alone(() => this.#pass(signal), signal)
+  }
+
+  /** What policies name, of those in force and of those on their way. */
+  get references(): References {
+    return this.#references
+  }
+
+  /**
+   * Gives addresses the labels of the names that they were answered with, as the tables say it when this is carried out.
+   * Where these make no new identity, that is one write for each address. Resolves when it is in force in the kernel.
+   * @param addresses canonical
+   * @throws WaitError when the signal is aborted first; IdentityRangeExhaustedError when no number is left
+   */
+  async relabel(addresses: readonly string[], signal: AbortSignal): Promise<void> {
+    const { tables, inForce } = this.#options
+    for (;;) {
+      await this.#whenFree(signal)
+      const claims = this.#outsideClaims(addresses)
+      const news = [...claims.values()].flatMap(claim =>
+        claim && !this.#known.has(claim.labels) ? [claim.labels] : [],
+      )
+      if (news.length === 0) {
+        const moves = [...claims].map(([prefix, claim]) => this.#identities.move(prefix, claim))
+        return carryOutMoves(moves, tables, inForce, signal)
+      }
+      await this.#turns.alone(() => this.#introduce(news, signal), signal)
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<void> {
     const facts = this.#reader.read()
     const policies = this.#declared.changes()
     // First identities learn to tell apart what the policies to come name: no verdict depends on that yet.
@@ -141,6 +187,42 @@ export class PolicyController {
     for (const policy of policies.outdated) this.#references.remove(policy)
     if (this.#references.revision !== this.#plannedRevision)
       await this.#carryOut(this.#prepare(facts, NO_CHANGES), signal)
+  }
+
+  /** By prefix, what addresses are to be that nobody of the cluster has. */
+  #outsideClaims(addresses: readonly string[]): Map<string, Claim | undefined> {
+    const { names } = this.#options.tables
+    const claims = new Map<string, Claim | undefined>()
+    for (const address of addresses) {
+      const prefix = hostPrefix(address)
+      const owner = this.#plan?.claims.get(prefix)?.kind
+      if (owner === 'pod' || owner === 'node') continue
+      const own = names.by('address', address).map(({ name }) => name)
+      claims.set(prefix, outsideClaim(address, own, this.#references, this.#learntLabels))
+    }
+    return claims
+  }
+
+  /** Resolves when no change is on its way, and there was one. */
+  async #whenFree(signal: AbortSignal): Promise<void> {
+    const holds = (): boolean => this.#facts !== undefined
+    await this.#waiters.wait({ what: 'the first policies', holds, obstacle: () => undefined }, signal)
+    await this.#turns.whenFree(signal)
+  }
+
+  /** Puts identities that nobody has yet into the policy maps; now and then takes out those that nobody has any more. */
+  async #introduce(labels: readonly LabelSet[], signal: AbortSignal): Promise<void> {
+    const { tables, inForce } = this.#options
+    const nowMs = this.#clock.nowMs()
+    if (nowMs - this.#tidiedMs >= TIDY_EVERY_MS) {
+      this.#tidiedMs = nowMs
+      this.#known.retain(this.#identities.held())
+    }
+    for (const each of labels) this.#known.add(this.#identities.prepare(each), each)
+    const after = this.#subjects.resolveAll()
+    const policyMaps = [...this.#rows.policyMaps(after), ...this.#transit.plan(undefined, after, after).maps]
+    const clock = this.#clock
+    await introduce({ ...this.#named(policyMaps), policyMaps }, tables, { inForce, clock }, signal)
   }
 
   #inputs() {
@@ -166,15 +248,16 @@ export class PolicyController {
   /** @param relabels whether pods may get other labels, so that no verdict may be asked about some old and some new ones */
   #prepare(facts: AddressFacts, policies: PolicyChanges, relabels = false): Change {
     this.#plannedRevision = this.#references.revision
-    const plan = planAddresses(facts, this.#references, this.#podLabels)
+    const plan = planAddresses(facts, this.#references, this.#podLabels, this.#learntLabels)
+    this.#plan = plan
     const { addresses, identities, unnumbered, release } = this.#identities.assign(plan)
-    this.#feedIdentities(identities)
-    const subjects = this.#feedSubjects(facts)
-    const entries = this.#entries(facts, subjects, plan, addresses)
+    this.#known.feed(identities)
+    const subjects = this.#subjects.feed(facts, this.#references)
+    const entries = endpointEntriesOf(facts, subjects, plan, addresses, this.#rows)
 
-    const before = policies.set.length + policies.outdated.length > 0 ? this.#resolveAll() : undefined
+    const before = policies.set.length + policies.outdated.length > 0 ? this.#subjects.resolveAll() : undefined
     this.#declared.feed(policies, this.#options.repository)
-    const after = this.#resolveAll()
+    const after = this.#subjects.resolveAll()
     const transit = relabels ? transitOf(this.#current(), { addresses, entries }) : undefined
     const { maps: onTheWay, ids } = this.#transit.plan(transit, before ?? after, after)
     const policyMaps = [...this.#rows.policyMaps(after), ...onTheWay]
@@ -184,80 +267,25 @@ export class PolicyController {
       addresses: addressProblems(plan.conflicts, unnumbered),
       references: this.#declared.problems(),
     }
-    const known = Array.from(this.#identityLabels, ([number, labels]) => ({ number, labels }))
     const maps = [...closing, ...policyMaps]
-    const named = { rules: this.#ruleRows(maps), ruleSets: this.#rows.ruleSets(maps) }
-    return { identities: known, ...named, addresses, entries, problems, closing, policyMaps, transit: ids, release }
+    const named = this.#named(maps)
+    return { ...named, addresses, entries, problems, closing, policyMaps, transit: ids, release }
   }
 
-  #ruleRows(maps: readonly PolicyMap[]): NumberedRule[] {
+  /** Identities, and what stands behind the numbers in policy maps. */
+  #named(maps: readonly PolicyMap[]): Pick<Change, 'identities' | 'rules' | 'ruleSets'> {
     const { tables, repository } = this.#options
-    return this.#rows.rules(
+    const rules = this.#rows.rules(
       maps,
       key => repository.rule(key),
       number => tables.rules.get(String(number)),
     )
+    return { identities: this.#known.rows(), rules, ruleSets: this.#rows.ruleSets(maps) }
   }
 
   #carryOut(change: Change, signal: AbortSignal): Promise<void> {
     const { tables, inForce } = this.#options
     return carryOut(change, tables, { inForce, clock: this.#clock }, signal)
-  }
-
-  #feedIdentities(identities: ReadonlyMap<number, LabelSet>): void {
-    const { repository } = this.#options
-    for (const [number, labels] of identities) {
-      if (this.#identityLabels.get(number)?.key === labels.key) continue
-      repository.setIdentity(number, labels)
-      this.#identityLabels.set(number, labels)
-    }
-    for (const number of this.#identityLinger.update(identities.keys()).ended) {
-      repository.deleteIdentity(number)
-      this.#identityLabels.delete(number)
-    }
-  }
-
-  /** @returns the subject of each endpoint, by container id */
-  #feedSubjects(facts: AddressFacts): ReadonlyMap<string, Subject> {
-    const subjects = new Map<string, Subject>()
-    for (const { endpoint, pod } of facts.endpoints) {
-      const labelled = this.#podLabels.subject(pod, facts.namespaceLabels(pod.namespace), this.#references)
-      const subject = facts.isAudited(pod.namespace) ? auditedSubject(labelled) : labelled
-      subjects.set(endpoint.containerId, subject)
-      if (!this.#subjects.has(subject.key)) this.#subjects.set(subject.key, subject)
-    }
-    const wanted = Array.from(subjects.values(), subject => subject.key)
-    for (const key of this.#subjectLinger.update(wanted).ended) {
-      const subject = this.#subjects.get(key)
-      if (subject) this.#options.repository.forget(subject)
-      this.#subjects.delete(key)
-      this.#rows.forget(key)
-    }
-    return subjects
-  }
-
-  #resolveAll(): Map<Subject, ResolvedPolicy> {
-    return new Map(this.#subjects.values().map(subject => [subject, this.#options.repository.resolve(subject)]))
-  }
-
-  /** An endpoint has no entry, and so gets no packet, for an address that is another's. */
-  #entries(
-    facts: AddressFacts,
-    subjects: ReadonlyMap<string, Subject>,
-    plan: AddressPlan,
-    addresses: readonly Address[],
-  ): EndpointEntry[] {
-    const identityOf = new Map(addresses.map(({ prefix, identity }) => [prefix, identity]))
-    return facts.endpoints.flatMap(({ endpoint: { id, ifindex, mac, containerId, addresses: own } }) => {
-      const subject = subjects.get(containerId)
-      if (!subject) return []
-      const policy = this.#rows.idOf(subject)
-      return own.flatMap(address => {
-        const prefix = hostPrefix(address)
-        const identity = plan.claims.get(prefix)?.endpoint === containerId ? identityOf.get(prefix) : undefined
-        return identity === undefined ? [] : [{ address, endpoint: id, ifindex, mac, identity, policy, containerId }]
-      })
-    })
   }
 
   /** What the kernel is to have until now. */
@@ -273,7 +301,7 @@ export class PolicyController {
 
   /** Until an input changes, or what lingers has ended. */
   async #waitForWork(watchers: Parameters<typeof waitForAny>[0], signal: AbortSignal): Promise<boolean> {
-    const lingers = [this.#identityLinger, this.#subjectLinger, this.#transit, this.#rows]
+    const lingers = [this.#known, this.#subjects, this.#transit, this.#rows]
     const ends = lingers.map(linger => linger.nextEndMs()).filter(end => end !== undefined)
     const ended = new AbortController()
     const delayMs = Math.min(...ends) - this.#clock.nowMs()

@@ -9,5 +9,5 @@ export { type ReconcileFailure, Reconciler, type ReconcilerOptions } from './rec
 export { type Row, rowsEqual } from './row.ts'
 export { defineTable, type PrintableTable, type Table, type TableSpec } from './table.ts'
 export { View, type ViewSpec } from './view.ts'
-export { type WaitError, Waiters } from './waiters.ts'
+export { WaitError, Waiters } from './waiters.ts'
 export { type Change, type Waitable, type Watcher, waitForAny } from './watcher.ts'

@@ -7,6 +7,7 @@ import { endpointEntryTable, l7RuleSetTable, policyMapTable, ruleTable } from '.
 import { endpointTable } from './endpoints.ts'
 import { addressTable, identityTable } from './identities.ts'
 import { cidrGroupTable, namespaceTable, nodeTable, podTable, policyTable, problemTable } from './intent.ts'
+import { learntNameTable } from './names.ts'
 import { nodeDeviceTable } from './node-devices.ts'
 import { podNamespaceTable } from './pod-namespaces.ts'
 import { enforcedPolicyTable } from './policy-status.ts'
@@ -17,6 +18,7 @@ export * from './endpoints.ts'
 export * from './identities.ts'
 export * from './intent.ts'
 export * from './l7-event.ts'
+export * from './names.ts'
 export * from './node-devices.ts'
 export * from './pod-namespaces.ts'
 export * from './policy-status.ts'
@@ -40,6 +42,7 @@ export function createTables() {
     endpoints: database.add(endpointTable),
     podNamespaces: database.add(podNamespaceTable),
     nodeDevices: database.add(nodeDeviceTable),
+    names: database.add(learntNameTable),
     identities: database.add(identityTable),
     addresses: database.add(addressTable),
     policyMaps: database.add(policyMapTable),

@@ -50,7 +50,7 @@ async function started(t: TestContext) {
   const socket = path.join(folder, 'agent.sock')
   const info = { id: 7, tag: 'abc', translatedSize: 100, jitedSize: 50 }
   const programs = { from_pod: { name: 'from_pod', info: () => info } } as unknown as Datapath['programs']
-  const { tables, endpoints, reconcilers, policyStatus, serviceStatus, servicesInKernel } = node.engine
+  const { tables, endpoints, names, reconcilers, policyStatus, serviceStatus, servicesInKernel } = node.engine
   const serviceNames = new ServiceNames(tables.serviceEntries)
   const describe = (event: FlowEvent): Flow =>
     describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0, serviceNames })
@@ -68,6 +68,7 @@ async function started(t: TestContext) {
       datapath: { schema, maps: maps as unknown as KernelDatapathMaps, programs },
       further: [],
       endpoints,
+      names,
       reconcilers,
       policyStatus,
       serviceStatus,

@@ -13,6 +13,8 @@
 //   $ restart [silent]          ends the agent where it runs and starts the next one; shows what that wrote.
 //                               Silent: the source tells nothing before `$ deliver`
 //   $ deliver
+//   $ learn NAME TTL ADDRESS... DNS has answered; shows what is written until that is in force
+//   $ use [ADDRESS...]          the addresses outside that connections use from now on
 //   $ service NAMESPACE/NAME    as `axoneme services NAMESPACE/NAME` prints it
 //   $ why TARGET [from=POD | host | outside=ADDRESS] [source=IP:PORT]        as `axoneme services why` prints it
 //   $ tables NAME...            as `axoneme tables NAME` prints them
@@ -123,6 +125,20 @@ const ACTIONS: Readonly<Record<string, (given: Given) => Promise<readonly string
     node.deliver()
     await node.settle()
     return writesText(node)
+  },
+  async learn({ words: [name = '', ttl, ...addresses], node }) {
+    node.takeWrites()
+    const ttlSeconds = Number(ttl)
+    const taught = addresses.map(address => ({ address, ttlSeconds }))
+    const timeMicros = Math.round(node.clock.nowMs() * 1000)
+    const names = [{ name, addresses: taught, client: '10.244.0.2', server: '10.96.0.10', timeMicros }]
+    await node.engine.names.teach({ names }, new AbortController().signal)
+    return writesText(node)
+  },
+  async use({ words, node }) {
+    node.usedAddresses.clear()
+    for (const address of words) node.usedAddresses.add(address)
+    return []
   },
   async tables({ words, node }) {
     return words.flatMap(name => titled(words, name, tableLines(node.tables, name)))

@@ -7,7 +7,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
-import { createEngine, type Engine, type WrittenMaps } from '../../src/agent/engine.ts'
+import { createEngine, type Engine, type EngineOptions, type WrittenMaps } from '../../src/agent/engine.ts'
 import type { ServiceSettings } from '../../src/agent/services.ts'
 import type { EndpointAnswer } from '../../src/api/index.ts'
 import { type Memory, volatileMemory } from '../../src/controllers/index.ts'
@@ -30,6 +30,7 @@ export type SimulatedNodeOptions = {
   readonly policyEntries?: number
   readonly podCidrs?: readonly string[]
   readonly services?: Partial<ServiceSettings>
+  readonly names?: Partial<EngineOptions['names']>
   /** May throw, so that the write fails. */
   readonly fault?: (write: Write) => void
   /** Called after each element that was written. */
@@ -46,6 +47,8 @@ export class SimulatedNode {
   readonly datapath: MemoryDatapath
   readonly world: World
   readonly failures: ReconcileFailure[] = []
+  /** Those outside that connections use. */
+  readonly usedAddresses = new Set<string>()
   /** Elements written since `takeWrites`. */
   #writes: Write[] = []
   readonly #options: SimulatedNodeOptions
@@ -166,6 +169,12 @@ export class SimulatedNode {
     const { policyEntries, podCidrs = POD_CIDRS } = this.#options
     const size = policyEntries === undefined ? {} : { maxEntries: policyEntries }
     const engine = createEngine({
+      names: {
+        minimumTtlSeconds: 0,
+        addressesPerName: 1000,
+        usedAddresses: async addresses => this.usedAddresses.intersection(addresses),
+        ...this.#options.names,
+      },
       node: NODE,
       podCidrs,
       services: {
