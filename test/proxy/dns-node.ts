@@ -123,7 +123,7 @@ export class DnsNode implements Disposable {
       netlink.run(createLink({ kind: 'veth', name, peer: { name: 'eth0', namespace } }))
     for (const [name, commands] of Object.entries(NETWORK)) {
       // Else addresses cannot be used for a second or two.
-      const prompt = 'echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad'
+      const prompt = 'for every in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 > $every; done'
       const script = [prompt, ...commands.map(command => `ip ${command}`)].join(' && ')
       await outputInside(this.#namespaces[name as keyof typeof NETWORK], 'sh', ['-c', script])
     }
