@@ -43,7 +43,7 @@ export class Teacher implements Disposable {
   #telling = 0
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
-  #toldAtMs = 0
+  #toldAtMs = Number.NEGATIVE_INFINITY
   #awaySinceMs: number | undefined
 
   constructor(options: TeacherOptions) {
@@ -98,10 +98,13 @@ export class Teacher implements Disposable {
     if (atMs >= this.#timerAtMs || this.#ended.signal.aborted) return
     clearTimeout(this.#timer)
     this.#timerAtMs = atMs
-    this.#timer = setTimeout(() => {
-      this.#timerAtMs = Number.POSITIVE_INFINITY
-      this.#tell()
-    }, atMs - performance.now())
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAtMs = Number.POSITIVE_INFINITY
+        this.#tell()
+      },
+      Math.max(0, atMs - performance.now()),
+    )
   }
 
   #tell(): void {
