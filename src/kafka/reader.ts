@@ -8,6 +8,8 @@ import { type Field, type Fields, inVersion, isField, mayBeNull, type Span } fro
 
 /** Of all lists of one message together. */
 export const MAX_ELEMENTS = 100_000
+/** What a length of 16 bits can say; later versions have room for more and do not use it. */
+const MAX_TEXT_BYTES = 32_767
 
 /** Thrown inside of this folder alone. */
 export class Malformed extends Error {
@@ -127,6 +129,7 @@ function* readLength(input: MessageBytes, layout: Layout, wide: boolean): Readin
 }
 
 function* readText(input: MessageBytes, length: number): Reading<string> {
+  if (length > MAX_TEXT_BYTES) throw new Malformed(`a text is longer than ${MAX_TEXT_BYTES} bytes`)
   const at: number = yield* input.take(length)
   const { buffer, byteOffset } = input.view
   try {
@@ -143,6 +146,7 @@ export function* readHeaderText(input: MessageBytes): Reading<string | null> {
 }
 
 function* readBytes(input: MessageBytes, length: number): Reading<Uint8Array> {
+  if (length > MAX_TEXT_BYTES) throw new Malformed(`bytes to be kept are more than ${MAX_TEXT_BYTES}`)
   const at: number = yield* input.take(length)
   const { buffer, byteOffset } = input.view
   return new Uint8Array(buffer, byteOffset + at, length).slice()

@@ -1,7 +1,7 @@
 // Requests about groups of consumers and what they have read.
 
 import { type Api, api, everyIndex, everyPartition, KAFKA_ERROR, namesOf } from '../api.ts'
-import { bool, bytes, int8, int16, int32, int64, list, nullableList, nullableText, text } from '../schema.ts'
+import { bool, bytes, int8, int16, int32, int64, list, nullableList, nullableText, records, text } from '../schema.ts'
 
 const topicError = KAFKA_ERROR.TOPIC_AUTHORIZATION_FAILED
 const errorCode = KAFKA_ERROR.GROUP_AUTHORIZATION_FAILED
@@ -131,6 +131,17 @@ const joinGroup = api({
   versions: [0, 9],
   flexibleFrom: 6,
   scope: 'client',
+  request: {
+    groupId: text(),
+    sessionTimeoutMs: int32(),
+    rebalanceTimeoutMs: int32({ from: 1 }),
+    memberId: text(),
+    groupInstanceId: nullableText({ from: 5 }),
+    protocolType: text(),
+    // Topics are in these too, as the members of the group have agreed among themselves: what they then fetch is judged.
+    protocols: list({ name: text(), metadata: records() }),
+    reason: nullableText({ from: 8 }),
+  },
   response: {
     throttleTimeMs: int32({ from: 2 }),
     errorCode: int16(),
@@ -175,6 +186,15 @@ const syncGroup = api({
   versions: [0, 5],
   flexibleFrom: 4,
   scope: 'client',
+  request: {
+    groupId: text(),
+    generation: int32(),
+    memberId: text(),
+    groupInstanceId: nullableText({ from: 3 }),
+    protocolType: nullableText({ from: 5 }),
+    protocolName: nullableText({ from: 5 }),
+    assignments: list({ memberId: text(), assignment: records() }),
+  },
   response: {
     throttleTimeMs: int32({ from: 1 }),
     errorCode: int16(),
