@@ -13,4 +13,5 @@ export const KAFKA_APIS: ReadonlyMap<number, Api> = new Map(
 )
 
 export const FETCH = 1
+export const METADATA = 3
 export const API_VERSIONS = 18

@@ -6,7 +6,7 @@
 
 import { type Field, type Fields, inVersion, isField, mayBeNull, type Span } from './schema.ts'
 
-/** Of all lists of one message together. */
+/** Of all lists of one request together. */
 export const MAX_ELEMENTS = 100_000
 /** What a length of 16 bits can say; later versions have room for more and do not use it. */
 const MAX_TEXT_BYTES = 32_767
@@ -31,9 +31,11 @@ export class MessageBytes {
   #skip = 0
   #elements = 0
   readonly length: number
+  readonly #maxElements: number
 
-  constructor(length: number) {
+  constructor(length: number, maxElements = MAX_ELEMENTS) {
     this.length = length
+    this.#maxElements = maxElements
   }
 
   /** How many bytes of the message have been read. */
@@ -87,7 +89,7 @@ export class MessageBytes {
   countElements(count: number): void {
     this.#elements += count
     if (count > this.left) throw new Malformed('a list is longer than the message')
-    if (this.#elements > MAX_ELEMENTS) throw new Malformed(`the message has more than ${MAX_ELEMENTS} elements`)
+    if (this.#elements > this.#maxElements) throw new Malformed(`it has more than ${this.#maxElements} elements`)
   }
 
   #within(count: number): void {

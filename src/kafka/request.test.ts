@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { writeDenial } from './answer.ts'
+import { writeAnswer, writeDenial } from './answer.ts'
 import { capApiVersions } from './api-versions.ts'
 import { KAFKA_APIS } from './catalogue.ts'
 import { continuesSession, withoutSession } from './fetch-session.ts'
+import { cutMetadata } from './metadata.ts'
 import { MAX_REQUEST_BYTES, parseRequest, RequestReader } from './request.ts'
 import type { Field, Fields } from './schema.ts'
 import { isField, mayBeNull } from './schema.ts'
@@ -71,8 +72,10 @@ test('any bytes are refused or read, and never throw', () => {
     fc.property(given, ([[key, version], rest]) => {
       for (const bytes of [rest, Buffer.concat([Buffer.from([0, key, 0, version]), rest])]) {
         const request = parseRequest(bytes)
-        if ('api' in request) writeDenial(request)
-        else assert.ok(request.reason)
+        if ('api' in request) {
+          writeDenial(request)
+          cutMetadata(request, topic => topic.length > 2)?.cut(rest)
+        } else assert.ok(request.reason)
         capApiVersions(bytes, version)
       }
     }),
@@ -152,6 +155,49 @@ test('every request that can be written is read, and in pieces as in one; cut of
     }),
     { numRuns: 2000 },
   )
+})
+
+test('Metadata is cut down to what a client may know, in every version, as the client reads it', () => {
+  const api = KAFKA_APIS.get(3)
+  assert.ok(api)
+  for (let version = 0; version <= 12; version++)
+    for (const [asked, topics, want] of [
+      ['some', ['secret', 'orders'], [0, 29]],
+      ['all', version === 0 ? [] : null, [0]],
+    ] as const) {
+      const sent = clientRequest('metadata', version, [topics])
+      const request = parseRequest(sent?.bytes ?? Buffer.alloc(0))
+      assert.ok(sent && 'api' in request)
+      const cut = cutMetadata(request, topic => topic === 'orders')
+      assert.ok(cut)
+      const onward = parseRequest(cut.request.subarray(4))
+      assert.ok('api' in onward)
+      assert.deepEqual(onward.topics, asked === 'some' ? ['orders'] : undefined)
+      const known = (asked === 'some' ? ['orders'] : ['secret', 'orders']).map(name => ({
+        name,
+        partitions: [{ index: 4 }],
+      }))
+      const values = { brokers: [{ id: 5, host: 'b', port: 9 }], clusterId: 'c', controllerId: 5, topics: known }
+      const answer = cut.cut(writeAnswer(api, request.header, values).subarray(4))
+      assert.ok(answer)
+      let parsed: unknown
+      try {
+        parsed = sent.parse(answer.subarray(4))
+      } catch (error) {
+        parsed = (error as { response?: unknown }).response
+      }
+      const { brokers, topics: told } = parsed as {
+        brokers: { host: string }[]
+        topics: { name: string; errorCode: number }[]
+      }
+      assert.equal(brokers[0]?.host, 'b')
+      assert.deepEqual(
+        told.map(({ errorCode }) => errorCode),
+        want,
+        `Metadata ${version} of ${asked}`,
+      )
+      assert.deepEqual(cut.cut(answer.subarray(4, 20)), undefined)
+    }
 })
 
 test('a Fetch is made to want no session, whatever it wanted', () => {

@@ -38,6 +38,13 @@ export class MessageWriter {
     this.int8(rest)
   }
 
+  /** A text of the request header: its length is of 16 bits in every version. */
+  headerText(text: string | undefined): void {
+    const bytes = text === undefined ? undefined : encoder.encode(text)
+    this.int16(bytes?.length ?? -1)
+    if (bytes) this.raw(bytes)
+  }
+
   raw(bytes: Uint8Array): void {
     const at = this.#room(bytes.length)
     this.#bytes.set(bytes, at)

@@ -2,16 +2,15 @@
 // the order of the requests, as clients of Kafka rely on it. An answer that nobody asked
 // for ends the connection.
 
-import { capApiVersions } from '../../kafka/index.ts'
 import { FrameCutter, type FrameHandler, lengthPrefix } from './frames.ts'
 
-/** Of ApiVersions; real ones are of a few hundred bytes. */
-const MAX_COLLECTED_BYTES = 256 << 10
+/** Of an answer that is changed: what is said of all topics of a cluster. */
+const MAX_COLLECTED_BYTES = 16 << 20
 
 type FromBroker = {
   readonly correlationId: number
-  /** The answer is one to ApiVersions of this version, and is to be cut down to what is let through. */
-  readonly capFor?: number | undefined
+  /** Makes of an answer, from its correlation id on, what the client gets; undefined where it is not well-formed. */
+  readonly change?: ((answer: Uint8Array) => Uint8Array | undefined) | undefined
   /** Called when the first bytes of the answer are there; `false` when they never came. */
   readonly answered: (isThere: boolean) => void
 }
@@ -94,10 +93,9 @@ export class Answers implements FrameHandler {
   end(): boolean {
     const answer = this.#queue.shift()
     if (this.#collected && answer && !(answer instanceof Uint8Array)) {
-      const whole = Buffer.concat(this.#collected)
-      const capped = capApiVersions(whole, answer.capFor ?? 0)
-      if (!capped) return this.#close('the broker sent an answer to ApiVersions that is not well-formed')
-      this.#port.toClient(capped)
+      const changed = answer.change?.(Buffer.concat(this.#collected))
+      if (!changed) return this.#close('the broker sent an answer that is not well-formed')
+      this.#port.toClient(changed)
     }
     this.#flush()
     return true
@@ -110,13 +108,13 @@ export class Answers implements FrameHandler {
     if (!answer || answer instanceof Uint8Array || answer.correlationId !== correlationId)
       return this.#close(`the broker answered a request ${correlationId} that is not the next one`)
     answer.answered(true)
-    if (answer.capFor === undefined) {
+    if (!answer.change) {
       this.#port.toClient(lengthPrefix(this.#length))
       this.#port.toClient(this.#correlation.slice())
       return true
     }
     this.#collected = [this.#correlation.slice()]
-    return this.#length <= MAX_COLLECTED_BYTES || this.#close('the broker sent a very long answer to ApiVersions')
+    return this.#length <= MAX_COLLECTED_BYTES || this.#close('the broker sent a very long answer')
   }
 
   #flush(): void {

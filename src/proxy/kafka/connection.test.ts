@@ -138,6 +138,31 @@ describe('a Kafka connection', () => {
     assert.equal(bench.isClosed, false)
   })
 
+  it('tells of topics those that a client may know, and of the others that it may not', async () => {
+    const bench = new Bench()
+    const topic = (name: string, error: number) => Buffer.concat([Buffer.from([0, error]), text(name), Buffer.alloc(5)])
+    const cluster = Buffer.alloc(8)
+    await bench.send('client', frame(head(3, 1, 1), [0, 0, 0, 2], text('secret'), text('orders')))
+    assert.deepEqual(bench.takeToBroker(), metadata(1, 'orders'))
+    await bench.send('broker', frame([0, 0, 0, 1], cluster, [0, 0, 0, 1], topic('orders', 0)))
+    const both = frame([0, 0, 0, 1], cluster, [0, 0, 0, 2], topic('orders', 0), topic('secret', 29))
+    assert.deepEqual(bench.takeToClient(), both)
+
+    const all = frame(head(3, 1, 2), [255, 255, 255, 255])
+    await bench.send('client', all)
+    assert.deepEqual(bench.takeToBroker(), all)
+    await bench.send('broker', frame([0, 0, 0, 2], cluster, [0, 0, 0, 2], topic('secret', 0), topic('orders', 0)))
+    assert.deepEqual(bench.takeToClient(), frame([0, 0, 0, 2], cluster, [0, 0, 0, 1], topic('orders', 0)))
+    assert.deepEqual(
+      bench.events.map(event => [event.verdict, (event.content as { topic?: string }).topic]),
+      [
+        ['DROPPED', 'secret'],
+        ['FORWARDED', 'orders'],
+        ['FORWARDED', undefined],
+      ],
+    )
+  })
+
   it('drops a denied Produce that wants no answer, and goes on', async () => {
     const bench = new Bench()
     await bench.send('client', Buffer.concat([produce(1, 'secret', 0), produce(2, 'orders', 0), metadata(3, 'orders')]))
@@ -148,14 +173,14 @@ describe('a Kafka connection', () => {
 
   it('judges each request by the rules of its moment', async () => {
     const bench = new Bench()
-    await bench.send('client', metadata(1, 'secret'))
+    await bench.send('client', produce(1, 'secret'))
     assert.equal(bench.takeToBroker().length, 0)
     bench.flow = flowOf(0, 0)
-    await bench.send('client', metadata(2, 'secret'))
-    assert.deepEqual(bench.takeToBroker(), metadata(2, 'secret'))
+    await bench.send('client', produce(2, 'secret'))
+    assert.deepEqual(bench.takeToBroker(), produce(2, 'secret'))
     for (const flow of [flowOf(0, 7), flowOf(9, 0), undefined]) {
       bench.flow = flow
-      await bench.send('client', metadata(3, 'secret'))
+      await bench.send('client', produce(3, 'secret'))
       assert.equal(bench.takeToBroker().length, 0)
     }
     assert.deepEqual(

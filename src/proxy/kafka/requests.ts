@@ -5,7 +5,9 @@
 
 import {
   API_VERSIONS,
+  capApiVersions,
   continuesSession,
+  cutMetadata,
   denialCode,
   KAFKA_ERROR,
   type KafkaRequest,
@@ -96,9 +98,8 @@ export class Requests implements FrameHandler {
     const { request } = frame.reader
     if (!request) return this.#refused(frame, { code: 'malformed', reason: 'it ends too early' })
     const judged = this.#sets.judge(this.#port.findFlow(), request)
-    return judged.allowed && frame.state !== 'dropping'
-      ? this.#allow(frame, request, judged)
-      : this.#deny(frame, request, judged)
+    if (judged.allowed && frame.state !== 'dropping') return this.#allow(frame, request, judged)
+    return (frame.state === 'held' && this.#allowPart(request, judged)) || this.#deny(frame, request, judged)
   }
 
   #judgeBeginning(frame: Frame): boolean {
@@ -136,16 +137,39 @@ export class Requests implements FrameHandler {
       this.#port.report({ verdict: 'FORWARDED', header, judged })
       return true
     }
+    const isCapped = header.apiKey === API_VERSIONS && !isUnrestricted(judged.flow)
+    this.#expect(request, judged, isCapped ? answer => capApiVersions(answer, header.apiVersion) : undefined)
+    return true
+  }
+
+  /** Of topics that a client asks about it is told those that it may know. @returns whether there is such a part */
+  #allowPart(request: KafkaRequest, { flow }: Judged): boolean {
+    const { header } = request
+    const judge = (topics: readonly string[]): Judged => this.#sets.judge(flow, { ...request, topics })
+    if (!judge([]).allowed) return false
+    const part = cutMetadata(request, topic => judge([topic]).allowed)
+    if (!part) return false
+    const errorCode = KAFKA_ERROR.TOPIC_AUTHORIZATION_FAILED
+    if (part.denied.length > 0) this.#port.report({ verdict: 'DROPPED', header, judged: judge(part.denied), errorCode })
+    this.#port.toBroker(part.request)
+    this.#expect(request, judge(part.asked), answer => part.cut(answer))
+    return true
+  }
+
+  #expect(
+    { header }: KafkaRequest,
+    judged: Judged,
+    change: ((answer: Uint8Array) => Uint8Array | undefined) | undefined,
+  ): void {
     const since = process.hrtime.bigint()
     this.#answers.expect({
       correlationId: header.correlationId,
-      capFor: header.apiKey === API_VERSIONS && !isUnrestricted(judged.flow) ? header.apiVersion : undefined,
+      change,
       answered: isThere => {
         const latencyNs = isThere ? Number(process.hrtime.bigint() - since) : undefined
         this.#port.report({ verdict: 'FORWARDED', header, judged, latencyNs })
       },
     })
-    return true
   }
 
   #deny(frame: Frame, request: KafkaRequest, judged: Judged): boolean {
