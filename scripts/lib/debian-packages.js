@@ -11,6 +11,7 @@ import { findProgram, run } from './programs.js'
  * @property {'build' | 'run' | 'test' | 'bench'} for building, running the datapath and the sandbox, tests alone, or tests and benchmarks
  * @property {readonly string[]} [programs] must be on the search path
  * @property {readonly string[]} [files] must exist
+ * @property {string} [service] that Debian starts and enables with the package, which nobody here needs
  */
 
 const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
@@ -27,7 +28,7 @@ export const DEBIAN_PACKAGES = [
   { name: 'libc6-dev', for: 'build', files: ['/usr/include/stdio.h'] },
   { name: 'iproute2', for: 'run', programs: ['ip'] },
   { name: 'util-linux', for: 'run', programs: ['unshare', 'nsenter', 'setpriv', 'flock', 'mount'] },
-  { name: 'haproxy', for: 'run', programs: ['haproxy'] },
+  { name: 'haproxy', for: 'run', programs: ['haproxy'], service: 'haproxy' },
   { name: 'wrk', for: 'bench', programs: ['wrk'] },
   { name: 'nghttp2-client', for: 'bench', programs: ['h2load'] },
   { name: 'iptables', for: 'bench', programs: ['iptables-legacy-restore'] },
@@ -80,12 +81,25 @@ export async function installDebianPackages(packages, { searchPath, note, listsF
     ;({ code, output } = await install())
   }
   if (code !== 0) throw new SetUpError(`apt-get install ${names.join(' ')} failed: see its output above`, { output })
+  for (const { service } of packages) if (service !== undefined) await turnOff(service, searchPath)
   const absent = findMissing(packages, { searchPath })
   if (absent.length > 0) {
     throw new SetUpError(
       `apt-get installed ${names.join(' ')}, yet these still lack a file or program that is needed: ${absent.map(describe).join('; ')}`,
     )
   }
+}
+
+/**
+ * A service that an installation has just brought must not run, now or after the next boot: the user did not ask for it. One that
+ * was there before is not ours to touch, and its package is not missing. Machines without these programs start nothing by themselves.
+ * @param {string} service
+ * @param {string} searchPath
+ */
+async function turnOff(service, searchPath) {
+  const env = { ...process.env, PATH: searchPath }
+  if (findProgram('update-rc.d', searchPath)) await run('update-rc.d', [service, 'disable'], { env })
+  if (findProgram('invoke-rc.d', searchPath)) await run('invoke-rc.d', [service, 'stop'], { env })
 }
 
 /** @param {string} listsFolder */

@@ -90,3 +90,23 @@ test('an installation that does not bring the program is a failure', async conte
     /still lack.*tool/,
   )
 })
+
+test('a service that comes with a package is turned off, and no other', async context => {
+  const { folder, searchPath } = fakeMachine(context, MAKE_TOOL)
+  for (const name of ['update-rc.d', 'invoke-rc.d']) {
+    writeFileSync(path.join(folder, name), `#!/bin/sh\necho ${name} "$@" >> ${folder}/log\n`)
+    chmodSync(path.join(folder, name), 0o755)
+  }
+  const served = { ...TOOL, service: 'toold' }
+  const options = { searchPath, note: () => {}, listsFolder: path.join(folder, 'lists') }
+  await installDebianPackages([served], options)
+  await installDebianPackages([TOOL], options)
+  assert.deepEqual(log(folder), [
+    'update',
+    'install --yes --no-install-recommends tool',
+    'update-rc.d toold disable',
+    'invoke-rc.d toold stop',
+    'update',
+    'install --yes --no-install-recommends tool',
+  ])
+})

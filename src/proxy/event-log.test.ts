@@ -31,13 +31,6 @@ test('lines come whole, however they were cut', async () => {
   assert.deepEqual([log.counts.received, log.counts.lost, log.counts.waitingBytes], [3, 0, 0])
 })
 
-test('what is no object is dropped and counted, and what stands beside it is not', async () => {
-  const log = new EventLog()
-  await feed(log, '{"a":1}\n{"cut":"of\n{"b":2}\n', 'nothing\n', '\n')
-  assert.deepEqual(await taken(log, 2), ['{"a":1}\n', '{"b":2}\n'])
-  assert.deepEqual([log.counts.received, log.counts.lost], [2, 2])
-})
-
 test('nobody there: the newest are kept, the others are counted', async () => {
   const log = new EventLog({ maxBytes: 20 })
   await feed(log, ...[1, 2, 3, 4].map(number => `{"n":${number}}\n`))

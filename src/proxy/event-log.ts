@@ -1,51 +1,69 @@
-// What the servers tell of each request, between them and whoever follows: lines of
-// bytes that nobody here reads, so that tens of thousands a second cost next to nothing.
-// Bounded: where nobody takes them in time, the oldest go and are counted. Every line is
+// What the servers tell of each request, between them and whoever follows. It is kept as
+// it came and read only for a follower, so that tens of thousands a second cost little.
+// Bounded: where nobody takes it in time, the oldest goes and is counted. Every record is
 // given to each follower once, or counted as missed by it.
 
 const NEWLINE = 0x0a
-const OPEN = 0x7b
-const CLOSE = 0x7d
 const MAX_WAITING_BYTES = 16 << 20
-const MAX_LINE_BYTES = 1 << 18
+const MAX_RECORD_BYTES = 1 << 18
 const RATE_WINDOW_MS = 1_000
 
-type Chunk = { readonly first: number; readonly lines: number; readonly bytes: Buffer }
+/** How a server writes records. */
+export type RecordFormat = {
+  /** How many whole records the bytes begin with, and where these end. @throws where they are none */
+  measure(bytes: Buffer): { readonly records: number; readonly end: number }
+  /** Whole records as lines of JSON, each an `L7EventLine`. */
+  lines(bytes: Buffer): Buffer
+}
+
+/** Lines of JSON already. */
+export const EVENT_LINES: RecordFormat = {
+  measure(bytes) {
+    let records = 0
+    let end = 0
+    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, end)) {
+      records++
+      end = at + 1
+    }
+    return { records, end }
+  },
+  lines: bytes => bytes,
+}
+
+type Chunk = { readonly first: number; readonly records: number; readonly bytes: Buffer; readonly format: RecordFormat }
 
 export class EventLog {
   readonly #maxBytes: number
   readonly #nowMs: () => number
   #chunks: Chunk[] = []
   #waitingBytes = 0
-  /** Number of the next line. */
+  /** Number of the next record. */
   #next = 0
-  /** Lines below have been taken by somebody. */
+  /** Records below have been taken by somebody. */
   #taken = 0
   #lost = 0
   #followers = new Set<{ cursor: number; wake: () => void }>()
-  #window = { startMs: 0, lines: 0, perSecond: 0 }
+  #window = { startMs: 0, records: 0, perSecond: 0 }
 
   constructor(options: { readonly maxBytes?: number; readonly nowMs?: () => number } = {}) {
     this.#maxBytes = options.maxBytes ?? MAX_WAITING_BYTES
     this.#nowMs = options.nowMs ?? (() => performance.now())
   }
 
-  /** Takes lines from a server until it closes. A line that cannot be an object of JSON is dropped and counted as lost. */
-  async take(stream: AsyncIterable<unknown>): Promise<void> {
+  /** Takes what a server writes until it closes. @throws where the server breaks its format */
+  async take(stream: AsyncIterable<unknown>, format: RecordFormat = EVENT_LINES): Promise<void> {
     let rest: Buffer | undefined
     for await (const data of stream) {
       const bytes = rest ? Buffer.concat([rest, data as Buffer]) : (data as Buffer)
-      const end = bytes.lastIndexOf(NEWLINE) + 1
-      if (end > 0) this.#push(bytes.subarray(0, end))
+      const { records, end } = format.measure(bytes)
+      if (records > 0) this.#push({ first: this.#next, records, bytes: bytes.subarray(0, end), format })
       rest = end < bytes.length ? bytes.subarray(end) : undefined
-      if (rest && rest.length > MAX_LINE_BYTES) {
-        this.#lost++
-        rest = undefined
-      }
+      if (rest && rest.length > MAX_RECORD_BYTES)
+        throw new RangeError(`a record of more than ${MAX_RECORD_BYTES} bytes`)
     }
   }
 
-  /** Lines that nobody has taken yet, then those that come; the generator ends with the signal. */
+  /** Lines of what nobody has taken yet, then of what comes; the generator ends with the signal. */
   async *follow(signal: AbortSignal): AsyncGenerator<Buffer | { readonly missed: number }> {
     const follower = { cursor: this.#taken, wake: () => undefined as void }
     this.#followers.add(follower)
@@ -71,64 +89,43 @@ export class EventLog {
   }
 
   get counts() {
-    const { startMs, lines, perSecond } = this.#window
+    const { startMs, records, perSecond } = this.#window
     const elapsedMs = this.#nowMs() - startMs
     return {
       received: this.#next,
       lost: this.#lost,
-      perSecond: Math.round(elapsedMs > RATE_WINDOW_MS ? (1000 * lines) / elapsedMs : perSecond),
+      perSecond: Math.round(elapsedMs > RATE_WINDOW_MS ? (1000 * records) / elapsedMs : perSecond),
       waitingBytes: this.#waitingBytes,
       followers: this.#followers.size,
     }
   }
 
-  #push(bytes: Buffer): void {
-    const lines = this.#countLines(bytes)
-    if (lines === undefined) {
-      for (const line of wholeLines(bytes)) this.#push(line)
-      return
-    }
-    if (lines === 0) return
-    this.#chunks.push({ first: this.#next, lines, bytes })
-    this.#waitingBytes += bytes.length
-    this.#next += lines
-    this.#countRate(lines)
+  #push(chunk: Chunk): void {
+    this.#chunks.push(chunk)
+    this.#waitingBytes += chunk.bytes.length
+    this.#next += chunk.records
+    this.#countRate(chunk.records)
     while (this.#waitingBytes > this.#maxBytes) this.#drop()
     for (const { wake } of this.#followers) wake()
-  }
-
-  /** @returns undefined when several lines are there and one of them is no object */
-  #countLines(bytes: Buffer): number | undefined {
-    let lines = 0
-    for (let start = 0; start < bytes.length; lines++) {
-      const end = bytes.indexOf(NEWLINE, start)
-      if (bytes[start] !== OPEN || bytes[end - 1] !== CLOSE) {
-        if (end + 1 < bytes.length || start > 0) return undefined
-        if (bytes.length > 1) this.#lost++
-        return 0
-      }
-      start = end + 1
-    }
-    return lines
   }
 
   #read(cursor: number): [Buffer | { readonly missed: number } | undefined, number] {
     const [oldest] = this.#chunks
     const first = oldest?.first ?? this.#next
     if (cursor < first) return [{ missed: first - cursor }, first]
-    const chunk = this.#chunks.find(({ first: from, lines }) => cursor < from + lines)
-    return chunk ? [chunk.bytes, chunk.first + chunk.lines] : [undefined, cursor]
+    const chunk = this.#chunks.find(({ first: from, records }) => cursor < from + records)
+    return chunk ? [chunk.format.lines(chunk.bytes), chunk.first + chunk.records] : [undefined, cursor]
   }
 
   /** Lets go of what every follower has. */
   #release(): void {
     const slowest = Math.min(...[...this.#followers].map(({ cursor }) => cursor))
-    while (this.#chunks[0] && this.#chunks[0].first + this.#chunks[0].lines <= slowest) this.#shift()
+    while (this.#chunks[0] && this.#chunks[0].first + this.#chunks[0].records <= slowest) this.#shift()
   }
 
   #drop(): void {
     const gone = this.#shift()
-    if (gone) this.#lost += gone.lines
+    if (gone) this.#lost += gone.records
   }
 
   #shift(): Chunk | undefined {
@@ -137,19 +134,11 @@ export class EventLog {
     return gone
   }
 
-  #countRate(lines: number): void {
+  #countRate(records: number): void {
     const nowMs = this.#nowMs()
     const elapsedMs = nowMs - this.#window.startMs
     if (elapsedMs > RATE_WINDOW_MS)
-      this.#window = { startMs: nowMs, lines: 0, perSecond: (1000 * this.#window.lines) / elapsedMs }
-    this.#window.lines += lines
-  }
-}
-
-function* wholeLines(bytes: Buffer): Generator<Buffer> {
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(NEWLINE, start) + 1
-    yield bytes.subarray(start, end)
-    start = end
+      this.#window = { startMs: nowMs, records: 0, perSecond: (1000 * this.#window.records) / elapsedMs }
+    this.#window.records += records
   }
 }
