@@ -19,6 +19,7 @@ import {
   endpointDeviceOperations,
   nodeDeviceOperations,
   PodNetwork,
+  prepareForProxies,
   requireControlGroup,
   tcxAttacher,
   usedAddresses,
@@ -91,6 +92,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     memory: journal,
     datapath,
     proxy: proxyClient,
+    onProxiesInUse: () => prepareForProxies(node, datapath.schema),
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
   })

@@ -89,6 +89,8 @@ export type EngineOptions = {
   readonly memory: Memory
   readonly datapath: WrittenMaps
   readonly services: ServiceSettings
+  /** Called once, before the first policy is in force by which proxies judge what is said; also after a restart. */
+  readonly onProxiesInUse?: () => void
   /** Takes the rules for what is said on connections; absent: nobody does. */
   readonly proxy?: RuleSetProxy | undefined
   /** Make endpoints' devices real. */
@@ -135,14 +137,18 @@ export function createEngine(options: EngineOptions): Engine {
   const common = { database: tables.database, clock, ...(options.onFailure && { onFailure: options.onFailure }) }
 
   // Reconcilers: the only writers of the maps. Each change of what packets are judged by raises the revision.
-  const onChanged = revisionRaiser(maps.runtime)
+  const judged = judgedState(maps.runtime, options.onProxiesInUse)
+  const onChanged = () => judged.raise()
   const policyMaps = new Reconciler({
     ...common,
     name: 'policy-maps',
     table: tables.policyMaps,
     operations: policyMapOperations({
       outer: maps.policy_maps,
-      createInner: elements => datapath.createPolicyMap(elements),
+      createInner: elements => {
+        if (elements.some(([, { proxy }]) => proxy !== 0)) judged.useProxies()
+        return datapath.createPolicyMap(elements)
+      },
       read: id => datapath.readPolicyMap(id),
       encode: entry => elementOf(schema, entry),
       onChanged,
@@ -298,12 +304,27 @@ function elementOf(schema: Schema, entry: NumberedEntry): Element {
   return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY, l7 }, entry.rule)
 }
 
-/** Connections judged before a change are judged again at their next packet. */
-function revisionRaiser(runtime: DatapathMaps['runtime']): () => void {
+type JudgedState = {
+  /** Connections judged before a change are judged again at their next packet. */
+  raise(): void
+  /** Before the first policy is in force that wants any. For good: what a proxy has may outlast the policy. */
+  useProxies(): void
+}
+
+function judgedState(runtime: DatapathMaps['runtime'], onProxiesInUse: () => void = () => {}): JudgedState {
   let { revision, proxies } = runtime.get(0) ?? { revision: 0, proxies: 0 }
-  return () => {
-    revision = (revision + 1) >>> 0
-    runtime.set(0, { revision, proxies })
+  if (proxies !== 0) onProxiesInUse()
+  return {
+    raise() {
+      revision = (revision + 1) >>> 0
+      runtime.set(0, { revision, proxies })
+    },
+    useProxies() {
+      if (proxies !== 0) return
+      onProxiesInUse()
+      proxies = 1
+      runtime.set(0, { revision, proxies })
+    },
   }
 }
 

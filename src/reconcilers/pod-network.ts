@@ -31,6 +31,9 @@ export const ROUTE_PROTOCOL_AXONEME = 0xa7
 /** Not there in a kernel that was started without IPv6. */
 const IPV6_SETTINGS = '/proc/sys/net/ipv6'
 
+/** Whether this kernel has IPv6 at all. */
+export const hasIpv6 = (): boolean => fs.existsSync(IPV6_SETTINGS)
+
 const HOST_INTERFACE_PREFIX = 'axo'
 
 /** Indexes of host interfaces are chosen, not found out: the endpoint map can then be written before the pair exists. */
@@ -77,7 +80,7 @@ export class PodNetwork implements Disposable {
         }),
       )
     writeSysctls(this.#options.node, { [`net/ipv4/conf/${endpoint.hostInterface}/rp_filter`]: 0 })
-    if (!fs.existsSync(IPV6_SETTINGS)) return
+    if (!hasIpv6()) return
     writeSysctls(this.#options.node, {
       [`net/ipv6/conf/${endpoint.hostInterface}/accept_ra`]: 0,
       // Without an address of its own it sends no discovery into the pod.
@@ -92,6 +95,8 @@ export class PodNetwork implements Disposable {
   /** Brings both sides up, with addresses, routes and neighbours. */
   configure(endpoint: Endpoint, pod: Namespace): void {
     const index = endpoint.ifindex
+    // Of what goes to a pod and is for a proxy, some comes from the node's own address; it is turned round here.
+    writeSysctls(this.#options.node, { [`net/ipv4/conf/${endpoint.hostInterface}/accept_local`]: 1 })
     this.#node.run(setLink({ index }, { up: true }), ...endpoint.addresses.flatMap(a => this.#nodeSide(endpoint, a)))
     using inside = NetlinkSocket.open({ namespace: pod })
     const own = inside.get(linkOf({ name: endpoint.interface }))
