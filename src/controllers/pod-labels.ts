@@ -5,7 +5,7 @@
 
 import { parseIp } from '../ip/index.ts'
 import { addressLabels, type LabelSet, labelTexts, type NamedPort, namedPortTexts, podLabels } from '../labels/index.ts'
-import type { Audit, References } from '../policy/index.ts'
+import { type Audit, type References, type Visibility, visibilityText } from '../policy/index.ts'
 import type { Pod } from '../tables/index.ts'
 
 /** What a pod's policy is resolved for. Pods with the same key have the same policy. `audit`: denials there are only recorded. */
@@ -13,6 +13,8 @@ export type Subject = Audit & {
   readonly key: string
   readonly labels: LabelSet
   readonly namedPorts: readonly NamedPort[]
+  /** Ports where what is said is to be seen. */
+  readonly visibility?: readonly Visibility[]
 }
 
 /** The subject where its namespace asks that all its denials be recorded and pass. */
@@ -56,9 +58,9 @@ export class PodLabels {
   #of(pod: Pod, namespaceLabels: Readonly<Record<string, string>>, references: References): WorkedOut {
     const known = this.#workedOut.get(pod)
     if (known?.namespaceLabels === namespaceLabels && known.revision === references.revision) return known
-    const { namespace, labels, serviceAccount, ports } = pod
+    const { namespace, labels, serviceAccount, ports, visibility = [] } = pod
     const base = podLabels({ namespace, namespaceLabels, labels, serviceAccount }, references.labelKeys)
-    const subject = subjectOf(base, ports)
+    const subject = subjectOf(base, ports, visibility)
     const fresh = { namespaceLabels, revision: references.revision, subject, addresses: new Map() }
     this.#workedOut.set(pod, fresh)
     return fresh
@@ -73,6 +75,12 @@ function addressIdentity(text: string, subject: Subject, references: References)
 }
 
 /** Of two named ports with one name and protocol the first counts, so it alone makes a difference. */
-function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[]): Subject {
-  return { key: [labelTexts(labels).join(' '), ...namedPortTexts(namedPorts)].join(' '), labels, namedPorts }
+function subjectOf(labels: LabelSet, namedPorts: readonly NamedPort[], visibility: readonly Visibility[]): Subject {
+  const seen = visibility.length > 0 ? [`(visible ${visibilityText(visibility)})`] : []
+  return {
+    key: [labelTexts(labels).join(' '), ...namedPortTexts(namedPorts), ...seen].join(' '),
+    labels,
+    namedPorts,
+    ...(visibility.length > 0 && { visibility }),
+  }
 }

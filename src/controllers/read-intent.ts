@@ -13,7 +13,13 @@ import {
   readService,
   type Validation,
 } from '../manifests/index.ts'
-import { CILIUM_CIDR_GROUP_KIND, readAuditAnnotation, readCiliumCidrGroup, readPolicy } from '../policy/index.ts'
+import {
+  CILIUM_CIDR_GROUP_KIND,
+  readAuditAnnotation,
+  readCiliumCidrGroup,
+  readPolicy,
+  readVisibility,
+} from '../policy/index.ts'
 import { readTranslation } from '../services/index.ts'
 import type { CidrGroup, EndpointSlice, Namespace, Node, Pod, Policy, Service } from '../tables/index.ts'
 
@@ -70,6 +76,7 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
   const { value: pod, problems } = readPod(object)
   if (!pod) return { problems }
   const translation = readTranslation(object)
+  const { visibility, problems: unclear } = readVisibility(object)
   const row: Pod = {
     namespace: pod.namespace,
     name: pod.name,
@@ -82,12 +89,13 @@ function podIntent(object: ManifestObject): Validation<IntentRow> {
     ...(pod.hostPorts.length > 0 && { hostPorts: pod.hostPorts }),
     ports: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: protocolNumber(protocol) ?? 0, port })),
     ...translation.value,
+    ...(visibility.length > 0 && { visibility }),
     origin: object.origin,
   }
   const shadowed = shadowedKeys(pod.labels).map(key =>
     problemOf(object, 'warning', ['metadata', 'labels', key], SHADOWED),
   )
-  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed, ...translation.problems] }
+  return { value: { table: 'pods', row }, problems: [...problems, ...shadowed, ...translation.problems, ...unclear] }
 }
 
 function cidrGroupIntent(object: ManifestObject): Validation<IntentRow> {

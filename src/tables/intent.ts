@@ -5,7 +5,7 @@
 
 import type { NamedPort } from '../labels/index.ts'
 import type { HostPort } from '../manifests/index.ts'
-import type { CidrGroup as CidrGroupRules, Policy as PolicyRules } from '../policy/index.ts'
+import type { CidrGroup as CidrGroupRules, Policy as PolicyRules, Visibility } from '../policy/index.ts'
 import type { Translation } from '../services/index.ts'
 import { defineTable } from '../state/index.ts'
 
@@ -27,6 +27,8 @@ export type Pod = {
   readonly hostPorts?: readonly HostPort[]
   /** Where it wants its connections to services translated. */
   readonly translation?: Translation
+  /** Ports where what is said is to be seen, without anything being denied for it. */
+  readonly visibility?: readonly Visibility[]
   readonly origin: Origin
 }
 

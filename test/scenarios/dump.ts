@@ -55,5 +55,6 @@ function entryLine({ schema }: MemoryDatapath, [key, entry]: readonly [PolicyKey
   const ports = portPrefixLength === 0 ? 'any' : last === port ? String(port) : `${port}-${last}`
   const where = protocol === 0 ? 'any' : `${protocolName(protocol)}/${ports}`
   const verdict = [term.audit ? 'audit' : term.verdict, ...(term.byDefault ? ['by default'] : [])].join(' ')
-  return `${direction} ${peer} ${where} ${verdict} rule ${rule} precedence 0x${precedence.toString(16)}`
+  const further = term.l7 ? ` by ${term.l7.proxy} rules ${term.l7.rules}` : ''
+  return `${direction} ${peer} ${where} ${verdict}${further} rule ${rule} precedence 0x${precedence.toString(16)}`
 }
