@@ -1,69 +1,46 @@
-// What the servers tell of each request, between them and whoever follows. It is kept as
-// it came and read only for a follower, so that tens of thousands a second cost little.
-// Bounded: where nobody takes it in time, the oldest goes and is counted. Every record is
-// given to each follower once, or counted as missed by it.
+// What the servers tell of each request, between them and whoever follows: lines that
+// nobody here reads, so that tens of thousands a second cost next to nothing. Bounded:
+// where nobody takes them in time, the oldest go and are counted. Every line is given to
+// each follower once, or counted as missed by it.
 
 const NEWLINE = 0x0a
 const MAX_WAITING_BYTES = 16 << 20
-const MAX_RECORD_BYTES = 1 << 18
+const MAX_LINE_BYTES = 1 << 18
 const RATE_WINDOW_MS = 1_000
 
-/** How a server writes records. */
-export type RecordFormat = {
-  /** How many whole records the bytes begin with, and where these end. @throws where they are none */
-  measure(bytes: Buffer): { readonly records: number; readonly end: number }
-  /** Whole records as lines of JSON, each an `L7EventLine`. */
-  lines(bytes: Buffer): Buffer
-}
-
-/** Lines of JSON already. */
-export const EVENT_LINES: RecordFormat = {
-  measure(bytes) {
-    let records = 0
-    let end = 0
-    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, end)) {
-      records++
-      end = at + 1
-    }
-    return { records, end }
-  },
-  lines: bytes => bytes,
-}
-
-type Chunk = { readonly first: number; readonly records: number; readonly bytes: Buffer; readonly format: RecordFormat }
+type Chunk = { readonly first: number; readonly lines: number; readonly bytes: Buffer }
 
 export class EventLog {
   readonly #maxBytes: number
   readonly #nowMs: () => number
   #chunks: Chunk[] = []
   #waitingBytes = 0
-  /** Number of the next record. */
+  /** Number of the next line. */
   #next = 0
-  /** Records below have been taken by somebody. */
+  /** Lines below have been taken by somebody. */
   #taken = 0
   #lost = 0
   #followers = new Set<{ cursor: number; wake: () => void }>()
-  #window = { startMs: 0, records: 0, perSecond: 0 }
+  #window = { startMs: 0, lines: 0, perSecond: 0 }
 
   constructor(options: { readonly maxBytes?: number; readonly nowMs?: () => number } = {}) {
     this.#maxBytes = options.maxBytes ?? MAX_WAITING_BYTES
     this.#nowMs = options.nowMs ?? (() => performance.now())
   }
 
-  /** Takes what a server writes until it closes. @throws where the server breaks its format */
-  async take(stream: AsyncIterable<unknown>, format: RecordFormat = EVENT_LINES): Promise<void> {
+  /** Takes what a server writes until it closes. @throws RangeError for a line that does not end */
+  async take(stream: AsyncIterable<unknown>): Promise<void> {
     let rest: Buffer | undefined
     for await (const data of stream) {
       const bytes = rest ? Buffer.concat([rest, data as Buffer]) : (data as Buffer)
-      const { records, end } = format.measure(bytes)
-      if (records > 0) this.#push({ first: this.#next, records, bytes: bytes.subarray(0, end), format })
+      const end = bytes.lastIndexOf(NEWLINE) + 1
+      if (end > 0) this.#push(bytes.subarray(0, end))
       rest = end < bytes.length ? bytes.subarray(end) : undefined
-      if (rest && rest.length > MAX_RECORD_BYTES)
-        throw new RangeError(`a record of more than ${MAX_RECORD_BYTES} bytes`)
+      if (rest && rest.length > MAX_LINE_BYTES) throw new RangeError(`a line of more than ${MAX_LINE_BYTES} bytes`)
     }
   }
 
-  /** Lines of what nobody has taken yet, then of what comes; the generator ends with the signal. */
+  /** Lines that nobody has taken yet, then those that come, many at a time; ends with the signal. */
   async *follow(signal: AbortSignal): AsyncGenerator<Buffer | { readonly missed: number }> {
     const follower = { cursor: this.#taken, wake: () => undefined as void }
     this.#followers.add(follower)
@@ -89,22 +66,23 @@ export class EventLog {
   }
 
   get counts() {
-    const { startMs, records, perSecond } = this.#window
+    const { startMs, lines, perSecond } = this.#window
     const elapsedMs = this.#nowMs() - startMs
     return {
       received: this.#next,
       lost: this.#lost,
-      perSecond: Math.round(elapsedMs > RATE_WINDOW_MS ? (1000 * records) / elapsedMs : perSecond),
+      perSecond: Math.round(elapsedMs > RATE_WINDOW_MS ? (1000 * lines) / elapsedMs : perSecond),
       waitingBytes: this.#waitingBytes,
       followers: this.#followers.size,
     }
   }
 
-  #push(chunk: Chunk): void {
-    this.#chunks.push(chunk)
-    this.#waitingBytes += chunk.bytes.length
-    this.#next += chunk.records
-    this.#countRate(chunk.records)
+  #push(bytes: Buffer): void {
+    const lines = countLines(bytes)
+    this.#chunks.push({ first: this.#next, lines, bytes })
+    this.#waitingBytes += bytes.length
+    this.#next += lines
+    this.#countRate(lines)
     while (this.#waitingBytes > this.#maxBytes) this.#drop()
     for (const { wake } of this.#followers) wake()
   }
@@ -113,19 +91,19 @@ export class EventLog {
     const [oldest] = this.#chunks
     const first = oldest?.first ?? this.#next
     if (cursor < first) return [{ missed: first - cursor }, first]
-    const chunk = this.#chunks.find(({ first: from, records }) => cursor < from + records)
-    return chunk ? [chunk.format.lines(chunk.bytes), chunk.first + chunk.records] : [undefined, cursor]
+    const chunk = this.#chunks.find(({ first: from, lines }) => cursor < from + lines)
+    return chunk ? [chunk.bytes, chunk.first + chunk.lines] : [undefined, cursor]
   }
 
   /** Lets go of what every follower has. */
   #release(): void {
     const slowest = Math.min(...[...this.#followers].map(({ cursor }) => cursor))
-    while (this.#chunks[0] && this.#chunks[0].first + this.#chunks[0].records <= slowest) this.#shift()
+    while (this.#chunks[0] && this.#chunks[0].first + this.#chunks[0].lines <= slowest) this.#shift()
   }
 
   #drop(): void {
     const gone = this.#shift()
-    if (gone) this.#lost += gone.records
+    if (gone) this.#lost += gone.lines
   }
 
   #shift(): Chunk | undefined {
@@ -134,11 +112,17 @@ export class EventLog {
     return gone
   }
 
-  #countRate(records: number): void {
+  #countRate(lines: number): void {
     const nowMs = this.#nowMs()
     const elapsedMs = nowMs - this.#window.startMs
     if (elapsedMs > RATE_WINDOW_MS)
-      this.#window = { startMs: nowMs, records: 0, perSecond: (1000 * this.#window.records) / elapsedMs }
-    this.#window.records += records
+      this.#window = { startMs: nowMs, lines: 0, perSecond: (1000 * this.#window.lines) / elapsedMs }
+    this.#window.lines += lines
   }
+}
+
+function countLines(bytes: Buffer): number {
+  let lines = 0
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++
+  return lines
 }

@@ -24,10 +24,8 @@ export type HaproxyRules = {
   readonly configuration: (options: HaproxyOptions) => string
   /** Every map that the configuration names. */
   readonly maps: readonly string[]
-  /** Which are there whatever the rule sets are. */
-  readonly baseEntries: readonly HaproxyMapEntry[]
-  /** In the order in which they may come into force. `problem`: why some of the rules allow nothing. */
-  readonly entries: (set: L7RuleSet) => { readonly entries: readonly HaproxyMapEntry[]; readonly problem?: string }
+  /** In the order in which they may come into force. @throws for a set that it cannot judge by */
+  readonly entries: (set: L7RuleSet) => readonly HaproxyMapEntry[]
 }
 
 export type HaproxyLauncherOptions = {
@@ -184,14 +182,14 @@ class RuleMaps {
     this.garbage = 0
   }
 
-  /** @returns the sets of which a part, or all, allows nothing */
+  /** @returns the sets without entries */
   #remember(sets: readonly L7RuleSet[]): RuleSetFailure[] {
     return sets.flatMap(set => {
       try {
-        const { entries, problem } = this.#rules.entries(set)
+        const entries = this.#rules.entries(set)
         this.#sets.set(set.number, entries)
         this.lines += entries.length
-        return problem === undefined ? [] : [{ number: set.number, error: problem }]
+        return []
       } catch (error) {
         return [{ number: set.number, error: error instanceof Error ? error.message : String(error) }]
       }
@@ -207,8 +205,7 @@ class RuleMaps {
 
   #linesByMap(): Map<string, MapLine[]> {
     const lines = new Map<string, MapLine[]>(this.#rules.maps.map(name => [name, []]))
-    for (const entries of [this.#rules.baseEntries, ...this.#sets.values()])
-      for (const entry of entries) lines.get(entry.map)?.push(entry)
+    for (const entries of this.#sets.values()) for (const entry of entries) lines.get(entry.map)?.push(entry)
     return lines
   }
 }

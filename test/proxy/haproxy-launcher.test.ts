@@ -51,15 +51,13 @@ frontend f
   log-format '{"path":"%[var(txn.path),json(utf8s)]","status":%ST}'
 `,
   maps: ['paths'],
-  baseEntries: [],
   entries: ({ number, rules }) => {
     if (number === 13) throw new Error('unlucky')
-    const entries = rules.rules.map(rule => ({
+    return rules.rules.map(rule => ({
       map: 'paths',
       key: 'path' in rule ? (rule.path ?? '') : '',
       value: String(number),
     }))
-    return { entries }
   },
 }
 
