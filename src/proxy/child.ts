@@ -107,17 +107,24 @@ async function follow(
   }
 }
 
+/** Events of one turn of the event loop go in one write: by themselves, each would cost as much as what it tells of. */
 function eventWriter(): EmitEvent {
   const stream = new net.Socket({ fd: CHILD_DESCRIPTORS.events, readable: false, writable: true })
   stream.on('error', () => process.exit(1))
   let missed = 0
+  let lines = ''
+  const write = (): void => {
+    stream.write(lines)
+    lines = ''
+  }
   return event => {
-    if (stream.writableLength > MAX_WAITING_EVENT_BYTES) {
+    if (stream.writableLength + lines.length > MAX_WAITING_EVENT_BYTES) {
       missed++
       return
     }
-    if (missed > 0) stream.write(`{"missed":${missed}}\n`)
+    if (lines === '') setImmediate(write)
+    if (missed > 0) lines += `{"missed":${missed}}\n`
     missed = 0
-    stream.write(`${JSON.stringify(event)}\n`)
+    lines += `${JSON.stringify(event)}\n`
   }
 }

@@ -103,12 +103,13 @@ export class DnsNode implements Disposable {
     this.#listeners = []
   }
 
-  static async start(options: Partial<ChildStart> = {}): Promise<DnsNode> {
+  /** @param isQuiet what the server hears is not told */
+  static async start(options: Partial<ChildStart> = {}, isQuiet = false): Promise<DnsNode> {
     const node = new DnsNode()
     await node.#connect()
     const sockets = [SOCK_STREAM, SOCK_DGRAM].flatMap(type => [4, 6].map(family => node.#listen(family as 4 | 6, type)))
     node.#listeners.push(...sockets)
-    await node.#serve()
+    await node.#serve(isQuiet)
     await node.startChild(options)
     return node
   }
@@ -162,9 +163,13 @@ export class DnsNode implements Disposable {
     return child
   }
 
-  async #serve(): Promise<void> {
+  async #serve(isQuiet: boolean): Promise<void> {
     const program = path.join(import.meta.dirname, 'dns-server-program.ts')
-    const server = this.#spawn('server', [program, ...Object.values(SERVER)], ['ignore', 'pipe', 'inherit'])
+    const server = this.#spawn(
+      'server',
+      [program, ...Object.values(SERVER), ...(isQuiet ? ['quiet'] : [])],
+      ['ignore', 'pipe', 'inherit'],
+    )
     const lines = outputOf(server)
     await once(lines, 'line')
     lines.on('line', line => this.heard.push(JSON.parse(line) as Heard))
@@ -256,6 +261,22 @@ export class DnsNode implements Disposable {
         l7: [set, 0],
       },
     )
+  }
+
+  /** Another program in the pod, with its output. */
+  inPod(args: readonly string[]): ChildProcess {
+    return this.#spawn('pod', args, ['ignore', 'pipe', 'inherit'])
+  }
+
+  /** From now on pod and server speak without a proxy between them. */
+  async lead(): Promise<void> {
+    const script =
+      'ip rule del iif topod lookup 100; ip rule del iif toserver lookup 100; echo 1 > /proc/sys/net/ipv4/ip_forward'
+    await outputInside(this.#namespaces.node, 'sh', ['-c', script])
+  }
+
+  get childPid(): number {
+    return this.#child?.pid ?? 0
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,6 @@
 // A DNS server for tests, on port 53 of the addresses that it is given: the first label
-// of a name says what it does. Prints each question that it hears, as a line of JSON.
+// of a name says what it does. Prints each question that it hears, as a line of JSON,
+// unless `quiet` is the last argument.
 
 import dgram from 'node:dgram'
 import net from 'node:net'
@@ -13,8 +14,13 @@ const NAME_ERROR = 3
 const AAAA = 28
 const LATE_MS = 300
 
-const hear = (transport: string, address: string | undefined, port: number | undefined, { id, name }: Question): void =>
-  console.log(JSON.stringify({ transport, address, port, id, name }))
+const [last, ...others] = process.argv.slice(2).reverse()
+const isQuiet = last === 'quiet'
+const addresses = isQuiet ? others : process.argv.slice(2)
+
+function hear(transport: string, address: string | undefined, port: number | undefined, { id, name }: Question): void {
+  if (!isQuiet) console.log(JSON.stringify({ transport, address, port, id, name }))
+}
 
 function answerTo(question: Question, transport: 'TCP' | 'UDP'): Message {
   const { id, name, type } = question
@@ -83,7 +89,7 @@ function send(socket: net.Socket, answer: Message): void {
   socket.write(Buffer.from([bytes.length >> 8, bytes.length & 0xff, ...bytes]))
 }
 
-for (const address of process.argv.slice(2)) {
+for (const address of addresses) {
   serveDatagrams(address)
   serveStreams(address)
 }
