@@ -10,7 +10,7 @@ import { objectKey, type Tables } from '../tables/index.ts'
  * @param enforcement who is isolated where no policy says so
  */
 export function clusterAnswer(
-  { pods, nodes, namespaces, policies, cidrGroups, services, endpointSlices, endpoints }: Tables,
+  { pods, nodes, namespaces, policies, cidrGroups, services, endpointSlices, endpoints, names }: Tables,
   node: ClusterAnswer['nodes'][number],
   enforcement: ClusterAnswer['enforcement'],
 ): ClusterAnswer {
@@ -38,5 +38,6 @@ export function clusterAnswer(
       .all()
       .map(service => policyService(service, () => endpointSlices.by('service', objectKey(service)))),
     enforcement,
+    learntNames: names.all().map(({ name, address }) => ({ name, address })),
   }
 }

@@ -10,6 +10,7 @@ import type {
   DropCount,
   EndpointAnswer,
   EndpointRequest,
+  KnownName,
   MapInfo,
   PrintedTable,
   ProgramInfo,
@@ -96,6 +97,11 @@ export class AgentClient {
 
   async deleteEndpoint(containerId: string, signal?: AbortSignal): Promise<void> {
     await this.#api.ask('DELETE', `/v1/endpoints/${encodeURIComponent(containerId)}`, undefined, signal)
+  }
+
+  /** Names of DNS that were answered, in no particular order. */
+  names(): Promise<KnownName[]> {
+    return this.#api.ask('GET', '/v1/names')
   }
 
   /** Answers when what is taught is in force. */

@@ -93,6 +93,8 @@ export type ClusterAnswer = {
   readonly cidrGroups: readonly CidrGroup[]
   readonly services: readonly PolicyService[]
   readonly enforcement: EnforcementMode
+  /** Names of DNS, canonical, with the addresses that they were answered with. */
+  readonly learntNames: readonly { readonly name: string; readonly address: string }[]
 }
 
 /** An address that a DNS name was answered with. */

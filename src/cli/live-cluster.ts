@@ -6,7 +6,7 @@ import { ip } from '../ip/index.ts'
 import { Cluster, type ClusterPod } from '../policy/index.ts'
 
 export function clusterOf(answer: ClusterAnswer): Cluster {
-  const { pods, nodes, namespaces, policies, cidrGroups, services, enforcement } = answer
+  const { pods, nodes, namespaces, policies, cidrGroups, services, enforcement, learntNames } = answer
   const onlyNode = nodes.length === 1 ? nodes[0]?.name : undefined
   const addressesOf = new Map(nodes.map(({ name, addresses }) => [name, addresses.map(ip)]))
   return new Cluster({
@@ -31,5 +31,6 @@ export function clusterOf(answer: ClusterAnswer): Cluster {
     cidrGroups,
     services,
     enforcement,
+    learntNames: learntNames.map(({ name, address }) => ({ name, address: ip(address) })),
   })
 }

@@ -8,6 +8,7 @@ import { completeCommand, completionCommand } from './completion.ts'
 import { crdsCommand } from './crds-command.ts'
 import { demoCommand } from './demo-command.ts'
 import { explainError } from './errors.ts'
+import { fqdnCommand } from './fqdn-command.ts'
 import { bpfCommand, statusCommand, tableCommand, tablesCommand } from './look-commands.ts'
 import { applyCommand, deleteCommand, getCommand } from './object-commands.ts'
 import { observeCommand } from './observe-command.ts'
@@ -29,6 +30,7 @@ const program = new Command('axoneme')
   .addCommand(tableCommand('identities', 'identities', 'security identities in use on a node'))
   .addCommand(policyCommand())
   .addCommand(servicesCommand())
+  .addCommand(fqdnCommand())
   .addCommand(applyCommand())
   .addCommand(deleteCommand())
   .addCommand(getCommand())
