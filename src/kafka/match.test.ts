@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KafkaRule } from '../policy/index.ts'
+import { KAFKA_API_KEYS } from '../policy/kinds/cilium/kafka-keys.ts'
 import type { Scope, Topics } from './api.ts'
+import { KAFKA_APIS } from './catalogue.ts'
 import { matchKafka } from './match.ts'
 
 type Given = Partial<KafkaRule>
@@ -69,4 +71,8 @@ test('says of each topic which rule allows it', () => {
     allowed: false,
     topics: [{ topic: 'b', rule: 1 }, { topic: 'c' }],
   })
+})
+
+test('what policies can name is let through under the same number', () => {
+  for (const [name, number] of KAFKA_API_KEYS) assert.equal(KAFKA_APIS.get(number)?.name, name)
 })

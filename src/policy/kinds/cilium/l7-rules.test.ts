@@ -82,8 +82,8 @@ test('requests of Kafka: names of keys are numbers, roles the keys that they nee
       'kafka',
       {},
       { apiKeys: [1], apiVersion: 0, clientId: 'c', topic: 't.x' },
-      { apiKeys: [0, 3, 18], topic: 't' },
-      { apiKeys: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18] },
+      { apiKeys: [0, 3, 18, 22, 17, 36], topic: 't' },
+      { apiKeys: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 17, 36] },
     ],
   )
 })

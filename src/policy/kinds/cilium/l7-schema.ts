@@ -41,7 +41,7 @@ const httpSchema = apiObject({
   headerMatches: z.array(headerMatchSchema).optional(),
 })
 
-const isKafkaKey = (text: string): boolean => KAFKA_API_KEYS.includes(text.toLowerCase())
+const isKafkaKey = (text: string): boolean => KAFKA_API_KEYS.has(text.toLowerCase())
 const isKafkaVersion = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= 0x7fff
 
 const kafkaSchema = apiObject({
