@@ -59,7 +59,7 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
       const child = spawnWithRights(
         ['haproxy', '-db', '-f', HAPROXY_PLACES.configuration],
         { capabilities: ['net_admin'], user },
-        { cwd: folder, stdio: ['ignore', 'pipe', 'pipe', ...options.descriptors] },
+        { folder, stdio: ['ignore', 'pipe', 'pipe', ...options.descriptors] },
       )
       for (const stream of [child.stdout, child.stderr])
         stream?.on('data', (text: Buffer) => options.onOutput(text.toString()))

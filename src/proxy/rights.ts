@@ -13,11 +13,20 @@ export type Rights = {
 
 export type SystemUser = { readonly uid: number; readonly gid: number }
 
-/** @param place `stdio` as of `spawn`: descriptors above 2 are handed on under their place in the list; `cwd` as of root */
+export type Place = {
+  /** As of `spawn`: descriptors above 2 are handed on under their place in the list. */
+  readonly stdio: NonNullable<SpawnOptions['stdio']>
+  /**
+   * Where it is started. Folders above may be closed to its user: it sees this one at /mnt, in a mount namespace of its own,
+   * and no other process sees that.
+   */
+  readonly folder?: string
+}
+
 export function spawnWithRights(
   command: readonly [string, ...string[]],
   { capabilities, user }: Rights,
-  place: Pick<SpawnOptions, 'stdio' | 'cwd'>,
+  { stdio, folder }: Place,
 ): ChildProcess {
   const only = ['-all', ...capabilities.map(name => `+${name}`)].join(',')
   const options = [
@@ -27,7 +36,15 @@ export function spawnWithRights(
     `--inh-caps=${only}`,
     ...(user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', `--ambient-caps=${only}`] : []),
   ]
-  return spawn('setpriv', [...options, '--', ...command], place)
+  const confined = ['setpriv', ...options, '--', ...command] as const
+  const [program, ...args] = folder === undefined ? confined : [...inMountOfItsOwn(folder), ...confined]
+  return spawn(program ?? '', args, { stdio })
+}
+
+/** Each of these programs gives its process on to the next. */
+const inMountOfItsOwn = (folder: string): string[] => {
+  const script = 'mount --bind "$0" /mnt && cd /mnt && exec "$@"'
+  return ['unshare', '--mount', '--propagation', 'slave', '--', 'sh', '-c', script, folder]
 }
 
 /** @returns undefined when there is none of that name */
