@@ -9,6 +9,7 @@ import type { Address, EndpointEntry, Identity, NumberedRule, PolicyMap, Problem
 import { UNKNOWN_REFERENCE } from './declared-policies.ts'
 import { ADDRESSES_FILE } from './identities.ts'
 import type { Assignment, Move } from './identity-holder.ts'
+import { RULE_CONFLICT } from './rule-conflicts.ts'
 import type { TransitIds } from './transit-maps.ts'
 
 /** A change on its way into the tables. */
@@ -19,7 +20,7 @@ export type Change = Pick<Assignment, 'release'> & {
   readonly ruleSets: readonly L7RuleSet[]
   readonly addresses: readonly Address[]
   readonly entries: readonly EndpointEntry[]
-  readonly problems: { readonly addresses: readonly Problem[]; readonly references: readonly Problem[] }
+  readonly problems: Readonly<Record<'addresses' | 'references' | 'conflicts', readonly Problem[]>>
   /** Policy maps that allow what is allowed both before and after. */
   readonly closing: readonly PolicyMap[]
   readonly policyMaps: readonly PolicyMap[]
@@ -60,6 +61,7 @@ export async function carryOut(
     tx.replace(tables.endpointEntries, change.entries.filter(isThere).map(onTheWay))
     tx.replace(tables.problems, change.problems.addresses, { index: 'file', key: ADDRESSES_FILE })
     tx.replace(tables.problems, change.problems.references, { index: 'kind', key: UNKNOWN_REFERENCE })
+    tx.replace(tables.problems, change.problems.conflicts, { index: 'kind', key: RULE_CONFLICT })
   })
   await inForce?.addresses(signal)
   tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))

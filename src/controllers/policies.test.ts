@@ -244,6 +244,32 @@ test('policies do not wait long for a proxy that does not answer', async () => {
   assert.deepEqual(ruleSets(tables), { sets: [1], named: [1] })
 })
 
+test('rules of two protocols about one port are told of, until one of them is gone', async () => {
+  const { tables, controller } = started()
+  const rules = '[{ports: [{port: "80", protocol: TCP}], rules: {kafka: [{}]}}]'
+  const text = `{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: more, namespace: shop}, spec: {endpointSelector: {}, ingress: [{toPorts: ${rules}}]}}`
+  const [object] = parseManifests(text, 'more.yaml').objects
+  const read = object && readPolicy(object)?.value
+  assert.ok(read)
+  tables.database.write(tx => {
+    tx.put(tables.pods, pod('web', 'web'))
+    tx.put(tables.endpoints, endpoint(1, 'web', '10.0.0.7'))
+    tx.put(tables.policies, requests('GET'))
+    tx.put(tables.policies, { kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'more', rules: read, origin })
+  })
+  await controller.step(signal)
+  const told = () => tables.problems.all().map(({ object: name, message }) => `${name} ${message}`)
+  assert.equal(told().length, 2)
+  assert.match(
+    told().join('\n'),
+    /shop\/more ingress\[0\]\.toPorts\[0\]: has rules of another protocol than CiliumNetworkPolicy shop\/all/,
+  )
+  assert.equal(tables.rules.get('3')?.key, 'l7-conflict')
+  tables.database.write(tx => tx.delete(tables.policies, 'CiliumNetworkPolicy/shop/more'))
+  await controller.step(signal)
+  assert.deepEqual(told(), [])
+})
+
 test('an endpoint that is deleted while a change is on its way does not come back', async () => {
   const parts = await withSteps(tables => {
     if (tables.endpoints.get('container1')) tables.database.write(tx => tx.delete(tables.endpoints, 'container1'))

@@ -31,6 +31,7 @@ import { LearntLabels } from './learnt-labels.ts'
 import type { Memory } from './memory.ts'
 import { PodLabels } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
+import { conflictProblems } from './rule-conflicts.ts'
 import { Subjects } from './subjects.ts'
 import { transitOf } from './transit.ts'
 import { TransitMaps } from './transit-maps.ts'
@@ -266,6 +267,7 @@ export class PolicyController {
     const problems = {
       addresses: addressProblems(plan.conflicts, unnumbered),
       references: this.#declared.problems(),
+      conflicts: conflictProblems(policyMaps, key => this.#options.repository.rule(key)),
     }
     const maps = [...closing, ...policyMaps]
     const named = this.#named(maps)

@@ -19,6 +19,10 @@ import type { LintedRule, LintedSpec } from './linted-policy.ts'
 /** Rules that all match some connection, the one that decides first. */
 export type Cell = readonly LintedRule[]
 
+/** The rules of a cell that are as strong as one that allows, and allow too. */
+export const alikeIn = ({ rule }: LintedRule, cell: Cell): LintedRule[] =>
+  cell.filter(other => other.rule.precedence === rule.precedence && other.rule.action === 'allow')
+
 /** Every different cell, once. */
 export function cellsOf(landscape: Landscape): Cell[] {
   const specs = landscape.policies.flatMap(policy => policy.specs)

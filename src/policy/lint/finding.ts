@@ -18,6 +18,7 @@ export const LINT_RULES = {
   'or-not-and': 'two peers stand where one with both selectors is probably meant',
   'peer-selects-nothing': 'a peer of a rule is no pod of the manifests',
   'policy-types': 'a NetworkPolicy isolates more or less than its rules suggest',
+  'protocol-conflict': 'rules for two protocols are about the same peers and port, whose connections are denied',
   'regex-dot': 'an unescaped dot in a regular expression matches any character',
   'selects-nothing': 'a policy selects no pod of the manifests',
   shadowed: 'a rule never decides: others always do before it',

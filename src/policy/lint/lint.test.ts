@@ -34,6 +34,8 @@ const sales = (action: string) => `[{action: ${action}, from: [{namespaces: {mat
 const DB = '[{podSelector: {matchLabels: {app: db}}}]'
 const DNS = '{to: [{namespaceSelector: {matchLabels: {team: ops}}}], ports: [{port: 53, protocol: UDP}, {port: 53}]}'
 const EXCEPT_ALL = '[10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16]'
+const FROM_DB = 'fromEndpoints: [{matchLabels: {app: db}}]'
+const said = (rules: string, port = 80) => `{ports: [{port: "${port}", protocol: TCP}], rules: {${rules}}}`
 const l7 = (rules: string) =>
   cnp(
     'web',
@@ -151,6 +153,18 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
     },
   ],
   shadowed: [
+    {
+      name: 'rules for requests that are lifted; other rules for requests are not idle',
+      bad: [
+        cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{method: GET}]')}]}]`),
+        cnp('yy', `ingress: [{${FROM_DB}}]`),
+      ],
+      says: /shop\/x: spec\.ingress\[0\]\.toPorts\[0\]: changes nothing: CiliumNetworkPolicy shop\/yy ingress\[0\].* allows all of it/,
+      good: [
+        cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{method: GET}]')}]}]`),
+        cnp('yy', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{method: PUT}]')}]}]`),
+      ],
+    },
     {
       name: 'a narrower rule of another policy',
       bad: [from(DB), np('all', `podSelector: {}, ingress: [{from: [{podSelector: {}}]}]`)],
@@ -415,6 +429,27 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
       good: [
         cnp('x', 'egress: [{toFQDNs: [{matchName: api.example.com}]}]'),
         names('[{matchName: other.example.com}]'),
+      ],
+    },
+  ],
+  'protocol-conflict': [
+    {
+      name: 'two items of one rule',
+      bad: [cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{}]')}, ${said('kafka: [{}]')}]}]`)],
+      says: /ingress\[0\]\.toPorts\[1\]: has rules of another protocol than ingress\[0\]\.toPorts\[0\] about/,
+      good: [cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{}]')}, ${said('kafka: [{}]', 81)}]}]`)],
+    },
+    {
+      name: 'two policies; a rule without any lifts both',
+      bad: [
+        cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{}]')}]}]`),
+        cnp('yy', `ingress: [{${FROM_DB}, toPorts: [${said('kafka: [{}]')}]}]`),
+      ],
+      says: /shop\/yy: .*than CiliumNetworkPolicy shop\/x ingress\[0\]\.toPorts\[0\]/,
+      good: [
+        cnp('x', `ingress: [{${FROM_DB}, toPorts: [${said('http: [{}]')}]}]`),
+        cnp('yy', `ingress: [{${FROM_DB}, toPorts: [${said('kafka: [{}]')}]}]`),
+        cnp('z', `ingress: [{${FROM_DB}, toPorts: [{ports: [{port: "80", protocol: TCP}]}]}]`),
       ],
     },
   ],

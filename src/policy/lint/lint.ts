@@ -6,12 +6,14 @@ import { readCluster } from '../cluster/cluster-manifests.ts'
 import { LINT_DISABLE_ANNOTATION } from '../kinds/annotations.ts'
 import { blockFindings, placedPods } from './block-checks.ts'
 import { breadthFindings } from './breadth-checks.ts'
+import { cellsOf } from './cells.ts'
 import { sortProblems } from './check.ts'
 import { LINT_RULES, type LintFinding, type LintId } from './finding.ts'
 import { landscapeOf } from './landscape.ts'
 import { lintedPolicies } from './linted-policy.ts'
 import { dnsFindings, fqdnFindings, patternFindings } from './name-checks.ts'
 import { policyTypeFindings } from './policy-type-checks.ts'
+import { protocolFindings } from './protocol-checks.ts'
 import { selectionFindings } from './selection-checks.ts'
 import { shadowFindings } from './shadow-checks.ts'
 
@@ -26,9 +28,11 @@ export function lintManifests(objects: readonly ManifestObject[], options: LintO
   const policies = lintedPolicies(objects)
   const landscape = landscapeOf(readCluster(objects).cluster, policies)
   const pods = placedPods(objects)
+  const cells = cellsOf(landscape)
   const findings = [
     ...selectionFindings(landscape),
-    ...shadowFindings(landscape),
+    ...shadowFindings(landscape, cells),
+    ...protocolFindings(cells),
     ...dnsFindings(landscape),
     ...fqdnFindings(landscape),
     ...policies.flatMap(policy => [
@@ -40,9 +44,14 @@ export function lintManifests(objects: readonly ManifestObject[], options: LintO
   ]
   const disabledFor = new Map(objects.map(object => [objectName(object), disabledBy(object)]))
   return sortProblems(
-    findings.filter(({ id, object = '' }) => !options.disable?.has(id) && !disabledFor.get(object)?.has(id)),
+    onlyOnce(findings).filter(({ id, object = '' }) => !options.disable?.has(id) && !disabledFor.get(object)?.has(id)),
   )
 }
+
+/** The rules of one item in a manifest may all have a fault that is the item's. */
+const onlyOnce = (findings: readonly LintFinding[]): LintFinding[] => [
+  ...new Map(findings.map(each => [JSON.stringify(each), each])).values(),
+]
 
 function disabledBy({ metadata }: ManifestObject): ReadonlySet<string> {
   const text = metadata.annotations[LINT_DISABLE_ANNOTATION] ?? ''

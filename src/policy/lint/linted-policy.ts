@@ -25,7 +25,10 @@ export type LintedSpec = {
 export type LintedRule = {
   readonly in: LintedSpec
   readonly rule: Rule
+  /** Of the item of rules that it is written in. */
   readonly path: Path
+  /** Its own: that of the item, or of one of the item's `toPorts`. */
+  readonly place: Path
   readonly content: Fields
   /** Whether the rule means what is written. What is not enforced yet stands in the model as nobody or everybody. */
   readonly isEnforced: boolean
@@ -68,8 +71,9 @@ export function bodyPaths({ content }: ManifestObject): Path[] {
 function lintedRule(spec: LintedSpec, rule: Rule): LintedRule {
   const { object, policy } = spec.owner
   const written = parsePath(rule.path)
-  const path = written[0] === 'specs' ? written : ['spec', ...written]
-  const full = path.join('.')
+  const place = written[0] === 'specs' ? written : ['spec', ...written]
+  const path = place.at(-2) === 'toPorts' ? place.slice(0, -2) : place
+  const full = place.join('.')
   const isEnforced = !(policy.unenforced ?? []).some(field => parsePath(field.path).join('.').startsWith(`${full}.`))
-  return { in: spec, rule, path, content: fieldsOf(valueAt(object.content, path)), isEnforced }
+  return { in: spec, rule, path, place, content: fieldsOf(valueAt(object.content, path)), isEnforced }
 }

@@ -1,20 +1,20 @@
 // Rules that never decide, rules that contradict each other, and policies whose order
 // nobody has defined.
 
+import { l7Meaning } from '../engine/l7-rules.ts'
 import {
   ADMIN_NETWORK_POLICY_KIND,
   BASELINE_ADMIN_NETWORK_POLICY_KIND,
   CLUSTER_NETWORK_POLICY_KIND,
 } from '../kinds/kubernetes/cluster-network-policy.ts'
 import { placeText, policyName, type Rule } from '../model/rule.ts'
-import { type Cell, cellsOf } from './cells.ts'
+import { alikeIn, type Cell } from './cells.ts'
 import { finding, type LintFinding } from './finding.ts'
 import type { Landscape } from './landscape.ts'
 import type { LintedRule } from './linted-policy.ts'
 
 /** `contradiction`, `duplicate`, `shadowed` and `tie`. */
-export function shadowFindings(landscape: Landscape): LintFinding[] {
-  const cells = cellsOf(landscape)
+export function shadowFindings(landscape: Landscape, cells: readonly Cell[]): LintFinding[] {
   const rules = landscape.policies.flatMap(({ specs }) => specs.flatMap(spec => spec.rules))
   const contradicted = contradictions(cells)
   const isTold = new Set(contradicted.map(({ rule }) => rule))
@@ -33,16 +33,28 @@ function acting(cell: Cell): LintedRule[] {
   let passedTier: string | undefined
   for (const each of cell) {
     if (each.rule.tier === passedTier) continue
+    if (each.rule.action !== 'pass') return [...found, ...deciding(each, cell)]
     found.push(each)
-    if (each.rule.action !== 'pass') break
     passedTier = each.rule.tier
   }
   return found
 }
 
-/** Rules of one rank and action decide the same: any of them could be the one. */
+/** Rules for what is said act together, unless a rule as strong has none. */
+function deciding(first: LintedRule, cell: Cell): LintedRule[] {
+  if (!first.rule.l7) return [first]
+  const alike = alikeIn(first, cell)
+  const plain = alike.find(({ rule }) => !rule.l7)
+  return plain ? [plain] : alike
+}
+
+/** Rules of one rank and action decide the same: any of them could be the one. One that judges what is said allows less. */
 const isAsGood = (a: Rule, b: Rule): boolean =>
-  a.precedence === b.precedence && a.action === b.action && a.log === b.log && a.direction === b.direction
+  a.precedence === b.precedence &&
+  a.action === b.action &&
+  a.log === b.log &&
+  a.direction === b.direction &&
+  (!a.l7 || (b.l7 !== undefined && l7Meaning(a.l7) === l7Meaning(b.l7)))
 
 type Idle = { readonly rule: LintedRule; readonly by: readonly LintedRule[] }
 
@@ -83,13 +95,13 @@ function idleFinding({ rule, by }: Idle): LintFinding {
   const [first] = by
   const others = by.length > 1 ? ` and ${by.length - 1} more` : ''
   const names = `${first ? ruleName(first, rule) : 'another rule'}${others}`
-  const isSame = first && by.length === 1 && sameMatch(first.rule, rule.rule) && isAsGood(first.rule, rule.rule)
+  const isSame = first && by.length === 1 && sameMatch(first.rule, rule.rule) && isAsGood(rule.rule, first.rule)
   if (isSame && first.in.spec.subject.key === rule.in.spec.subject.key)
-    return finding('duplicate', owner.object, rule.path, `says what ${names} says; remove one of them`)
+    return finding('duplicate', owner.object, rule.place, `says what ${names} says; remove one of them`)
   const what = by.every(other => other.rule.action === rule.rule.action)
     ? `changes nothing: ${names} ${VERBS[rule.rule.action]} all of it already; remove it, or narrow the other`
     : `never decides: ${names} always comes before it; remove it, or narrow the other or change their order`
-  return finding('shadowed', owner.object, rule.path, what)
+  return finding('shadowed', owner.object, rule.place, what)
 }
 
 const VERBS = { allow: 'allows', deny: 'denies', pass: 'passes' } as const
@@ -147,7 +159,7 @@ function movesOthers({ rule, in: { owner } }: LintedRule, rules: readonly Linted
 function contradictionFinding(rule: LintedRule, by: LintedRule): LintFinding {
   const what = sameMatch(rule.rule, by.rule) ? 'the same peers and ports' : 'everything that this allows'
   const message = `has no effect: ${ruleName(by, rule)} denies ${what}, and a denial wins; remove one of them`
-  return finding('contradiction', rule.in.owner.object, rule.path, message)
+  return finding('contradiction', rule.in.owner.object, rule.place, message)
 }
 
 /** Policies of one tier and priority, each of which would decide alone, and differently. */
