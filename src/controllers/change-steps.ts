@@ -84,13 +84,17 @@ export async function introduce(
   signal: AbortSignal,
 ): Promise<void> {
   const hasNewRuleSets = change.ruleSets.some(({ number }) => !tables.l7RuleSets.get(String(number)))
+  const waits = inForce?.ruleSets !== undefined && hasNewRuleSets
   tables.database.write(tx => {
     tx.replace(tables.identities, change.identities)
     tx.replace(tables.rules, change.rules)
     tx.replace(tables.l7RuleSets, change.ruleSets)
+    if (!waits) tx.replace(tables.policyMaps, change.policyMaps)
   })
-  if (hasNewRuleSets && inForce?.ruleSets) await forAMoment(wait => inForce.ruleSets?.(wait), clock, signal)
-  tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+  if (waits) {
+    await forAMoment(wait => inForce.ruleSets?.(wait), clock, signal)
+    tables.database.write(tx => tx.replace(tables.policyMaps, change.policyMaps))
+  }
   await inForce?.policyMaps(signal)
 }
 
