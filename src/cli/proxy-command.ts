@@ -18,6 +18,14 @@ export function proxyCommand(): Command {
       '--agent <path>',
       "unix socket of the node's agent, which is told what answers of DNS teach (default: nobody)",
     )
+    .option(
+      '--dns-reject <how>',
+      'answer to questions of DNS that no rule allows: refused or nameError (default: refused)',
+    )
+    .option(
+      '--dns-wait <milliseconds>',
+      'how long an answer of DNS waits for the agent to have its addresses in force (default: 1000)',
+    )
     .action(async (options: ProxyOptions) => {
       const stop = new AbortController()
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())

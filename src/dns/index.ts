@@ -2,6 +2,7 @@
 // selectors mean, and what the server that judges tells the agent. Pure.
 
 export * from './chain.ts'
+export * from './edns.ts'
 export * from './message.ts'
 export * from './name.ts'
 export * from './patterns.ts'

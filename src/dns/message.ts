@@ -11,7 +11,6 @@ const RECORD_BYTES = 10
 const A = 1
 const CNAME = 5
 const AAAA = 28
-const OPT = 41
 const INTERNET = 1
 const CACHE_FLUSH_AND_UP = 0x80000000
 
@@ -62,7 +61,7 @@ export type Answer = {
   readonly records: readonly AnswerRecord[]
 }
 
-const word = (bytes: Uint8Array, at: number): number => ((bytes[at] as number) << 8) | (bytes[at + 1] as number)
+export const word = (bytes: Uint8Array, at: number): number => ((bytes[at] as number) << 8) | (bytes[at + 1] as number)
 
 /** The one question of a query. */
 export function readQuery(bytes: Uint8Array): Question | Unreadable {
@@ -108,17 +107,20 @@ export function readAnswer(bytes: Uint8Array, question: Pick<Question, 'flags' |
   return { rcode: question.flags & FLAG.rcode, truncated: (question.flags & FLAG.truncated) !== 0, records }
 }
 
-type RecordHeader = {
+export type RecordHeader = {
   readonly owner: string
   readonly type: number
   readonly class: number
   readonly ttl: number
+  /** Where its type stands, after its owner. */
+  readonly at: number
   /** Where its content begins. */
   readonly content: number
   readonly length: number
 }
 
-function readRecordHeader(bytes: Uint8Array, at: number): RecordHeader | undefined {
+/** @returns undefined where there is no whole record */
+export function readRecordHeader(bytes: Uint8Array, at: number): RecordHeader | undefined {
   const owner = readName(bytes, at, true)
   if (!owner || owner.end + RECORD_BYTES > bytes.length) return undefined
   const { end } = owner
@@ -126,7 +128,7 @@ function readRecordHeader(bytes: Uint8Array, at: number): RecordHeader | undefin
   const content = end + RECORD_BYTES
   if (content + length > bytes.length) return undefined
   const ttl = word(bytes, end + 4) * 0x10000 + word(bytes, end + 6)
-  return { owner: owner.text, type: word(bytes, end), class: word(bytes, end + 2), ttl, content, length }
+  return { owner: owner.text, type: word(bytes, end), class: word(bytes, end + 2), ttl, at: end, content, length }
 }
 
 function readRecord(bytes: Uint8Array, header: RecordHeader): AnswerRecord | 'malformed' | undefined {
@@ -144,23 +146,6 @@ function readRecord(bytes: Uint8Array, header: RecordHeader): AnswerRecord | 'ma
   const target = readName(bytes, content, true)
   if (target?.end !== content + length) return 'malformed'
   return { owner, ttlSeconds, type: 'CNAME', target: target.text }
-}
-
-/** What a query says of EDNS (RFC 6891 section 6.1.3). */
-export type Edns = { readonly version: number; readonly dnssecOk: boolean }
-
-/** The OPT record of a query; undefined without one, or where the records cannot be read up to it. */
-export function readEdns(bytes: Uint8Array, question: Pick<Question, 'end'>): Edns | undefined {
-  const count = word(bytes, 6) + word(bytes, 8) + word(bytes, 10)
-  let at = question.end
-  for (let index = 0; index < count; index++) {
-    const header = readRecordHeader(bytes, at)
-    if (!header) return undefined
-    if (header.type === OPT && header.owner === '.')
-      return { version: Math.floor(header.ttl / 0x10000) & 0xff, dnssecOk: (header.ttl & 0x8000) !== 0 }
-    at = header.content + header.length
-  }
-  return undefined
 }
 
 const TYPE_NAMES: Readonly<Record<number, string>> = {

@@ -1,7 +1,8 @@
 // Answers that refuse: to questions that rules do not allow, and to messages that cannot
 // be read. They repeat the question, so that the one who asked knows them for his.
 
-import { FLAG, HEADER_BYTES, type Question, readEdns } from './message.ts'
+import { readEdns, UNFRAGMENTED_BYTES } from './edns.ts'
+import { FLAG, HEADER_BYTES, type Question } from './message.ts'
 
 export const RCODE = {
   noError: 0,
@@ -13,8 +14,8 @@ export const RCODE = {
 } as const
 
 const RECURSION_AVAILABLE = 0x0080
-/** Of our OPT record: root name, type 41, size of datagrams that pass every path (DNS flag day 2020), nothing else. */
-const OPT_BYTES = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0] as const
+/** Of our OPT record: root name, type 41, size of datagrams, nothing else. */
+const OPT_BYTES = [0, 0, 41, UNFRAGMENTED_BYTES >> 8, UNFRAGMENTED_BYTES & 0xff, 0, 0, 0, 0, 0, 0] as const
 const OPT_FLAGS = 7
 const DNSSEC_OK = 0x80
 

@@ -2,6 +2,7 @@
 // option's name; what can be measured is no option.
 
 import path from 'node:path'
+import { DNS_DEFAULTS, DNS_REJECTIONS, type DnsOptions } from './dns/options.ts'
 
 export type ProxyConfiguration = {
   /** Folder in a bpffs where the agent has pinned the datapath. */
@@ -14,6 +15,7 @@ export type ProxyConfiguration = {
   readonly socket: string
   /** Unix socket of the node's agent, for what it is to learn; absent: it learns nothing. */
   readonly agent?: string
+  readonly dns: DnsOptions
 }
 
 export type ProxyOptions = {
@@ -22,6 +24,8 @@ export type ProxyOptions = {
   readonly cgroup: string
   readonly socket: string
   readonly agent?: string
+  readonly dnsReject?: string
+  readonly dnsWait?: string
 }
 
 /** HAProxy's sockets are in the folder; the kernel takes paths of up to 107 bytes, and HAProxy makes a longer one on the way. */
@@ -45,5 +49,19 @@ export function proxyConfiguration(options: ProxyOptions): ProxyConfiguration {
     cgroup: path.resolve(options.cgroup),
     socket: path.resolve(options.socket),
     ...(options.agent !== undefined && { agent: path.resolve(options.agent) }),
+    dns: dnsOptions(options),
   }
+}
+
+const MOST_WAIT_MS = 4_000
+
+function dnsOptions({ dnsReject, dnsWait }: ProxyOptions): DnsOptions {
+  const rejectWith = DNS_REJECTIONS.find(name => name === (dnsReject ?? DNS_DEFAULTS.rejectWith))
+  if (!rejectWith)
+    throw new ProxyConfigurationError(`--dns-reject ${dnsReject} is neither ${DNS_REJECTIONS.join(' nor ')}`)
+  const teachWaitMs = dnsWait === undefined ? DNS_DEFAULTS.teachWaitMs : Number(dnsWait)
+  // Resolvers ask again after 5 seconds.
+  if (!Number.isInteger(teachWaitMs) || teachWaitMs < 0 || teachWaitMs > MOST_WAIT_MS)
+    throw new ProxyConfigurationError(`--dns-wait ${dnsWait} is no number of milliseconds up to ${MOST_WAIT_MS}`)
+  return { rejectWith, teachWaitMs }
 }

@@ -18,8 +18,8 @@ export type ServerSetting = {
   readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void }
 }
 
-/** To speak as a client (net_admin), from a server's port (net_bind_service), and to ask the datapath (bpf). */
-const OWN_CAPABILITIES = ['net_admin', 'net_bind_service', 'bpf'] as const
+/** To speak as a client (net_admin), from a server's port (net_bind_service), also without a socket there (net_raw), and to ask the datapath (bpf). */
+const OWN_CAPABILITIES = ['net_admin', 'net_bind_service', 'net_raw', 'bpf'] as const
 
 export function serverLaunchers(setting: ServerSetting): Launcher[] {
   const { place } = setting
@@ -48,6 +48,7 @@ function ownServer(
       bpf: configuration.bpf,
       state: path.join(configuration.state, name),
       ...(configuration.agent !== undefined && { agentSocket: configuration.agent }),
+      dns: configuration.dns,
     },
     rights: { capabilities: OWN_CAPABILITIES },
     events,

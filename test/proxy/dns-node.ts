@@ -69,7 +69,15 @@ const NETWORK = {
   ],
 } as const
 
-export type Heard = { transport: string; address: string; port: number; id: number; name: string }
+export type Heard = {
+  readonly transport: string
+  readonly address: string
+  readonly port: number
+  readonly id: number
+  readonly name: string
+  /** Of EDNS. */
+  readonly payloadBytes?: number
+}
 
 export class DnsNode implements Disposable {
   readonly #open = new DisposableStack()
@@ -209,6 +217,15 @@ export class DnsNode implements Disposable {
       if (done) throw new Error('the child has ended')
       const told = JSON.parse(value) as FromChild
       if (told.type === type) return told
+    }
+  }
+
+  /** About what was asked from a port. */
+  async eventOf(port: number): Promise<L7Event> {
+    for (;;) {
+      const found = this.events.find(({ opener }) => opener.port === port)
+      if (found) return found
+      await new Promise(resolve => setTimeout(resolve, 10))
     }
   }
 

@@ -4,7 +4,7 @@
 
 import dgram from 'node:dgram'
 import net from 'node:net'
-import { type Question, readQuery } from '../../src/dns/index.ts'
+import { type Question, readEdns, readQuery } from '../../src/dns/index.ts'
 import { addressRecord, cnameRecord, type Message, message } from '../../src/dns/testing/messages.ts'
 
 const PORT = 53
@@ -18,8 +18,15 @@ const [last, ...others] = process.argv.slice(2).reverse()
 const isQuiet = last === 'quiet'
 const addresses = isQuiet ? others : process.argv.slice(2)
 
-function hear(transport: string, address: string | undefined, port: number | undefined, { id, name }: Question): void {
-  if (!isQuiet) console.log(JSON.stringify({ transport, address, port, id, name }))
+function hear(
+  transport: string,
+  from: { address?: string | undefined; port?: number | undefined },
+  query: Uint8Array,
+): void {
+  const question = readQuery(query)
+  if (isQuiet || 'problem' in question) return
+  const payloadBytes = readEdns(query, question)?.payloadBytes
+  console.log(JSON.stringify({ transport, ...from, id: question.id, name: question.name, payloadBytes }))
 }
 
 function answerTo(question: Question, transport: 'TCP' | 'UDP'): Message {
@@ -44,7 +51,7 @@ function serveDatagrams(address: string): void {
   socket.on('message', (bytes, client) => {
     const question = readQuery(bytes)
     if ('problem' in question) return
-    hear('UDP', client.address, client.port, question)
+    hear('UDP', { address: client.address, port: client.port }, bytes)
     const send = (answer: Message): void => socket.send(message(answer), client.port, client.address)
     const answer = answerTo(question, 'UDP')
     const forged = { ...answer, id: (question.id + 1) & 0xffff }
@@ -70,10 +77,11 @@ function serveStreams(address: string): void {
       rest = Buffer.concat([rest, chunk])
       while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
         const end = 2 + rest.readUInt16BE(0)
-        const question = readQuery(rest.subarray(2, end))
+        const query = rest.subarray(2, end)
+        const question = readQuery(query)
         rest = rest.subarray(end)
         if ('problem' in question) continue
-        hear('TCP', socket.remoteAddress, socket.remotePort, question)
+        hear('TCP', { address: socket.remoteAddress, port: socket.remotePort }, query)
         const what = question.name.split('.')[0]
         if (what === 'close') socket.end()
         else if (what !== 'silent')

@@ -3,6 +3,7 @@
 // Each question has a socket and an id of its own, both at random, so that nobody who
 // cannot see it can answer it. One loop over system calls, as long as there is work.
 
+import { limitPayload } from '../../dns/index.ts'
 import { isMapped } from '../../ip/index.ts'
 import {
   DatagramBatch,
@@ -126,7 +127,9 @@ export class DatagramServer implements Disposable {
     const added = this.#ready.add(fd)
     if (added < 0) return added
     this.#answer.set(query)
-    Exchanges.writeId(this.#answer, exchange.id)
+    const asked = this.#answer.subarray(0, query.length)
+    Exchanges.writeId(asked, exchange.id)
+    limitPayload(asked, exchange.question)
     return syscall(SYSCALL.sendto, fd, this.#answerAt, query.length, MSG_DONTWAIT, 0, 0)
   }
 
