@@ -7,8 +7,10 @@ import { FrameCutter, type FrameHandler, lengthPrefix } from './frames.ts'
 /** Of an answer that is changed: what is said of all topics of a cluster. */
 const MAX_COLLECTED_BYTES = 16 << 20
 
-type FromBroker = {
+export type FromBroker = {
   readonly correlationId: number
+  /** It is not known whether the request wanted an answer. */
+  readonly mayBeAbsent?: boolean
   /** Makes of an answer, from its correlation id on, what the client gets; undefined where it is not well-formed. */
   readonly change?: ((answer: Uint8Array) => Uint8Array | undefined) | undefined
   /** Called when the first bytes of the answer are there; `false` when they never came. */
@@ -103,8 +105,9 @@ export class Answers implements FrameHandler {
 
   /** The correlation id is there. */
   #start(): boolean {
-    const [answer] = this.#queue
     const correlationId = new DataView(this.#correlation.buffer).getInt32(0)
+    this.#passAbsent(correlationId)
+    const [answer] = this.#queue
     if (!answer || answer instanceof Uint8Array || answer.correlationId !== correlationId)
       return this.#close(`the broker answered a request ${correlationId} that is not the next one`)
     answer.answered(true)
@@ -115,6 +118,16 @@ export class Answers implements FrameHandler {
     }
     this.#collected = [this.#correlation.slice()]
     return this.#length <= MAX_COLLECTED_BYTES || this.#close('the broker sent a very long answer')
+  }
+
+  /** A later request is answered: those before it that may have wanted no answer have none. */
+  #passAbsent(correlationId: number): void {
+    for (let first = this.#queue[0]; first && !(first instanceof Uint8Array); first = this.#queue[0]) {
+      if (!first.mayBeAbsent || first.correlationId === correlationId) return
+      first.answered(false)
+      this.#queue.shift()
+      this.#flush()
+    }
   }
 
   #flush(): void {

@@ -11,7 +11,7 @@ import type { KnownFlow } from '../known-flows.ts'
 import { carryConnection } from './connection.ts'
 import { lengthPrefix } from './frames.ts'
 import { KafkaRuleSets } from './judge.ts'
-import { HELD_BYTES } from './requests.ts'
+import { HELD_BYTES, HeldBytes } from './requests.ts'
 
 const RULES: Partial<KafkaRule>[] = [{ topic: 'orders' }]
 const flowOf = (egress: number, ingress: number): KnownFlow => ({
@@ -28,10 +28,14 @@ class Bench {
   #toClient = Buffer.alloc(0)
   #toBroker = Buffer.alloc(0)
   readonly sets = new KafkaRuleSets()
+  readonly held = new HeldBytes()
 
   constructor() {
-    const rules = RULES.map(rule => ({ rule: 'r', field: 'f', ...rule }))
-    this.sets.apply({ whole: true, add: [{ number: 7, rules: { parser: 'kafka', rules } }], remove: [] })
+    const set = (number: number, given: readonly Partial<KafkaRule>[]) => ({
+      number,
+      rules: { parser: 'kafka' as const, rules: given.map(rule => ({ rule: 'r', field: 'f', ...rule })) },
+    })
+    this.sets.apply({ whole: true, add: [set(7, RULES), set(8, [{}])], remove: [] })
     const [client, clientLeg] = duplexPair()
     const [broker, brokerLeg] = duplexPair()
     this.client = client
@@ -48,6 +52,7 @@ class Bench {
       client: clientLeg,
       broker: brokerLeg,
       sets: this.sets,
+      held: this.held,
       findFlow: () => this.flow,
       emit: event => this.events.push(event),
     })
@@ -208,6 +213,7 @@ describe('a Kafka connection', () => {
       assert.match(bench.events[0].reason ?? '', reason)
     })
 
+    if (/version/.test(what)) continue
     it(`passes ${what} on where there are no rules, until there are`, async () => {
       const bench = new Bench()
       bench.flow = flowOf(0, 0)
@@ -222,6 +228,39 @@ describe('a Kafka connection', () => {
       assert.equal(bench.isClosed, true)
     })
   }
+
+  for (const flow of [flowOf(0, 0), flowOf(8, 8)])
+    it(`passes versions that are not understood where nothing is denied: by ${flow.sets.join()}`, async () => {
+      const bench = new Bench()
+      bench.flow = flow
+      const newer = frame(head(0, 13, 1), [9, 9, 9])
+      await bench.send('client', newer, metadata(2, 'secret'))
+      assert.deepEqual(bench.takeToBroker(), Buffer.concat([newer, metadata(2, 'secret')]))
+      // The first may have wanted no answer.
+      await bench.send('broker', answer(2))
+      assert.deepEqual(bench.takeToClient(), answer(2))
+      await bench.send('client', newer)
+      await bench.send('broker', answer(1))
+      assert.deepEqual(bench.takeToClient(), answer(1))
+      bench.takeToBroker()
+      bench.flow = flowOf(7, 0)
+      await bench.send('client', newer)
+      assert.equal(bench.takeToBroker().length, 0)
+      assert.equal(bench.isClosed, true)
+      assert.equal(bench.held.bytes, 0)
+    })
+
+  it('holds no more of all connections than there is room for, and gives back what it held', async () => {
+    const bench = new Bench()
+    const request = metadata(1, 'orders')
+    await bench.send('client', request.subarray(0, request.length - 1))
+    assert.equal(bench.held.bytes, request.length - 5)
+    assert.ok(bench.held.take((256 << 20) - bench.held.bytes))
+    await bench.send('client', request.subarray(request.length - 1))
+    assert.equal(bench.isClosed, true)
+    assert.match(bench.events[0]?.reason ?? '', /too much is held/)
+    assert.equal(bench.held.bytes, (256 << 20) - (request.length - 5))
+  })
 
   it('says of a newer ApiVersions which version it has, and cuts the broker’s versions down', async () => {
     const bench = new Bench()

@@ -8,8 +8,8 @@ import type { Connection, KnownFlow } from '../known-flows.ts'
 import { Answers } from './answers.ts'
 import { eventsOf, type Report } from './events.ts'
 import { FrameCutter } from './frames.ts'
-import { isUnrestricted, type KafkaRuleSets } from './judge.ts'
-import { Requests } from './requests.ts'
+import type { KafkaRuleSets } from './judge.ts'
+import { type HeldBytes, Requests } from './requests.ts'
 
 const MAX_OUTSTANDING = 1000
 
@@ -21,6 +21,7 @@ export type ConnectionOptions = {
   readonly client: Leg
   readonly broker: Leg
   readonly sets: KafkaRuleSets
+  readonly held: HeldBytes
   readonly findFlow: () => KnownFlow | undefined
   readonly emit: (event: L7Event) => void
 }
@@ -55,6 +56,7 @@ class Carrier {
         close: () => this.#reset(),
       },
       sets,
+      options.held,
       this.#answers,
     )
     this.#cutter = new FrameCutter(this.#requests)
@@ -83,7 +85,7 @@ class Carrier {
     const rest = this.#requests.isRaw ? chunk : this.#cutter.push(chunk)
     if (!rest || this.#isClosed || !this.#requests.isRaw) return
     const flow = this.#options.findFlow()
-    if (isUnrestricted(flow)) {
+    if (this.#options.sets.isUnrestricted(flow)) {
       this.#options.broker.write(rest)
       return
     }
@@ -124,6 +126,7 @@ class Carrier {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#answers.abandon()
+    this.#requests.abandon()
   }
 }
 

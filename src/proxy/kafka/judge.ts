@@ -23,17 +23,29 @@ const NOTHING: KafkaVerdict = { allowed: false, topics: [{}] }
 
 export class KafkaRuleSets {
   readonly #sets = new Map<number, readonly KafkaRule[]>()
+  /** Numbers of those that a rule without any condition is in: they are there to see, not to deny. */
+  readonly #open = new Set<number>()
 
   apply({ whole, add, remove }: RuleSetChange): readonly RuleSetFailure[] {
-    if (whole) this.#sets.clear()
-    for (const number of remove) this.#sets.delete(number)
+    for (const number of whole ? [...this.#sets.keys()] : remove) {
+      this.#sets.delete(number)
+      this.#open.delete(number)
+    }
     // Sets of other proxies come too, and are not ours to judge.
-    for (const set of add) if (isKafka(set)) this.#sets.set(set.number, set.rules.rules)
+    for (const set of add.filter(isKafka)) {
+      this.#sets.set(set.number, set.rules.rules)
+      if (set.rules.rules.some(allowsEverything)) this.#open.add(set.number)
+    }
     return []
   }
 
   get size(): number {
     return this.#sets.size
+  }
+
+  /** Everything may be said, also what is not understood. */
+  isUnrestricted(flow: KnownFlow | undefined): boolean {
+    return flow?.sets.every(number => number === 0 || this.#open.has(number)) ?? false
   }
 
   judge(flow: KnownFlow | undefined, subject: Subject): Judged {
@@ -59,6 +71,5 @@ export class KafkaRuleSets {
 type KafkaSet = L7RuleSet & { readonly rules: { readonly parser: 'kafka' } }
 const isKafka = (set: L7RuleSet): set is KafkaSet => set.rules.parser === 'kafka'
 
-/** Everything may be said: it is passed on without being understood. */
-export const isUnrestricted = (flow: KnownFlow | undefined): boolean =>
-  flow !== undefined && flow.sets.every(number => number === 0)
+const allowsEverything = ({ apiKeys, apiVersion, clientId, topic }: KafkaRule): boolean =>
+  [apiKeys, apiVersion, clientId, topic].every(condition => condition === undefined)

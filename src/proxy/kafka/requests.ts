@@ -12,6 +12,7 @@ import {
   KAFKA_ERROR,
   type KafkaRequest,
   type Refusal,
+  type RequestHeader,
   RequestReader,
   withoutSession,
   writeDenial,
@@ -19,13 +20,35 @@ import {
   writeUnsupportedApiVersions,
 } from '../../kafka/index.ts'
 import type { KnownFlow } from '../known-flows.ts'
-import type { Answers } from './answers.ts'
+import type { Answers, FromBroker } from './answers.ts'
 import type { Report } from './events.ts'
 import { type FrameHandler, lengthPrefix } from './frames.ts'
-import { isUnrestricted, type Judged, type KafkaRuleSets } from './judge.ts'
+import type { Judged, KafkaRuleSets } from './judge.ts'
 
-/** Of one request. Producers send batches of less than this unless told otherwise (max.request.size). */
-export const HELD_BYTES = 1 << 20
+/** Of one request. Most batches of producers are less (batch.size is 16 KiB unless told otherwise). */
+export const HELD_BYTES = 256 << 10
+/** Of all connections. */
+const ALL_HELD_BYTES = 256 << 20
+
+/** How much all connections hold together. */
+export class HeldBytes {
+  #bytes = 0
+
+  /** @returns false when there is no room for so many more */
+  take(count: number): boolean {
+    if (this.#bytes + count > ALL_HELD_BYTES) return false
+    this.#bytes += count
+    return true
+  }
+
+  give(count: number): void {
+    this.#bytes -= count
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+}
 
 export type RequestsPort = {
   /** What the kernel knows of the connection now. */
@@ -41,24 +64,36 @@ type Frame = {
   readonly reader: RequestReader
   held: Uint8Array[]
   heldBytes: number
+  /** It is passed on unread, where everything may be said. */
+  unread?: RequestHeader
   /** `passing`: its beginning is with the broker. `dropping`: it is denied, and read to its end for the answer. */
   state: 'held' | 'passing' | 'dropping'
   /** Given whatever the rest of it is. */
   answer?: Uint8Array | undefined
 }
 
+const FULL = 'too much is held of requests of all connections'
+
 export class Requests implements FrameHandler {
   readonly #port: RequestsPort
   readonly #sets: KafkaRuleSets
   readonly #answers: Answers
+  readonly #held: HeldBytes
   #frame: Frame | undefined
   /** The client says what is not understood, and may: all goes on as it is. */
   #isRaw = false
 
-  constructor(port: RequestsPort, sets: KafkaRuleSets, answers: Answers) {
+  constructor(port: RequestsPort, sets: KafkaRuleSets, held: HeldBytes, answers: Answers) {
     this.#port = port
     this.#sets = sets
     this.#answers = answers
+    this.#held = held
+  }
+
+  /** The connection is at its end. */
+  abandon(): void {
+    if (this.#frame) this.#release(this.#frame)
+    this.#frame = undefined
   }
 
   get isRaw(): boolean {
@@ -75,11 +110,16 @@ export class Requests implements FrameHandler {
   piece(bytes: Uint8Array): boolean {
     const frame = this.#frame
     if (!frame) return false
-    const refusal = frame.answer ? undefined : frame.reader.push(bytes)
     if (frame.state !== 'dropping') {
+      if (!this.#held.take(bytes.length)) return this.#end({ verdict: 'ERROR', reason: FULL })
       frame.held.push(bytes)
       frame.heldBytes += bytes.length
     }
+    if (frame.unread) {
+      this.#forward(frame)
+      return true
+    }
+    const refusal = frame.answer ? undefined : frame.reader.push(bytes)
     if (refusal) return this.#refused(frame, refusal)
     if (frame.reader.request || frame.state === 'dropping') return true
     if (frame.state === 'passing') this.#forward(frame)
@@ -89,10 +129,18 @@ export class Requests implements FrameHandler {
 
   end(): boolean {
     const frame = this.#frame
-    this.#frame = undefined
     if (!frame) return false
-    if (frame.answer) {
-      this.#answers.give(frame.answer)
+    const goesOn = this.#ended(frame)
+    this.#release(frame)
+    this.#frame = undefined
+    return goesOn
+  }
+
+  #ended(frame: Frame): boolean {
+    if (frame.answer) return this.#give(frame.answer)
+    if (frame.unread) {
+      const judged = { flow: this.#port.findFlow(), allowed: true, reason: 'its topics are not understood' }
+      this.#expect(frame.unread, judged, { mayBeAbsent: true })
       return true
     }
     const { request } = frame.reader
@@ -113,7 +161,7 @@ export class Requests implements FrameHandler {
       this.#forward(frame)
     } else {
       frame.state = 'dropping'
-      frame.held = []
+      this.#release(frame)
     }
     return true
   }
@@ -137,8 +185,9 @@ export class Requests implements FrameHandler {
       this.#port.report({ verdict: 'FORWARDED', header, judged })
       return true
     }
-    const isCapped = header.apiKey === API_VERSIONS && !isUnrestricted(judged.flow)
-    this.#expect(request, judged, isCapped ? answer => capApiVersions(answer, header.apiVersion) : undefined)
+    const isCapped = header.apiKey === API_VERSIONS && !this.#sets.isUnrestricted(judged.flow)
+    const change = isCapped ? (answer: Uint8Array) => capApiVersions(answer, header.apiVersion) : undefined
+    this.#expect(header, judged, { change })
     return true
   }
 
@@ -152,19 +201,15 @@ export class Requests implements FrameHandler {
     const errorCode = KAFKA_ERROR.TOPIC_AUTHORIZATION_FAILED
     if (part.denied.length > 0) this.#port.report({ verdict: 'DROPPED', header, judged: judge(part.denied), errorCode })
     this.#port.toBroker(part.request)
-    this.#expect(request, judge(part.asked), answer => part.cut(answer))
+    this.#expect(header, judge(part.asked), { change: answer => part.cut(answer) })
     return true
   }
 
-  #expect(
-    { header }: KafkaRequest,
-    judged: Judged,
-    change: ((answer: Uint8Array) => Uint8Array | undefined) | undefined,
-  ): void {
+  #expect(header: RequestHeader, judged: Judged, how: Pick<FromBroker, 'change' | 'mayBeAbsent'>): void {
     const since = process.hrtime.bigint()
     this.#answers.expect({
+      ...how,
       correlationId: header.correlationId,
-      change,
       answered: isThere => {
         const latencyNs = isThere ? Number(process.hrtime.bigint() - since) : undefined
         this.#port.report({ verdict: 'FORWARDED', header, judged, latencyNs })
@@ -196,27 +241,33 @@ export class Requests implements FrameHandler {
   /** It cannot be judged: it goes on only where nothing is to be judged. */
   #refused(frame: Frame, refusal: Refusal): boolean {
     const flow = this.#port.findFlow()
-    if (isUnrestricted(flow) && this.#answers.makeRaw()) {
-      this.#forward(frame)
-      this.#isRaw = true
-      return false
+    if (this.#sets.isUnrestricted(flow)) {
+      // Its length and its place among the requests are known, if no more of it.
+      if (refusal.code === 'version' && refusal.header) frame.unread = refusal.header
+      else this.#isRaw = this.#answers.makeRaw()
+      if (frame.unread || this.#isRaw) this.#forward(frame)
+      if (frame.unread) return true
+      if (this.#isRaw) {
+        this.#port.report({ verdict: 'FORWARDED', flow, reason: refusal.reason })
+        return false
+      }
     }
     if (refusal.header?.apiKey === API_VERSIONS && refusal.code === 'version' && frame.state === 'held') {
       frame.answer = writeUnsupportedApiVersions(refusal.header)
       frame.state = 'dropping'
-      frame.held = []
+      this.#release(frame)
       return true
     }
-    this.#port.report({ verdict: 'ERROR', header: refusal.header, flow, reason: refusal.reason })
-    return this.#close()
+    return this.#end({ verdict: 'ERROR', header: refusal.header, flow, reason: refusal.reason })
   }
 
   #isOfSession(request: KafkaRequest, { flow }: Judged): boolean {
-    return !isUnrestricted(flow) && continuesSession(request)
+    return !this.#sets.isUnrestricted(flow) && continuesSession(request)
   }
 
   #endSession(frame: Frame, request: KafkaRequest, { flow }: Judged): void {
-    const patch = isUnrestricted(flow) || frame.state !== 'held' ? undefined : withoutSession(request)
+    if (this.#sets.isUnrestricted(flow) || frame.state !== 'held') return
+    const patch = withoutSession(request)
     if (!patch) return
     const whole = Buffer.concat(frame.held)
     whole.set(patch.bytes, patch.offset)
@@ -226,8 +277,19 @@ export class Requests implements FrameHandler {
   #forward(frame: Frame): void {
     if (frame.state === 'held') this.#port.toBroker(lengthPrefix(frame.length))
     for (const bytes of frame.held) this.#port.toBroker(bytes)
-    frame.held = []
+    this.#release(frame)
     frame.state = 'passing'
+  }
+
+  #release(frame: Frame): void {
+    this.#held.give(frame.heldBytes)
+    frame.heldBytes = 0
+    frame.held = []
+  }
+
+  #end(report: Report): false {
+    this.#port.report(report)
+    return this.#close()
   }
 
   #close(): false {

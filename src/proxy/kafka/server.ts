@@ -6,13 +6,16 @@ import net from 'node:net'
 import { ip } from '../../ip/index.ts'
 import { connectForeign } from '../../net/index.ts'
 import type { ChildServer, ChildStart, EmitEvent } from '../child.ts'
-import { type Connection, KnownFlows } from '../known-flows.ts'
+import { type Connection, type KnownFlow, KnownFlows } from '../known-flows.ts'
 import { carryConnection } from './connection.ts'
 import { eventsOf } from './events.ts'
 import { KafkaRuleSets } from './judge.ts'
+import { HeldBytes } from './requests.ts'
 
 const MAX_CONNECTIONS = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
+/** After so long in silence the other side is asked whether it is still there. */
+const KEEP_ALIVE_MS = 60_000
 
 /** @param descriptors listening sockets, of IPv4 and of IPv6 */
 export async function serveKafka(
@@ -22,6 +25,7 @@ export async function serveKafka(
 ): Promise<ChildServer> {
   const flows = KnownFlows.open(start.bpf, 'KAFKA')
   const sets = new KafkaRuleSets()
+  const held = new HeldBytes()
   let connections = 0
   let events = 0
   const tell: EmitEvent = event => {
@@ -31,7 +35,7 @@ export async function serveKafka(
   for (const fd of descriptors)
     await listen(fd, client => {
       connections++
-      void accept(client, flows, sets, tell)
+      void accept(client, { findFlow: ends => flows.find(ends), sets, held, emit: tell })
     })
   return { apply: change => sets.apply(change), counts: () => ({ connections, events, ruleSets: sets.size }) }
 }
@@ -45,7 +49,14 @@ async function listen(fd: number, onConnection: (client: net.Socket) => void): P
   await promise
 }
 
-async function accept(client: net.Socket, flows: KnownFlows, sets: KafkaRuleSets, emit: EmitEvent): Promise<void> {
+type Serving = {
+  readonly findFlow: (ends: Connection) => KnownFlow | undefined
+  readonly sets: KafkaRuleSets
+  readonly held: HeldBytes
+  readonly emit: EmitEvent
+}
+
+async function accept(client: net.Socket, serving: Serving): Promise<void> {
   const ends = endsOf(client)
   // It was closed before it was looked at.
   if (!ends) return void client.destroy()
@@ -56,13 +67,17 @@ async function accept(client: net.Socket, flows: KnownFlows, sets: KafkaRuleSets
     const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)])
     const fd = await connectForeign(ends.client.address, ends.server, signal)
     const broker = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+    // It was closed in the same moment.
+    if (gone.signal.aborted) return void broker.destroy()
     broker.setNoDelay(true)
-    carryConnection({ ends, client, broker, sets, findFlow: () => flows.find(ends), emit })
+    for (const leg of [client, broker]) leg.setKeepAlive(true, KEEP_ALIVE_MS)
+    carryConnection({ ...serving, ends, client, broker, findFlow: () => serving.findFlow(ends) })
     client.resume()
   } catch (error) {
+    if (gone.signal.aborted) return
     const reason = `the broker cannot be reached: ${error instanceof Error ? error.message : String(error)}`
-    const report = { verdict: 'ERROR', flow: flows.find(ends), reason } as const
-    for (const event of eventsOf(ends, report, Date.now() * 1000)) emit(event)
+    const report = { verdict: 'ERROR', flow: serving.findFlow(ends), reason } as const
+    for (const event of eventsOf(ends, report, Date.now() * 1000)) serving.emit(event)
     client.resetAndDestroy()
   } finally {
     client.off('error', abort).off('close', abort)
