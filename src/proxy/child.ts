@@ -90,21 +90,35 @@ async function follow(
 ): Promise<void> {
   let server: ChildServer | undefined
   for await (const line of linesOf(control)) {
-    const message = JSON.parse(line) as ToChild
-    if (message.type === 'start') {
-      const started = await serve(message.start)
-      server = started
-      send({ type: 'ready' })
-      if (started.counts) {
-        const tell = (): void => send({ type: 'counts', counts: started.counts?.() ?? {} })
-        setInterval(tell, COUNTS_INTERVAL_MS).unref()
-      }
-    } else {
-      if (!server) throw new Error('rule sets came before the start')
-      const failures = await server.apply(message.change)
-      send({ type: 'applied', revision: message.revision, failures })
+    try {
+      server = await answer(JSON.parse(line) as ToChild, server, send, serve)
+    } catch (error) {
+      // Told here: leaving the loop closes the pipe, and with it the process ends.
+      console.error(error)
+      process.exit(1)
     }
   }
+}
+
+async function answer(
+  message: ToChild,
+  server: ChildServer | undefined,
+  send: (message: FromChild) => void,
+  serve: (start: ChildStart) => ChildServer | Promise<ChildServer>,
+): Promise<ChildServer> {
+  if (message.type === 'rule-sets') {
+    if (!server) throw new Error('rule sets came before the start')
+    const failures = await server.apply(message.change)
+    send({ type: 'applied', revision: message.revision, failures })
+    return server
+  }
+  const started = await serve(message.start)
+  send({ type: 'ready' })
+  if (started.counts) {
+    const tell = (): void => send({ type: 'counts', counts: started.counts?.() ?? {} })
+    setInterval(tell, COUNTS_INTERVAL_MS).unref()
+  }
+  return started
 }
 
 /** Events of one turn of the event loop go in one write: by themselves, each would cost as much as what it tells of. */

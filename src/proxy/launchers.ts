@@ -18,8 +18,8 @@ export type ServerSetting = {
   readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void }
 }
 
-/** To speak as a client (net_admin), from a server's port (net_bind_service), also without a socket there (net_raw), and to ask the datapath (bpf). */
-const OWN_CAPABILITIES = ['net_admin', 'net_bind_service', 'net_raw', 'bpf'] as const
+/** To speak as a client (net_admin) and to ask the datapath (bpf); to answer questions from their servers' address (net_raw). */
+const CAPABILITIES = { dns: ['net_admin', 'bpf', 'net_raw', 'net_bind_service'], kafka: ['net_admin', 'bpf'] } as const
 
 export function serverLaunchers(setting: ServerSetting): Launcher[] {
   const { place } = setting
@@ -50,7 +50,7 @@ function ownServer(
       ...(configuration.agent !== undefined && { agentSocket: configuration.agent }),
       dns: configuration.dns,
     },
-    rights: { capabilities: OWN_CAPABILITIES },
+    rights: { capabilities: CAPABILITIES[name] },
     events,
     onOutput: text => log.error({ server: name, text: text.trimEnd() }, 'a server says'),
   })

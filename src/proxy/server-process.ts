@@ -141,7 +141,8 @@ export class ServerProcess {
       stop.abort()
       await end(launched.process, ended)
       await serving
-      this.#lastEnd = reason
+      const how = await ended
+      this.#lastEnd = reason === how ? how : `${reason} (${how})`
     } catch (error) {
       this.#lastEnd = error instanceof Error ? error.message : String(error)
     }
