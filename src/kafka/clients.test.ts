@@ -164,6 +164,19 @@ const KINDS: readonly Kind[] = [
   },
   { name: 'deleteGroups', args: () => [['g']], topics: [], errors: [30] },
   { name: 'incrementalAlterConfigs', args: () => [resources, true], topics: TOPICS, errors: [29] },
+  { name: 'alterReplicaLogDirs', args: () => [[{ path: '/d', topics: named }]], topics: TOPICS, errors: [29] },
+  { name: 'describeLogDirs', args: () => [named], topics: TOPICS, errors: [31] },
+  { name: 'describeLogDirs', args: () => [null], errors: [31] },
+  {
+    name: 'alterPartitionReassignments',
+    args: () => [100, true, TOPICS.map(name => ({ name, partitions: [{ partitionIndex: 0, replicas: [1] }] }))],
+    topics: TOPICS,
+    errors: [29],
+  },
+  { name: 'listPartitionReassignments', args: () => [100, named], topics: TOPICS, errors: [31] },
+  { name: 'listPartitionReassignments', args: () => [100, null], errors: [31] },
+  { name: 'describeCluster', args: () => [true, 1], topics: [], errors: [31] },
+  { name: 'describeProducers', args: () => [named], topics: TOPICS, errors: [29] },
   { name: 'offsetDelete', args: () => ['g', topics], topics: TOPICS, errors: [29] },
 ]
 
@@ -226,4 +239,16 @@ test('an answer that allows is read by the client as it was meant', () => {
   const answer = writeAnswer(api, { apiVersion: 3, correlationId: CORRELATION_ID }, values)
   const parsed = sent.parse(answer.subarray(4)) as { coordinators: { nodeId: number; host: string; port: number }[] }
   assert.deepEqual(JSON.parse(JSON.stringify(parsed.coordinators[0])).host, 'broker')
+})
+
+/** No client here has it. */
+const ELECT_LEADERS = 43
+
+test('no other kind that has an answer of denial is left out here', () => {
+  const tried = new Set(KINDS.map(keyOf))
+  const left = [...KAFKA_APIS.values()].filter(api => api.deny && !tried.has(api.key) && api.key !== ELECT_LEADERS)
+  assert.deepEqual(
+    left.map(({ name }) => name),
+    [],
+  )
 })

@@ -4,7 +4,7 @@
 // memory is bounded whatever the bytes are. What is not well-formed ends in `Malformed`,
 // which callers in this folder turn into a refusal.
 
-import { type Field, type Fields, inVersion, isField, mayBeNull, type Span } from './schema.ts'
+import { type Field, type FieldKind, type Fields, inVersion, isField, mayBeNull, type Span } from './schema.ts'
 
 /** Of all lists of one request together. */
 export const MAX_ELEMENTS = 100_000
@@ -59,12 +59,27 @@ export class MessageBytes {
 
   /** Where the next `count` bytes are in `view`, which is to be asked for after this; they count as read. */
   *take(count: number): Reading<number> {
+    for (;;) {
+      const at = this.takeNow(count)
+      if (at >= 0) return at
+      yield
+    }
+  }
+
+  /** As `take`, for what is there already. @returns -1 when it is not */
+  takeNow(count: number): number {
     this.#within(count)
-    while (this.#view.byteLength - this.#position < count) yield
+    if (this.#view.byteLength - this.#position < count) return -1
     const at = this.#position
     this.#position += count
     this.#consumed += count
     return at
+  }
+
+  /** Passes over a byte that is there and is 0: no tags follow, as is nearly always so. */
+  passZero(): boolean {
+    if (this.#position >= this.#view.byteLength || this.#view.getUint8(this.#position) !== 0) return false
+    return this.takeNow(1) >= 0
   }
 
   /** Passes over bytes without keeping them. */
@@ -114,6 +129,7 @@ export function* readVarint(input: MessageBytes): Reading<number> {
 
 export function* readTags(input: MessageBytes): Reading<void> {
   const count = yield* readVarint(input)
+  if (count === 0) return
   input.countElements(count)
   for (let i = 0; i < count; i++) {
     yield* readVarint(input)
@@ -154,31 +170,23 @@ function* readBytes(input: MessageBytes, length: number): Reading<Uint8Array> {
   return new Uint8Array(buffer, byteOffset + at, length).slice()
 }
 
+type Fixed = { readonly size: number; readonly read: (view: DataView, at: number) => unknown }
+/** Most fields are one of these: what is there already is read without a generator of its own. */
+const FIXED: Readonly<Partial<Record<FieldKind, Fixed>>> = {
+  bool: { size: 1, read: (view, at) => view.getInt8(at) !== 0 },
+  int8: { size: 1, read: (view, at) => view.getInt8(at) },
+  int16: { size: 2, read: (view, at) => view.getInt16(at) },
+  int32: { size: 4, read: (view, at) => view.getInt32(at) },
+  int64: { size: 8, read: (view, at) => view.getBigInt64(at) },
+}
+
 function* readValue(field: Field<unknown>, input: MessageBytes, layout: Layout): Reading<unknown> {
-  switch (field.kind) {
-    case 'bool':
-    case 'int8': {
-      const at: number = yield* input.take(1)
-      const byte = input.view.getInt8(at)
-      return field.kind === 'bool' ? byte !== 0 : byte
-    }
-    case 'int16': {
-      const at: number = yield* input.take(2)
-      return input.view.getInt16(at)
-    }
-    case 'int32': {
-      const at: number = yield* input.take(4)
-      return input.view.getInt32(at)
-    }
-    case 'int64': {
-      const at: number = yield* input.take(8)
-      return input.view.getBigInt64(at)
-    }
-    case 'uuid':
-      return yield* readBytes(input, 16)
-    default:
-      return yield* readSized(field, input, layout)
+  const fixed = FIXED[field.kind]
+  if (fixed) {
+    const at: number = yield* input.take(fixed.size)
+    return fixed.read(input.view, at)
   }
+  return field.kind === 'uuid' ? yield* readBytes(input, 16) : yield* readSized(field, input, layout)
 }
 
 function* readSized(field: Field<unknown>, input: MessageBytes, layout: Layout): Reading<unknown> {
@@ -209,10 +217,13 @@ export function* readFields(
   for (const name in fields) {
     const field = fields[name]
     if (!field || !inVersion(field, layout.version)) continue
-    if (field.kind !== 'list') into[name] = yield* readValue(field, input, layout)
+    const fixed = FIXED[field.kind]
+    const at = fixed ? input.takeNow(fixed.size) : -1
+    if (fixed && at >= 0) into[name] = fixed.read(input.view, at)
+    else if (field.kind !== 'list') into[name] = yield* readValue(field, input, layout)
     else yield* readList(field, input, layout, into, name)
   }
-  if (layout.flexible) yield* readTags(input)
+  if (layout.flexible && !input.passZero()) yield* readTags(input)
 }
 
 function* readList(

@@ -43,12 +43,18 @@ const FIRST_KEYS: readonly string[] = [
 /** Numbers by name. Of the later ones those that proxies let through. */
 export const KAFKA_API_KEYS: ReadonlyMap<string, number> = new Map([
   ...FIRST_KEYS.map((name, number) => [name, number] as const),
+  ['alterreplicalogdirs', 34],
+  ['describelogdirs', 35],
   ['saslauthenticate', 36],
   ['createpartitions', 37],
   ['deletegroups', 42],
   ['electleaders', 43],
   ['incrementalalterconfigs', 44],
+  ['alterpartitionreassignments', 45],
+  ['listpartitionreassignments', 46],
   ['offsetdelete', 47],
+  ['describecluster', 60],
+  ['describeproducers', 61],
 ])
 
 const numberOf = (name: string): number => KAFKA_API_KEYS.get(name) ?? -1
