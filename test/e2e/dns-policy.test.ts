@@ -12,12 +12,34 @@ import { message } from '../../src/dns/testing/messages.ts'
 import { Namespace, withNamespace } from '../../src/net/index.ts'
 import type { ClientAnswer, ClientCall } from '../proxy/dns-client-program.ts'
 import { podManifest } from '../sandbox/support.ts'
+import { NODE_ADDRESSES } from './outside.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 
 const CLIENT = 'shop/client'
 const SERVER = 'shop/dns'
+const NODE = 'node'
 const PROGRAMS = path.join(import.meta.dirname, '../proxy')
 const [NO_ERROR, REFUSED] = [0, 5]
+
+/** Of the server, as pods are told to ask. */
+const SERVICE = '10.96.44.53'
+const serviceManifest = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { namespace: 'shop', name: 'dns' },
+  spec: {
+    clusterIP: SERVICE,
+    selector: { app: 'dns' },
+    ports: [
+      { name: 'udp', port: 53, protocol: 'UDP' },
+      { name: 'tcp', port: 53, protocol: 'TCP' },
+    ],
+  },
+}
+
+const portsOf = (dns: readonly object[]) => [
+  { ports: [{ port: '53', protocol: 'ANY' }], ...(dns.length > 0 && { rules: { dns } }) },
+]
 
 const policyOf = (...dns: readonly object[]) => ({
   apiVersion: 'cilium.io/v2',
@@ -28,21 +50,26 @@ const policyOf = (...dns: readonly object[]) => ({
     egress: [
       {
         toEndpoints: [{ matchLabels: { app: 'dns' } }],
-        toPorts: [{ ports: [{ port: '53', protocol: 'ANY' }], ...(dns.length > 0 && { rules: { dns } }) }],
+        toPorts: portsOf(dns),
+      },
+      {
+        toEntities: ['host'],
+        toPorts: portsOf(dns),
       },
     ],
   },
 })
 
-/** A program in the network of a pod. */
+/** A program in the network of a pod, or of the node. */
 async function startIn(
   t: TestContext,
-  { client }: TestCluster,
+  { client, agent }: TestCluster,
   pod: string,
   args: readonly string[],
 ): Promise<ChildProcess> {
   const [namespace = '', name = ''] = pod.split('/')
-  using inside = Namespace.ofProcess((await client.pod(namespace, name)).pid)
+  const { pid } = pod === NODE ? await agent.status() : await client.pod(namespace, name)
+  using inside = Namespace.ofProcess(pid)
   // spawn() forks before it returns, so the child is born in the namespace.
   const child = withNamespace(inside, () => spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
   t.after(() => child.kill('SIGKILL'))
@@ -81,12 +108,13 @@ test('policies about names that are asked for', { skip: NEEDS_ROOT }, async t =>
     name: string,
     transport: 'TCP' | 'UDP' = 'UDP',
     family: 4 | 6 = 4,
+    at?: string,
   ): Promise<number | 'silence'> => {
     const isOf = (address: string): boolean => address.includes(':') === (family === 6)
     const call: ClientCall = {
       transport,
       from: { address: clientAddresses.find(isOf) ?? '', port: ++port },
-      to: { address: serverAddresses.find(isOf) ?? '', port: 53 },
+      to: { address: at ?? serverAddresses.find(isOf) ?? '', port: 53 },
       messages: [Buffer.from(message({ id: port, questions: [{ name }] })).toString('base64')],
       wanted: 1,
       timeoutMs: 1_500,
@@ -125,6 +153,31 @@ test('policies about names that are asked for', { skip: NEEDS_ROOT }, async t =>
       [...clientAddresses].sort(),
       'the pod itself',
     )
+  })
+
+  await t.test('the server may be a service', async () => {
+    await cluster.enforce('service', serviceManifest)
+    for (const transport of ['UDP', 'TCP'] as const) {
+      await until(`the service to answer over ${transport}`, async () => {
+        return (await ask('api.example.com', transport, 4, SERVICE)) === NO_ERROR
+      })
+      assert.equal(await ask('secret.example', transport, 4, SERVICE), REFUSED, transport)
+    }
+  })
+
+  await t.test('the server may be one of the node itself', async () => {
+    const program = path.join(PROGRAMS, 'dns-server-program.ts')
+    const own = linesOf(await startIn(t, cluster, NODE, [program, ...NODE_ADDRESSES]))
+    await once(own, 'line')
+    for (const transport of ['UDP', 'TCP'] as const)
+      for (const [family, address] of [
+        [4, NODE_ADDRESSES[0]],
+        [6, NODE_ADDRESSES[1]],
+      ] as const) {
+        const over = `${transport} over IPv${family}`
+        assert.equal(await ask('api.example.com', transport, family, address), NO_ERROR, over)
+        assert.equal(await ask('secret.example', transport, family, address), REFUSED, over)
+      }
   })
 
   await t.test('a change of rules is obeyed by the next question', async () => {

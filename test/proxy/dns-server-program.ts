@@ -3,6 +3,7 @@
 // unless `quiet` is the last argument.
 
 import dgram from 'node:dgram'
+import { once } from 'node:events'
 import net from 'node:net'
 import { type Question, readEdns, readQuery } from '../../src/dns/index.ts'
 import { addressRecord, cnameRecord, type Message, message } from '../../src/dns/testing/messages.ts'
@@ -46,7 +47,7 @@ function answerTo(question: Question, transport: 'TCP' | 'UDP'): Message {
   return { ...answer, answers: [addressRecord(name, address)] }
 }
 
-function serveDatagrams(address: string): void {
+async function serveDatagrams(address: string): Promise<void> {
   const socket = dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4')
   socket.on('message', (bytes, client) => {
     const question = readQuery(bytes)
@@ -67,9 +68,10 @@ function serveDatagrams(address: string): void {
     else send(answer)
   })
   socket.bind(PORT, address)
+  await once(socket, 'listening')
 }
 
-function serveStreams(address: string): void {
+async function serveStreams(address: string): Promise<void> {
   const server = net.createServer(socket => {
     socket.on('error', () => undefined)
     let rest: Buffer = Buffer.alloc(0)
@@ -90,6 +92,7 @@ function serveStreams(address: string): void {
     })
   })
   server.listen(PORT, address)
+  await once(server, 'listening')
 }
 
 function send(socket: net.Socket, answer: Message): void {
@@ -98,7 +101,7 @@ function send(socket: net.Socket, answer: Message): void {
 }
 
 for (const address of addresses) {
-  serveDatagrams(address)
-  serveStreams(address)
+  await serveDatagrams(address)
+  await serveStreams(address)
 }
 console.log('"ready"')
