@@ -36,7 +36,7 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *pa
 	if (outcome->reason != DROP_NONE) {
 		action = TC_DROP;
 		outcome->verdict = VERDICT_DROPPED;
-		outcome->report = EVENT_DROP;
+		outcome->report = outcome->belated ? 0 : EVENT_DROP;
 		outcome->observation = OBSERVED_NOWHERE;
 	} else if (outcome->audit) {
 		outcome->verdict = VERDICT_AUDIT;
@@ -227,7 +227,9 @@ static __noinline int hand_over(struct __sk_buff *skb, const struct packet *pack
 	outcome->observation = OBSERVED_TO_PROXY;
 	if (outcome->reason == DROP_NONE)
 		return 0;
-	outcome->refuse = true;
+	/* A proxy has closed its socket, and the other end says its last words. */
+	outcome->belated = outcome->flow && flow_is_closed(outcome->flow);
+	outcome->refuse = !outcome->belated;
 	if (outcome->report == EVENT_NEW) {
 		flow_key_init(&key, &packet->tuple);
 		key.leg = LEG_TO_PROXY;

@@ -119,6 +119,7 @@ struct outcome {
 	__u8 leg; /* enum flow_leg */
 	bool for_proxy; /* it is of a connection that a proxy has opened, and is for that one */
 	bool refuse; /* tell the sender that nobody is there */
+	bool belated; /* of what is over: that it is dropped is only counted */
 	bool answer; /* it is yet to be translated, by rewrite_room() */
 	struct flow *flow;
 };

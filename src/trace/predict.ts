@@ -5,6 +5,7 @@
 import { formatIp, isMapped } from '../ip/index.ts'
 import type { DropReason } from '../maps/index.ts'
 import { handOver } from './carry.ts'
+import { isClosed } from './conntrack.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet } from './dissect.ts'
 import { isLoopback } from './loopback.ts'
 import { answerSolicitation, arpFromPod } from './neighbour.ts'
@@ -21,7 +22,7 @@ const ROUTER_SOLICITATION = 133
 export function predict(world: World, question: Question): Prediction {
   const steps: Step[] = []
   const made = question.hook === 'from_pod' ? fromPod(world, question, steps) : toPod(world, question, steps)
-  const { reason = 'NONE', to = 'nowhere', audit, ...outcome } = made
+  const { reason = 'NONE', to = 'nowhere', audit, isBelated, ...outcome } = made
   const dropped = reason !== 'NONE'
   // The two that a proxy makes of a connection are one to whoever looks on.
   const told = outcome.leg === world.schema.flowLeg.number.FROM_PROXY ? undefined : outcome.report
@@ -52,7 +53,7 @@ export function predict(world: World, question: Question): Prediction {
         ? { verdict: 'audited', ...audit }
         : { verdict: to === 'nowhere' ? 'absorbed' : goesToProxy(world, made) ? 'redirected' : 'forwarded', reason }),
     to: dropped ? 'nowhere' : to,
-    report: world.constants.flow_events ? (dropped ? 'DROP' : told) : undefined,
+    report: world.constants.flow_events ? (!dropped ? told : isBelated ? undefined : 'DROP') : undefined,
     steps,
   }
 }
@@ -85,7 +86,11 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
   const { TO_PROXY } = world.schema.flowLeg.number
   const kind = outcome.leg === TO_PROXY ? (outcome.proxy ?? 0) : 0
   const given = handOver(world, outcome.frame ?? frame, tracked.packet, kind, steps)
-  if ('to' in given || outcome.report !== 'NEW' || !outcome.flow) return { ...outcome, ...given }
+  if ('to' in given || !outcome.flow) return { ...outcome, ...given }
+  if (outcome.report !== 'NEW')
+    return isClosed(outcome.flow.flow)
+      ? { ...outcome, reason: given.reason, isBelated: true }
+      : { ...outcome, ...given }
   // It is told of when it succeeds.
   return { ...outcome, ...given, flow: undefined, forgotten: [...(outcome.forgotten ?? []), outcome.flow.key] }
 }

@@ -30,7 +30,11 @@ import type { Question, Step, World } from './world.ts'
 const ECHO_REQUEST: Readonly<Record<number, number>> = { [PROTOCOL.icmp]: 8, [PROTOCOL.icmpv6]: 128 }
 
 /** What a part of the prediction knows; the rest is filled in at the end. */
-export type Outcome = Partial<Prediction> & { readonly audit?: AuditedDenial | undefined }
+export type Outcome = Partial<Prediction> & {
+  readonly audit?: AuditedDenial | undefined
+  /** Of what is over: that it is dropped is only counted. */
+  readonly isBelated?: boolean
+}
 
 export type Tracked = {
   readonly outcome: Outcome

@@ -1,0 +1,207 @@
+// Connections through a proxy between real processes: every end, both families, both
+// directions of policy, and what must not go through one.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { DropReason, FlowEvent } from '../../src/maps/index.ts'
+import { SYN } from './frames.ts'
+import { needsRoot } from './node.ts'
+import { ProxyPods, type Rule } from './proxy-pods.ts'
+import { FRONTEND, NODE, PLACES, POD_PORT } from './service-pods.ts'
+import type { Name, SocketProcess, TestSocket } from './socket-calls.ts'
+
+let proxied: ProxyPods
+before(async () => {
+  if (!needsRoot) proxied = await ProxyPods.start()
+})
+after(() => proxied?.[Symbol.asyncDispose]())
+
+const OPEN_IN: Rule = { direction: 'ingress', rule: 1 }
+const OPEN_OUT: Rule = { direction: 'egress', rule: 2 }
+const http = (direction: Rule['direction'], rules: number): Rule => ({
+  direction,
+  rule: 10 + rules,
+  protocol: 6,
+  precedence: 1,
+  l7: { proxy: 'HTTP', rules },
+})
+const dns = (direction: Rule['direction'], rules: number): Rule => ({
+  ...http(direction, rules),
+  protocol: 17,
+  l7: { proxy: 'DNS', rules },
+})
+const egress = (rules: number) => [OPEN_IN, OPEN_OUT, http('egress', rules), dns('egress', rules)]
+const ingress = (rules: number) => [OPEN_IN, OPEN_OUT, http('ingress', rules), dns('ingress', rules)]
+const ID = { a: 1110, b: 1111, outside: { 4: 9, 6: 10 } } as const
+
+async function connected(process: SocketProcess, family: 4 | 6, to: Name): Promise<TestSocket> {
+  const socket = await process.open('TCP', family)
+  assert.equal(await socket.connect(to), 'ok')
+  return socket
+}
+
+/** A connection of the test before may have lost packets, too: it is not known any more. */
+function assertDropped(reason: DropReason): void {
+  const drops = proxied.drops()
+  assert.ok(drops.includes(reason), `${reason} is among ${drops.join()}`)
+}
+
+for (const family of [4, 6] as const) {
+  const about = (name: string) => `${name}, IPv${family}`
+  const b = { address: PLACES.b[family], port: POD_PORT }
+  const outsideId = ID.outside[family]
+
+  for (const { name, policies, want } of [
+    { name: 'egress rules', policies: { a: egress(3) }, want: `[3/0 ${ID.a}>${ID.b} 13,1] pod b` },
+    { name: 'ingress rules', policies: { b: ingress(4) }, want: `[0/4 ${ID.a}>${ID.b} 2,14] pod b` },
+    { name: 'rules of both', policies: { a: egress(3), b: ingress(4) }, want: `[3/4 ${ID.a}>${ID.b} 13,14] pod b` },
+  ])
+    test(about(`pod to pod, ${name}`), { skip: needsRoot }, async () => {
+      await proxied.startRelay()
+      proxied.reset(policies)
+      const socket = await connected(proxied.pods.process('a'), family, b)
+      assert.equal(await socket.ask(), want)
+      assert.equal(await socket.ask(), want)
+      const { verdict, eventKind } = proxied.pods.node.datapath.schema
+      // Connections of the test before may still say their last words.
+      const opened = (event: FlowEvent) => event.kind === eventKind.number.NEW && event.tcp_flags === SYN
+      const told = proxied.pods.events().filter(opened)
+      assert.deepEqual(
+        told.map(event => [verdict.text(event.verdict), event.proxy, event.is_reply]),
+        [['REDIRECTED', 1, 0]],
+        'one connection to whoever looks on',
+      )
+      await socket.close()
+    })
+
+  test(about('both legs with the same ports'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3), b: ingress(4) })
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await socket.send('same'), 'ok')
+    assert.equal(await socket.receive(), `[3/4 ${ID.a}>${ID.b} 13,14] pod b: same`)
+    await socket.close()
+  })
+
+  test(about('through a service by the packet'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) }, { byPacket: true })
+    proxied.pods.setService('TCP', family, 80, ['b'])
+    const socket = await connected(proxied.pods.process('a'), family, { address: FRONTEND[family], port: 80 })
+    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    assert.equal(await socket.send('same'), 'ok')
+    assert.equal(await socket.receive(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b: same`)
+    await socket.close()
+  })
+
+  for (const { name, address, want } of [
+    { name: 'a process of the node', address: NODE[family], want: `[3/0 ${ID.a}>${outsideId} 13,0] node` },
+    { name: 'somebody outside', address: PLACES.outside[family], want: `[3/0 ${ID.a}>${outsideId} 13,0] outside` },
+  ])
+    test(about(`pod to ${name}`), { skip: needsRoot }, async () => {
+      await proxied.startRelay()
+      proxied.reset({ a: egress(3) })
+      const socket = await connected(proxied.pods.process('a'), family, { address, port: POD_PORT })
+      assert.equal(await socket.ask(), want)
+      await socket.close()
+      const datagrams = await proxied.pods.process('a').open('UDP', family)
+      assert.equal(
+        await datagrams.ask({ address, port: POD_PORT }),
+        `[relayed] ${want.split(' ').at(-1)} from ${address} ${POD_PORT}`,
+      )
+      await datagrams.close()
+    })
+
+  test(about('outside to a pod with ingress rules'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ b: ingress(4) })
+    const socket = await connected(proxied.pods.process('outside'), family, b)
+    assert.equal(await socket.ask(), `[0/4 ${outsideId}>${ID.b} 0,14] pod b`)
+    await socket.close()
+    const datagrams = await proxied.pods.process('outside').open('UDP', family)
+    assert.equal(await datagrams.ask(b), `[relayed] pod b from ${b.address} ${POD_PORT}`)
+    await datagrams.close()
+  })
+
+  test(about('the node itself is judged by nobody'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ b: ingress(4), a: egress(3) })
+    const socket = await connected(proxied.host, family, b)
+    assert.equal(await socket.ask(), 'pod b')
+    await socket.close()
+  })
+
+  test(about('datagrams of pods to pods'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3), b: ingress(4) })
+    const socket = await proxied.pods.process('a').open('UDP', family)
+    for (let times = 0; times < 3; times++)
+      assert.equal(await socket.ask(b), `[relayed] pod b from ${b.address} ${POD_PORT}`)
+    await socket.close()
+  })
+
+  test(about('an answer that is too late reaches nobody'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    const socket = await proxied.pods.process('a').open('UDP', family)
+    assert.equal(await socket.send('late', b), 'ok')
+    assert.equal(await socket.ask(b), `[relayed] pod b from ${b.address} ${POD_PORT}`)
+    assertDropped('SOCKET_LOOKUP_FAILED')
+    await socket.close()
+  })
+
+  test(about('a change of rules holds from the next request on'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    proxied.setPolicies({ a: egress(5) })
+    assert.equal(await socket.ask(), `[5/0 ${ID.a}>${ID.b} 15,1] pod b`)
+    proxied.setPolicies({})
+    assert.equal(await socket.ask(), `[0/0 ${ID.a}>${ID.b} 2,1] pod b`, 'the proxy keeps it')
+    await socket.close()
+  })
+
+  test(about('a denial cuts an open connection'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    proxied.setPolicies({ a: [OPEN_IN] })
+    proxied.drops()
+    assert.equal(await socket.send('hello'), 'ok')
+    const again = await proxied.pods.process('a').open('UDP', family)
+    assert.equal(await again.send('hello', b), 'ok')
+    assertDropped('POLICY_DENIED')
+    proxied.setPolicies({ a: egress(3) })
+    assert.equal(await socket.receive(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b: hello`, 'said again when it may')
+    await socket.close()
+    await again.close()
+  })
+
+  test(about('a connection that was direct is reset, and may be opened again'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({})
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await socket.ask(), 'pod b')
+    proxied.setPolicies({ a: egress(3) })
+    assert.equal(await socket.send('hello'), 'ok')
+    assert.equal(await socket.receive(), 'ECONNRESET')
+    assertDropped('PROXY_MIDSTREAM')
+    await socket.close()
+    const next = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await next.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    await next.close()
+  })
+
+  test(about('without a proxy nothing passes'), { skip: needsRoot }, async () => {
+    await proxied.stopRelay()
+    proxied.reset({ a: egress(3), b: ingress(4) })
+    for (const name of ['a', 'outside'] as const) {
+      const socket = await proxied.pods.process(name).open('TCP', family)
+      assert.equal(await socket.connect(b), 'ECONNREFUSED', name)
+      await socket.close()
+      assertDropped('SOCKET_LOOKUP_FAILED')
+    }
+  })
+}

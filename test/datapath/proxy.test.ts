@@ -1,0 +1,140 @@
+// What a proxy is handed, by exact frames: who is turned round at a pod's device, in
+// whose name a proxy speaks, what is refused. Sockets are in proxy-sockets.test.ts.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { orderedFlowKey } from '../../src/maps/index.ts'
+import { back, between, type Conversation, type Family, type Packet, sentOf, tcp, udp } from './cases.ts'
+import { ACK, SYN } from './frames.ts'
+import { A, B, HOST, needsRoot, nodeForTests, OUTSIDE, type Rule } from './node.ts'
+
+const node = nodeForTests()
+const http = (direction: Rule['direction'], rules: number): Rule => ({
+  direction,
+  rule: rules,
+  l7: { proxy: 'HTTP', rules },
+})
+const dns = (direction: Rule['direction'], rules: number): Rule => ({
+  direction,
+  rule: rules,
+  l7: { proxy: 'DNS', rules },
+})
+const OPEN: readonly Rule[] = [
+  { direction: 'ingress', rule: 1 },
+  { direction: 'egress', rule: 2 },
+]
+
+function flowOf({ from, to, sourcePort, destinationPort }: Conversation, family: Family, leg: 0 | 1 | 2, protocol = 6) {
+  const [source, destination] = [{ bytes: from[family] }, { bytes: to[family] }]
+  const tuple = { source, destination, source_port: sourcePort, destination_port: destinationPort, protocol }
+  return node().datapath.maps.flows.get(orderedFlowKey(tuple, leg).key)
+}
+
+/** As a proxy sends it. */
+const byProxy = (packet: Packet, family: Family) => ({
+  ...sentOf({ ...packet, hook: 'to_pod' }, family),
+  ingressIfindex: 0,
+  mark: node().world.schema.proxyMark.number.FROM_PROXY,
+})
+const reasonOf = (event: { readonly drop_reason: number } | undefined) =>
+  event && node().world.schema.dropReason.text(event.drop_reason)
+
+for (const family of [4, 6] as const) {
+  const about = (name: string) => `${name}, IPv${family}`
+  const inward = between(OUTSIDE, B, 40000, 80)
+
+  test(about('what comes from outside is turned round, and the flow says by what it is judged'), {
+    skip: needsRoot,
+  }, () => {
+    node().reset({ b: [http('ingress', 7)] }, true)
+    const { action, event } = node().send(sentOf(tcp(inward, SYN), family))
+    assert.equal(action, 'redirect')
+    assert.equal(event && node().world.schema.verdict.text(event.verdict), 'REDIRECTED')
+    const flow = flowOf(inward, family, 1)
+    assert.deepEqual([flow?.proxy, flow?.l7], [1, [0, 7]])
+    assert.equal(flowOf(inward, family, 0), undefined)
+    assert.equal(node().send(sentOf(tcp(inward, ACK), family)).action, 'redirect')
+  })
+
+  test(about('the same when nothing says that proxies are in use'), { skip: needsRoot }, () => {
+    node().reset({ b: [http('ingress', 7)] }, false)
+    assert.equal(node().send(sentOf(tcp(inward, SYN), family)).action, 'redirect')
+    assert.equal(node().send(sentOf(tcp(inward, ACK), family)).action, 'redirect')
+  })
+
+  test(about('a proxy has the rights of who it speaks for, and is handed to none'), { skip: needsRoot }, () => {
+    node().reset({ b: [{ ...http('ingress', 7), identity: A.identity }] }, true)
+    const forA = between(A, B, 40001, 80)
+    assert.equal(node().send(byProxy(tcp(forA, SYN), family)).action, 'pass')
+    assert.ok(flowOf(forA, family, 2))
+    const forOutside = node().send(byProxy(tcp(inward, SYN), family))
+    assert.equal(forOutside.action, 'drop', 'not those of the node')
+    assert.equal(reasonOf(forOutside.event), 'POLICY_DENIED')
+    assert.equal(node().send(sentOf(tcp(between(HOST, B, 1, 80), SYN), family)).action, 'pass', 'a probe of the node')
+  })
+
+  test(about('the two legs have the same ports'), { skip: needsRoot }, () => {
+    node().reset({ b: [http('ingress', 7)] }, true)
+    node().send(sentOf(tcp(inward, SYN), family))
+    assert.equal(node().send(byProxy(tcp(inward, SYN), family)).action, 'pass')
+    assert.equal(node().send(byProxy(tcp(inward, ACK), family)).action, 'pass')
+    assert.equal(node().send(sentOf(tcp(inward, ACK), family)).action, 'redirect', 'the client itself')
+    const [opener, responder] = [flowOf(inward, family, 1), flowOf(inward, family, 2)]
+    assert.deepEqual(
+      [opener?.packets, responder?.packets],
+      [
+        [2n, 0n],
+        [2n, 0n],
+      ],
+    )
+  })
+
+  test(about('no rules any more: the proxy keeps what it has'), { skip: needsRoot }, () => {
+    node().reset({ b: [http('ingress', 7)] }, true)
+    node().send(sentOf(tcp(inward, SYN), family))
+    node().setPolicy(B, OPEN)
+    node().raiseRevision()
+    assert.equal(node().send(sentOf(tcp(inward, ACK), family)).action, 'redirect')
+    const flow = flowOf(inward, family, 1)
+    assert.deepEqual([flow?.proxy, flow?.l7], [1, [0, 0]])
+  })
+
+  test(about('another kind of proxy from now on: reset towards whoever sends'), { skip: needsRoot }, () => {
+    node().reset({ b: [http('ingress', 7)] }, true)
+    node().send(sentOf(tcp(inward, SYN), family))
+    node().setPolicy(B, [dns('ingress', 7)])
+    node().raiseRevision()
+    const { action, event, frame } = node().send(sentOf(tcp(inward, ACK), family))
+    assert.equal(action, 'redirect')
+    assert.equal(reasonOf(event), 'PROXY_MIDSTREAM')
+    assert.deepEqual(frame, node().send(sentOf(tcp(inward, ACK), family)).frame)
+  })
+
+  test(about('what was direct is reset at both ends, and may be opened again'), { skip: needsRoot }, () => {
+    node().reset({}, true)
+    node().send(sentOf(tcp(inward, SYN), family))
+    node().send(sentOf(tcp(back(inward), SYN | ACK), family))
+    node().setPolicy(B, [http('ingress', 7), { direction: 'egress', rule: 2 }])
+    node().raiseRevision()
+    for (const packet of [tcp(inward, ACK), tcp(back(inward), ACK), tcp(inward, ACK)]) {
+      const { action, event } = node().send(sentOf(packet, family))
+      assert.deepEqual([action, reasonOf(event)], ['redirect', 'PROXY_MIDSTREAM'])
+    }
+    assert.equal(node().send(sentOf(tcp(inward, SYN), family)).action, 'redirect')
+    assert.ok(flowOf(inward, family, 1))
+    assert.equal(flowOf(inward, family, 0), undefined)
+  })
+
+  test(about('datagrams move to the proxy with the next one; an answer that was direct is too late'), {
+    skip: needsRoot,
+  }, () => {
+    node().reset({}, true)
+    node().send(sentOf(udp(inward), family))
+    node().setPolicy(B, [dns('ingress', 7), { direction: 'egress', rule: 2 }])
+    node().raiseRevision()
+    assert.equal(reasonOf(node().send(sentOf(udp(back(inward)), family)).event), 'PROXY_MIDSTREAM')
+    assert.equal(node().send(sentOf(udp(inward), family)).action, 'redirect')
+    assert.equal(flowOf(inward, family, 0, 17), undefined)
+    assert.deepEqual(flowOf(inward, family, 1, 17)?.l7, [0, 7])
+  })
+}
