@@ -40,6 +40,13 @@ export function compileRegexes(regexes: readonly Regex[]): RegexProgram | undefi
   return builder.full ? undefined : builder.build()
 }
 
+/** Whether its program alone would have more than `MAX_PROGRAM_SIZE` instructions. Costs much less than to compile it. */
+export function isTooLarge(regex: Regex): boolean {
+  const builder = new ProgramBuilder()
+  builder.pattern(regex, 0, true)
+  return builder.full
+}
+
 class ProgramBuilder {
   readonly #instructions: Instruction[] = []
   readonly #numberOfSet = new Map<CharacterSet, number>()

@@ -19,8 +19,12 @@ export type Regex =
 export const ASCII_SIZE = 128
 export const ALL_CHARACTERS: CharacterSet = (1n << BigInt(ASCII_SIZE)) - 1n
 
+/** Most of what is written is single characters. */
+const SINGLES: readonly CharacterSet[] = Array.from({ length: ASCII_SIZE }, (_, code) => 1n << BigInt(code))
+
 /** Codes from `from` to `to`, as far as they are ASCII. */
 export function rangeSet(from: number, to: number): CharacterSet {
+  if (from === to && from < ASCII_SIZE) return SINGLES[from] as CharacterSet
   const last = Math.min(to, ASCII_SIZE - 1)
   return from > last ? 0n : ((1n << BigInt(last - from + 1)) - 1n) << BigInt(from)
 }

@@ -3,7 +3,7 @@
 // so that what is accepted here can be enforced.
 
 import * as z from 'zod'
-import { compileRegexes, MAX_PROGRAM_SIZE, parseRegex } from '../../../regex/index.ts'
+import { isTooLarge, MAX_PROGRAM_SIZE, parseRegex } from '../../../regex/index.ts'
 
 export const extendedRegex = z.string().check(({ value, issues }) => {
   const message = regexProblem(value)
@@ -11,18 +11,28 @@ export const extendedRegex = z.string().check(({ value, issues }) => {
 })
 
 function regexProblem(text: string): string | undefined {
-  const parsed = parseRegex(text)
+  const parsed = parsedRegex(text)
   if ('problem' in parsed)
     return `must be a regular expression of RE2: it ${parsed.problem} (at character ${parsed.at + 1})`
-  if (compileRegexes([parsed.regex])) return undefined
+  if (!isTooLarge(parsed.regex)) return undefined
   return `must be a smaller regular expression: it would need more than ${MAX_PROGRAM_SIZE} steps to be matched`
 }
 
-type Regex = Extract<ReturnType<typeof parseRegex>, { readonly regex: unknown }>['regex']
+type Parsed = ReturnType<typeof parseRegex>
+
+/** Each expression is asked about several times in a row. */
+let last: { readonly text: string; readonly parsed: Parsed } | undefined
+
+function parsedRegex(text: string): Parsed {
+  if (last?.text !== text) last = { text, parsed: parseRegex(text) }
+  return last.parsed
+}
+
+type Regex = Extract<Parsed, { readonly regex: unknown }>['regex']
 
 /** Which of the alternatives at the top of an expression match something that begins with a slash. */
 export function slashAlternatives(text: string): 'all' | 'some' | 'none' {
-  const parsed = parseRegex(text)
+  const parsed = parsedRegex(text)
   // What is no expression is told of elsewhere.
   if ('problem' in parsed) return 'all'
   const alternatives = parsed.regex.kind === 'alternatives' ? parsed.regex.parts : [parsed.regex]

@@ -86,7 +86,7 @@ function spokenOn({ rules, serverNames }: PortRuleContent): ((port: PortMatch) =
 
 function warnOfContent({ rules }: PortRuleContent, path: Path, findings: Findings): void {
   for (const [i, { path: request = '' }] of (rules?.http ?? []).entries())
-    if (request !== '' && slashAlternatives(request) === 'some')
+    if (request.includes('|') && slashAlternatives(request) === 'some')
       findings.warn(
         [...path, 'rules', 'http', i, 'path'],
         'has an alternative that matches no request: every path begins with /',
