@@ -19,7 +19,13 @@ export type Question = { readonly protocol: number; readonly port: number }
 export type Direction = 'ingress' | 'egress'
 
 /** A rule that matches: its tier, its place among those of the tier (lower first), and what it does. */
-export type Match = { readonly tier: string; readonly rank: number; readonly action: 'allow' | 'deny' | 'pass' }
+export type Match = {
+  readonly tier: string
+  readonly rank: number
+  readonly action: 'allow' | 'deny' | 'pass'
+  /** Those that it allows, of one that speaks of requests. */
+  readonly requests?: readonly string[] | undefined
+}
 /** What one policy says of a connection at one end. */
 export type Said = { readonly isolates: boolean; readonly matches: readonly Match[] }
 

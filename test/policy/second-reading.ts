@@ -73,30 +73,32 @@ export class SecondReading {
     this.#slices = objects.filter(object => object.kind === 'EndpointSlice')
   }
 
-  /** Both ends must let a connection pass; what the node sends always comes in. */
-  passes(from: Somebody, to: Somebody, question: Question): boolean {
-    return (
-      this.#permits('egress', from, to, to, question) &&
-      (from.isNode || this.#permits('ingress', to, from, to, question))
-    )
+  /** Both ends must let a connection pass; what the node sends always comes in. One proxy judges for both. */
+  answer(from: Somebody, to: Somebody, question: Question): Answer {
+    const egress = this.#permits('egress', from, to, to, question)
+    const ingress = from.isNode ? OPEN : this.#permits('ingress', to, from, to, question)
+    if (egress === DENIED || ingress === DENIED) return DENIED
+    const parsers = new Set([egress, ingress].filter(side => side !== OPEN).map(parserOf))
+    return parsers.size > 1 ? DENIED : `${egress} / ${ingress}`
   }
 
-  #permits(direction: Direction, subject: Somebody, peer: Somebody, to: Somebody, question: Question): boolean {
+  #permits(direction: Direction, subject: Somebody, peer: Somebody, to: Somebody, question: Question): Answer {
     const { pod } = subject
-    if (!pod) return true
+    if (!pod) return OPEN
     const said = this.#policies.map(policy =>
       policy.kind === 'NetworkPolicy' || policy.kind === 'ClusterNetworkPolicy'
         ? readKubernetes(policy, { direction, pod, peer, to, question })
         : this.#readCilium(policy, direction, pod, peer, to, question),
     )
     for (const tier of ['admin', 'normal', 'isolation', 'baseline']) {
-      if (tier === 'isolation' && said.some(({ isolates }) => isolates)) return false
+      if (tier === 'isolation' && said.some(({ isolates }) => isolates)) return DENIED
       const inTier = said.flatMap(({ matches }) => matches).filter(match => match.tier === tier)
-      const first = inTier.filter(({ rank }) => inTier.every(other => rank <= other.rank)).map(({ action }) => action)
-      if (first.includes('deny')) return false
-      if (first.includes('allow')) return true
+      const first = inTier.filter(({ rank }) => inTier.every(other => rank <= other.rank))
+      if (first.some(({ action }) => action === 'deny')) return DENIED
+      const allows = first.filter(({ action }) => action === 'allow')
+      if (allows.length > 0) return united(allows)
     }
-    return true
+    return OPEN
   }
 
   #readCilium(
@@ -116,7 +118,7 @@ export class SecondReading {
     const matching = (body: Body, section: string, action: Match['action']): Match[] =>
       items(body, section)
         .filter(item => this.#isPeer(item, direction, namespace, peer) && isPort(item, to, question))
-        .map(() => ({ tier, rank, action }))
+        .flatMap(item => requestsOf(item, to, question).map(requests => ({ tier, rank, action, requests })))
     return {
       isolates: bodies.some(body => {
         const count = items(body, direction).length + items(body, `${direction}Deny`).length
@@ -204,8 +206,39 @@ function isEntity(entity: string, { pod, isNode, address }: Somebody): boolean {
 
 const NUMBERS: Readonly<Record<string, readonly number[]>> = { TCP: [6], UDP: [17], SCTP: [132], ANY: [6, 17, 132] }
 
+/** `open`, `denied`, or the requests that are allowed. */
+export type Answer = string
+const OPEN = 'open'
+const DENIED = 'denied'
+
+/** The text of a request begins with its protocol. */
+const parserOf = (requests: string): string => requests.slice(0, requests.indexOf(' '))
+
+/** Who allows without naming requests allows all of them; nobody can judge two protocols. */
+function united(allows: readonly Match[]): Answer {
+  const all = allows.flatMap(({ requests }) => requests ?? [])
+  if (allows.some(({ requests }) => requests === undefined)) return OPEN
+  return new Set(all.map(parserOf)).size > 1 ? DENIED : [...new Set(all)].sort().join(', ')
+}
+
+type PortItem = { readonly ports: readonly Port[]; readonly rules?: Readonly<Record<string, readonly object[]>> }
+
+/** What each matching part of an item asks of requests; undefined: nothing. */
+function requestsOf(item: Item, to: Somebody, asked: Question): (readonly string[] | undefined)[] {
+  const toPorts = item['toPorts'] as readonly PortItem[] | undefined
+  if (!toPorts) return [undefined]
+  return toPorts
+    .filter(({ ports }) => isPort({ toPorts: [{ ports }] }, to, asked))
+    .flatMap(({ rules }) => {
+      if (!rules) return [undefined]
+      // Nobody asks for names over SCTP.
+      if (rules['dns'] && asked.protocol === 132) return []
+      return Object.entries(rules).map(([parser, list]) => list.map(rule => `${parser} ${JSON.stringify(rule)}`))
+    })
+}
+
 function isPort(item: Item, { pod }: Somebody, asked: Question): boolean {
-  const toPorts = item['toPorts'] as readonly { readonly ports: readonly Port[] }[] | undefined
+  const toPorts = item['toPorts'] as readonly PortItem[] | undefined
   const icmps = item['icmps'] as readonly { readonly fields: readonly { type: number | string; family?: string }[] }[]
   if (icmps)
     return icmps.some(({ fields }) =>
