@@ -4,7 +4,7 @@
 import net from 'node:net'
 import { createInterface } from 'node:readline'
 import { Consumer, ProduceAcks, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka'
-import { Kafka, logLevel } from 'kafkajs'
+import { Kafka, type Producer as KafkaJsProducer, logLevel } from 'kafkajs'
 
 export type ClientTask = {
   readonly client: 'kafkajs' | 'platformatic'
@@ -14,6 +14,8 @@ export type ClientTask = {
   readonly clientId: string
   readonly topic: string
   readonly text: string
+  /** The producer stays, and later tasks use its connections. */
+  readonly keep?: boolean
   /** Of a Produce; absent: of all replicas. */
   readonly acks?: 0
 }
@@ -22,6 +24,7 @@ export type ClientTask = {
 export type ClientOutcome = { readonly text?: string; readonly error?: string }
 
 const RETRY = { retries: 0 }
+let kept: KafkaJsProducer | undefined
 const GIVE_UP_MS = 10_000
 
 const DOERS: Readonly<
@@ -29,12 +32,13 @@ const DOERS: Readonly<
 > = {
   kafkajs: {
     async produce(task) {
-      const producer = kafkajs(task).producer({ retry: RETRY })
+      const producer = kept ?? kafkajs(task).producer({ retry: RETRY })
       await producer.connect()
+      if (task.keep) kept = producer
       try {
         await producer.send({ topic: task.topic, messages: [{ value: task.text }], acks: task.acks ?? -1 })
       } finally {
-        await producer.disconnect()
+        if (!task.keep) await producer.disconnect()
       }
       return ''
     },

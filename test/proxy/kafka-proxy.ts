@@ -1,7 +1,7 @@
 // The Kafka server of the proxy at work in a network of its own: its program as the
 // supervisor starts it, with flows in the kernel as the datapath writes them.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type net from 'node:net'
@@ -13,6 +13,7 @@ import { type Flow, type FlowKey, orderedFlowKey, readDatapathObject, type Schem
 import { withNamespace } from '../../src/net/index.ts'
 import type { KafkaRule } from '../../src/policy/index.ts'
 import type { FromChild, ToChild } from '../../src/proxy/child.ts'
+import { spawnWithRights } from '../../src/proxy/rights.ts'
 import { close } from '../../src/sys/native.ts'
 import type { L7Event } from '../../src/tables/index.ts'
 import { temporaryBpffs } from '../bpf/support.ts'
@@ -21,6 +22,8 @@ import { BROKER, CLIENT, CLIENT_PORTS, KafkaNetwork, listenAsBroker, startInside
 
 export const KAFKA_PORT = 9092
 const TCP = 6
+/** As the supervisor gives them to it. */
+const RIGHTS = { capabilities: ['net_admin', 'bpf'] }
 
 export type BrokerRequest = {
   readonly api: string
@@ -69,7 +72,9 @@ export class KafkaBench implements AsyncDisposable {
     const sockets = ([4, 6] as const).map(family => listenAsBroker(this.#network.node, family, KAFKA_PORT))
     const program = fileURLToPath(new URL('../../src/proxy/kafka/main.ts', import.meta.url))
     const child = withNamespace(this.#network.node, () =>
-      spawn(process.execPath, [program], { stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe', ...sockets] }),
+      spawnWithRights([process.execPath, program], RIGHTS, {
+        stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe', ...sockets],
+      }),
     )
     for (const fd of sockets) close(fd)
     this.#kept(child)

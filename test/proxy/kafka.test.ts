@@ -50,6 +50,24 @@ describe('Kafka clients through the proxy', needsRoot, () => {
         assert.ok(secret.every(event => event.verdict === 'DROPPED' && event.deniedBy === 'egress'))
       })
 
+  it('passes records of megabytes, and judges a connection that goes on by new rules', async () => {
+    await using bench = await KafkaBench.open()
+    const requests = await bench.startBroker(4)
+    await bench.setRules({ [ORDERS]: [{ topic: 'orders' }], [ALL]: [{ topic: 'none' }] })
+    bench.setFlows(ORDERS, 0)
+    const text = 'long'.repeat(750_000)
+    const task = { client: 'kafkajs', clientId: 'shop', topic: 'orders', text } as const
+    const open = { ...task, action: 'produce', keep: true } as const
+    assert.deepEqual(await bench.client(4, open), { text: '' })
+    bench.setFlows(ALL, 0)
+    assert.match((await bench.client(4, open)).error ?? '', /not authorized|authorization failed/i)
+    bench.setFlows(ORDERS, 0)
+    assert.deepEqual(await bench.client(4, open), { text: '' })
+    assert.deepEqual(await bench.client(4, { ...task, action: 'consume' }), { text })
+    const produced = requests.filter(({ api }) => api === 'produce')
+    assert.equal(produced.length, 2)
+  })
+
   it('tells a client without a broker so, and goes on', async () => {
     await using bench = await KafkaBench.open()
     await bench.setRules({ [ALL]: [{}] })
