@@ -4,5 +4,5 @@
 export { type Literal, literalsOf } from './literals.ts'
 export { RegexMatcher } from './matcher.ts'
 export { parseRegex } from './parse.ts'
-export { compileRegexes, isTooLarge, MAX_PROGRAM_SIZE } from './program.ts'
-export { rangeSet } from './syntax.ts'
+export { compileRegexes, type Instruction, isTooLarge, MAX_PROGRAM_SIZE, type RegexProgram } from './program.ts'
+export { type Regex, rangeSet } from './syntax.ts'
