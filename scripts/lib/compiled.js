@@ -3,7 +3,7 @@
 // from. Programs that run from an older dist/ have loaded their files and go on.
 
 import { createHash } from 'node:crypto'
-import { existsSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { SetUpError } from './errors.js'
 import { listFiles, readIfThere } from './files.js'
@@ -55,6 +55,7 @@ export async function compileSources(root) {
     rmSync(fresh, { recursive: true, force: true })
     throw new SetUpError('src/ does not compile: see the messages above', { output })
   }
+  copyScripts(root, fresh)
   writeFileSync(path.join(fresh, MARK), stamp)
   utimesSync(path.join(fresh, MARK), startedAt, startedAt)
 
@@ -65,11 +66,27 @@ export async function compileSources(root) {
   rmSync(former, { recursive: true, force: true })
 }
 
+/**
+ * What other programs run lies beside the TypeScript that belongs to it.
+ * @param {string} root
+ * @param {string} fresh
+ */
+function copyScripts(root, fresh) {
+  for (const file of listFiles(path.join(root, 'src')).filter(isScript)) {
+    mkdirSync(path.dirname(path.join(fresh, file)), { recursive: true })
+    copyFileSync(path.join(root, 'src', file), path.join(fresh, file))
+  }
+}
+
+/** @param {string} file */
+const isScript = file => file.endsWith('.lua')
+
 /** @param {string} root */
 function hashSources(root) {
   const sum = createHash('sha256').update(JSON.stringify(CONFIGURATIONS))
   sum.update(readIfThere(path.join(root, COMPILER, 'package.json')) ?? '')
-  const isSource = (/** @type {string} */ file) => file.endsWith('.ts') && !file.endsWith('.test.ts')
+  const isSource = (/** @type {string} */ file) =>
+    (file.endsWith('.ts') && !file.endsWith('.test.ts')) || isScript(file)
   const sources = listFiles(path.join(root, 'src')).filter(isSource)
   for (const file of [...CONFIGURATIONS, ...sources.map(source => path.join('src', source))])
     sum.update(`\n${file}\n`).update(readIfThere(path.join(root, file)) ?? '')

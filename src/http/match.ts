@@ -73,7 +73,8 @@ function judge(rule: HttpRule, index: number, request: HttpRequest, secretValue:
   for (const field of HTTP_FIELDS) {
     const pattern = patterns[field]
     const found = field === 'host' ? hostName(request.host) : request[field]
-    if (pattern && !matches(pattern, found)) mismatches.push({ field, pattern: rule[field] ?? '', found })
+    if (pattern && (found === undefined || !matches(pattern, found)))
+      mismatches.push({ field, pattern: rule[field] ?? '', found: request[field] })
   }
   for (const match of rule.headers) {
     const { holds, change, told, mismatch } = judgeHeader(match, request, secretValue)

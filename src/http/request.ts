@@ -37,8 +37,9 @@ const ambiguous = new RegExp(AMBIGUOUS_PATH)
 /** Whether a server might read the path as another one. Such a request is refused wherever rules limit requests. */
 export const isAmbiguousPath = (path: string): boolean => ambiguous.test(path)
 
-/** The host that rules judge: in lower case and without its port. */
-export function hostName(host: string): string {
+/** The host that rules judge: in lower case and without its port. Undefined for what is no host; no rule matches it. */
+export function hostName(host: string): string | undefined {
+  if (/[^A-Za-z0-9._:[\]-]/.test(host)) return undefined
   const [, bracketed, name] = /^(\[[^\]]*\]|([^:]*))(?::[0-9]*)?$/.exec(host) ?? []
   return (name ?? bracketed ?? host).toLowerCase()
 }

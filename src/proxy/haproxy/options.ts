@@ -9,21 +9,37 @@ export type HaproxyKind = (typeof HAPROXY_KINDS)[number]
 /** Numbers of inherited descriptors that listen, transparent: `bind fd@NUMBER transparent`. */
 export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: number }
 
+/** Fetches of HAProxy that tell by what a connection is judged. */
+export type KernelAnswers = {
+  /** `PROXY_ANSWER` + number of the rule set; anything else denies. */
+  readonly egressSet: string
+  readonly ingressSet: string
+  readonly openerIdentity: string
+  readonly responderIdentity: string
+  readonly egressRule: string
+  readonly ingressRule: string
+}
+
 export type HaproxyOptions = {
   readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
   /** Address for `stats socket`, level admin: the runtime API. Paths are relative to where HAProxy is started. */
   readonly runtimeSocket: string
-  /** A stream socket that the supervisor serves: it takes lines of JSON (`log-proto legacy`, format raw), each an `L7EventLine`. */
-  readonly logSocket: string
+  /** A stream socket that the supervisor serves: a line for each request, which `eventOfLogLine` reads. Without it nothing is told. */
+  readonly logSocket?: string | undefined
   /** Folder of the map files, `NAME.map`; all maps that the configuration names are there at the start, perhaps empty. */
   readonly maps: string
   /** Folder of Lua files and whatever else comes with the package. */
   readonly files: string
   /** Folder of certificates. */
   readonly certificates: string
-  /** Connections of clients at a time. */
+  /** Connections of clients at a time: see `maxConnectionsFor`. */
   readonly maxConnections: number
+  readonly threads: number
+  /** File with the body of denials. */
+  readonly deniedBody?: string | undefined
+  /** For tests without the programs on the proxy's control group. */
+  readonly answers?: KernelAnswers | undefined
 }
 
-/** One line of a map. Keys have no blanks unless the map's lookups are made for it; values are one line. */
+/** One line of a map. Keys and values have no blanks; values are one line. */
 export type HaproxyMapEntry = { readonly map: string; readonly key: string; readonly value: string }

@@ -1,0 +1,193 @@
+// HAProxy's one configuration, as text. It is the same for the life of a process: which
+// rules there are stands in maps, and which of them a connection is judged by the kernel
+// says (bpf/proxy.bpf.c), for each request. Whatever fails, fails closed: an answer that
+// is missing, a set that is not there, Lua that breaks off, all end in a denial.
+
+import { AMBIGUOUS_PATH } from '../../http/index.ts'
+import { LOG_FORMAT } from './log-line.ts'
+import type { HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+
+/** Maps that the configuration names; each is a file, perhaps empty, when HAProxy starts. */
+export const HAPROXY_MAPS = ['http-rules', 'http-programs'] as const
+
+const KERNEL_ANSWERS: KernelAnswers = {
+  egressSet: 'fc_unacked',
+  ingressSet: 'fc_sacked',
+  openerIdentity: 'fc_lost',
+  responderIdentity: 'fc_retrans',
+  egressRule: 'fc_fackets',
+  ingressRule: 'fc_reordering',
+}
+
+/** A client's socket, a server's, and two ends of a pipe while a body is moved past user space. */
+const DESCRIPTORS_OF_CONNECTION = 4
+const DESCRIPTORS_OF_PROCESS = 200
+
+/** How many connections the process can hold with so many descriptors (`ulimit -n`). At least one. */
+export const maxConnectionsFor = (descriptorLimit: number): number =>
+  Math.max(1, Math.floor((descriptorLimit - DESCRIPTORS_OF_PROCESS) / DESCRIPTORS_OF_CONNECTION))
+
+export function haproxyConfiguration(options: HaproxyOptions): string {
+  const sections = [
+    globalSection(options),
+    options.logSocket ? ringSection(options.logSocket) : [],
+    defaultsSection(options),
+  ]
+  if (options.sockets.http) sections.push(httpFrontend(options.sockets.http, options))
+  sections.push(...BACKENDS)
+  return `${sections
+    .filter(section => section.length > 0)
+    .map(([title, ...lines]) => [title, ...lines.map(line => `  ${line}`)].join('\n'))
+    .join('\n\n')}\n`
+}
+
+const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: HaproxyOptions): string[] => [
+  'global',
+  `stats socket ${quoted(runtimeSocket)} mode 600 level admin`,
+  'stats timeout 1h',
+  `nbthread ${threads}`,
+  `maxconn ${maxConnections}`,
+  // A stream's window bounds what waits here of a body.
+  'tune.h2.initial-window-size 1048576',
+  'tune.h2.max-concurrent-streams 1000',
+  // Arguments of a script do not reach it in each thread.
+  `setenv AXONEME_HTTP_PROGRAMS ${quoted(`${maps}/http-programs.map`)}`,
+  `lua-load-per-thread ${quoted(`${files}/judge.lua`)}`,
+]
+
+/** A ring: whoever reads the lines may be slow or away, and costs no more than this. */
+const ringSection = (socket: string): string[] => [
+  'ring requests',
+  'format raw',
+  'maxlen 8192',
+  'size 4194304',
+  'timeout connect 1s',
+  'timeout server 24h',
+  `server supervisor ${quoted(`unix@${socket}`)} log-proto octet-count`,
+]
+
+/** A watch or a WebSocket may be silent for hours, and ends by TCP's keep-alive where its other end is gone. */
+const defaultsSection = ({ logSocket }: HaproxyOptions): string[] => [
+  'defaults',
+  'mode http',
+  ...(logSocket
+    ? ['log ring@requests len 8192 local0', `log-format ${LOG_FORMAT}`, `error-log-format ${LOG_FORMAT}`]
+    : []),
+  'option dontlognull',
+  'option http-ignore-probes',
+  'option http-no-delay',
+  'option clitcpka',
+  'option srvtcpka',
+  'http-reuse never',
+  'retries 0',
+  'timeout connect 30s',
+  'timeout http-request 60s',
+  'timeout http-keep-alive 24h',
+  'timeout client 24h',
+  'timeout server 24h',
+  'timeout tunnel 24h',
+  'timeout client-fin 60s',
+  'timeout server-fin 60s',
+]
+
+/** To where the client wanted to go, from its own address. */
+const BACKENDS: readonly string[][] = [
+  ['backend http1', 'source 0.0.0.0 usesrc clientip', 'server original 0.0.0.0'],
+  ['backend http2', 'source 0.0.0.0 usesrc clientip', 'server original 0.0.0.0 proto h2'],
+]
+
+/** No header has them (RFC 9110, 5.5), and programs in C end at the first of them. */
+const CONTROL_CHARACTERS = String.raw`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`
+
+/** Headers that are looked at more closely: two hosts, bodies of unsaid length and what could hide one, other protocols. */
+const HEADERS_OF_INTEREST =
+  '(?:^|,)(?:host,(?:.*,)?host|transfer[-_]encoding|content_length|upgrade|http2-settings)(?:,|$)'
+
+function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOptions): string[] {
+  const answers = options.answers ?? KERNEL_ANSWERS
+  return [
+    'frontend http',
+    `bind fd@${ipv4} transparent`,
+    `bind fd@${ipv6} transparent`,
+    ...formRules(),
+    ...setRules(answers, `${options.maps}/http-rules.map`, options.logSocket !== undefined),
+    ...answerRules(options),
+    'use_backend http2 if { fc_http_major 2 }',
+    'default_backend http1',
+  ]
+}
+
+/** What is no request that all servers read alike is refused, whatever the rules are. */
+const formRules = (): string[] => [
+  'acl http2 fc_http_major 2',
+  'acl whole_server method OPTIONS',
+  'http-request set-var(txn.why) str(target) if !http2 !{ url -m beg / } !{ url -m str * }',
+  'http-request set-var(txn.why) str(target) if !{ pathq -m beg / } !whole_server',
+  'http-request set-var(txn.why) str(connect) if METH_CONNECT',
+  'http-request set-var(txn.why) str(version) if !http2 !{ req.ver 1.0 1.1 }',
+  `http-request set-var(txn.why) str(control) if { req.hdrs -m reg ${strong(CONTROL_CHARACTERS)} }`,
+  // Taken back by Lua when the headers are in order.
+  `http-request set-var(txn.why) str(headers) if { req.hdr_names -m reg ${strong(HEADERS_OF_INTEREST)} }`,
+  'http-request lua.shape if { var(txn.why) -m str headers }',
+  // Since HTTP/1.1 a request without a host is none (RFC 9112, 3.2).
+  'http-request set-var(txn.why) str(host) if !{ req.hdr(host) -m found } !{ req.ver 1.0 }',
+]
+
+function setRules(answers: KernelAnswers, map: string, logged: boolean): string[] {
+  const lookup = (of: string): string => `concat(":",txn.${of}),map_beg_int(${map},-1)`
+  const judged = (verdict: 'er' | 'ir', answer: 'e' | 'i'): string =>
+    `http-request set-var(txn.${verdict}) var(txn.${answer}),${lookup('q')}`
+  return [
+    'http-request set-var-fmt(txn.q) "%[method]:%[pathq]#"',
+    `http-request set-var(txn.e) ${answers.egressSet}`,
+    `http-request set-var(txn.i) ${answers.ingressSet}`,
+    judged('er', 'e'),
+    judged('ir', 'i'),
+    'acl by_egress var(txn.er) -m int ge 0',
+    'acl by_ingress var(txn.ir) -m int ge 0',
+    // Rules for any method.
+    'http-request set-var-fmt(txn.a) ":%[pathq]#" if !by_egress or !by_ingress',
+    `http-request set-var(txn.er) var(txn.e),${lookup('a')} if !by_egress`,
+    `http-request set-var(txn.ir) var(txn.i),${lookup('a')} if !by_ingress`,
+    'acl free_egress var(txn.er) -m int 0',
+    'acl free_ingress var(txn.ir) -m int 0',
+    `acl ambiguous pathq -m reg ${strong(AMBIGUOUS_PATH)}`,
+    'http-request set-var(txn.why) str(path) if !free_egress ambiguous or !free_ingress ambiguous',
+    'http-request lua.judge if { var(txn.er) -m int lt -1 } or { var(txn.ir) -m int lt -1 }',
+    ...(logged ? connectionRules(answers) : []),
+  ]
+}
+
+/** Who speaks with whom does not change; which rule of policy brought a set is asked when the set is another. */
+const connectionRules = (answers: KernelAnswers): string[] => [
+  'http-request set-var(txn.t) date(0,us)',
+  'http-request set-var(txn.h) req.fhdr(host)',
+  `http-request set-var(sess.o) ${answers.openerIdentity} if !{ var(sess.o) -m found }`,
+  `http-request set-var(sess.r) ${answers.responderIdentity} if !{ var(sess.r) -m found }`,
+  `http-request set-var(sess.pe) ${answers.egressRule} if !{ var(sess.e),sub(txn.e) -m int 0 }`,
+  `http-request set-var(sess.pi) ${answers.ingressRule} if !{ var(sess.i),sub(txn.i) -m int 0 }`,
+  'http-request set-var(sess.e) var(txn.e)',
+  'http-request set-var(sess.i) var(txn.i)',
+  'http-response set-var(txn.l) date(0,us),sub(txn.t)',
+]
+
+function answerRules({ deniedBody, logSocket }: HaproxyOptions): string[] {
+  const body = deniedBody ? `file ${quoted(deniedBody)}` : 'string "Access denied\\r\\n"'
+  return [
+    'acl refused var(txn.why) -m found',
+    'http-request return status 400 content-type text/plain string "Bad request\\r\\n" if refused',
+    'acl grpc req.hdr(content-type) -m beg application/grpc',
+    'http-request set-var(txn.d) str(grpc) if !by_egress grpc or !by_ingress grpc',
+    'http-request return status 200 hdr grpc-status 7 hdr grpc-message "access denied" if { var(txn.d) -m found }',
+    'http-after-response set-header content-type application/grpc if { var(txn.d) -m found }',
+    `http-request return status 403 content-type text/plain ${body} if !by_egress or !by_ingress`,
+    // Only a request to change to WebSocket makes a tunnel of a connection.
+    'http-response deny deny_status 502 if { status 101 } !{ var(txn.ws) -m found }',
+    ...(logSocket ? ['http-response set-var(txn.g) res.hdr(grpc-status)'] : []),
+  ]
+}
+
+/** As one word of HAProxy's configuration. */
+const quoted = (text: string): string => `"${text.replace(/[\\"$]/g, '\\$&')}"`
+/** Nothing in it means anything. */
+const strong = (text: string): string => `'${text}'`

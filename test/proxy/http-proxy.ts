@@ -1,0 +1,240 @@
+// A HAProxy under its real configuration between a client and a server, for tests: only
+// which rule sets a connection is judged by is told by headers of the request, in place
+// of the kernel.
+
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { HTTP_BASE_ENTRIES, type HttpMapEntry, haproxyEntries, PROXY_ANSWER } from '../../src/http/index.ts'
+import { withNamespace } from '../../src/net/index.ts'
+import type { HttpRule, L7RuleSet } from '../../src/policy/index.ts'
+import { HAPROXY_MAPS, haproxyConfiguration } from '../../src/proxy/haproxy/configuration.ts'
+import { eventOfLogLine } from '../../src/proxy/haproxy/log-line.ts'
+import type { KernelAnswers } from '../../src/proxy/haproxy/options.ts'
+import type { L7Event } from '../../src/tables/index.ts'
+import type { ClientCommand, ClientResult } from './http-client-program.ts'
+import { closeDescriptor, HttpNetwork, listenEverywhere, PORT, SERVER, startInside } from './http-network.ts'
+
+export const needsRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root: run the tests with sudo' }
+
+const HAPROXY_FILES = fileURLToPath(new URL('../../src/proxy/haproxy/', import.meta.url))
+/** Number of the descriptor in the child: after standard input, output and error. */
+const FIRST_DESCRIPTOR = 3
+/** Headers of a request stand in for the kernel. */
+const ANSWERS_IN_HEADERS: KernelAnswers = {
+  egressSet: 'req.hdr(test-egress)',
+  ingressSet: 'req.hdr(test-ingress)',
+  openerIdentity: 'int(1001)',
+  responderIdentity: 'int(1002)',
+  egressRule: 'int(7)',
+  ingressRule: 'int(8)',
+}
+
+export type Seen = { readonly bytes: string; readonly streams: readonly string[]; readonly connections: number }
+export type Asked = Pick<ClientCommand, 'answers' | 'silenceMs'> & { readonly family: 4 | 6; readonly port: number }
+
+/** Header lines that say by which sets a request is judged. */
+export const judgedBy = (egress: number, ingress: number): string =>
+  `test-egress: ${PROXY_ANSWER + egress}\r\ntest-ingress: ${PROXY_ANSWER + ingress}\r\n`
+
+export class HttpProxy implements AsyncDisposable {
+  readonly network = new HttpNetwork()
+  readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-http-'))
+  readonly #descriptors: number[] = []
+  readonly #children: ChildProcess[] = []
+  readonly #waiting = new Map<number, (result: ClientResult) => void>()
+  readonly #lines: string[] = []
+  readonly #log = net.createServer(socket => this.#readLog(socket))
+  #nextId = 0
+  #client: ReturnType<typeof startInside> | undefined
+  #server: ReturnType<typeof startInside> | undefined
+  #serverLines: AsyncIterator<string> | undefined
+  haproxyPid = 0
+
+  static async start(
+    options: { readonly sets?: readonly L7RuleSet[]; readonly logs?: boolean } = {},
+  ): Promise<HttpProxy> {
+    const proxy = new HttpProxy()
+    try {
+      await proxy.#start(options.sets ?? [], options.logs ?? true)
+      return proxy
+    } catch (error) {
+      await proxy[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async #start(sets: readonly L7RuleSet[], logs: boolean): Promise<void> {
+    this.#server = startInside(this.network.server, 'http-server-program.ts', [])
+    this.#client = startInside(this.network.client, 'http-client-program.ts', [])
+    this.#children.push(this.#server, this.#client)
+    this.#serverLines = createInterface(this.#server.stdout)[Symbol.asyncIterator]()
+    await this.#serverLines.next()
+    createInterface(this.#client.stdout).on('line', line => {
+      const result = JSON.parse(line) as ClientResult
+      this.#waiting.get(result.id)?.(result)
+      this.#waiting.delete(result.id)
+    })
+    this.#log.listen(this.#path('log.sock'))
+    await once(this.#log, 'listening')
+    this.#writeMaps(sets)
+    this.#startHaproxy(logs)
+    await this.#runs()
+  }
+
+  #path(name: string): string {
+    return path.join(this.folder, name)
+  }
+
+  #writeMaps(sets: readonly L7RuleSet[]): void {
+    const entries = [...HTTP_BASE_ENTRIES, ...sets.flatMap(set => entriesOf(set))]
+    for (const map of HAPROXY_MAPS) {
+      const lines = entries.filter(entry => entry.map === map).map(({ key, value }) => `${key} ${value}\n`)
+      fs.writeFileSync(this.#path(`${map}.map`), lines.join(''))
+    }
+  }
+
+  #startHaproxy(logs: boolean): void {
+    const ports = [PORT.http1, PORT.http2, PORT.nobody]
+    for (const port of ports)
+      for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
+    const configuration = haproxyConfiguration({
+      sockets: { http: { ipv4: FIRST_DESCRIPTOR, ipv6: FIRST_DESCRIPTOR + 1 } },
+      runtimeSocket: this.#path('run.sock'),
+      logSocket: logs ? this.#path('log.sock') : undefined,
+      maps: this.folder,
+      files: HAPROXY_FILES,
+      certificates: this.folder,
+      maxConnections: 2000,
+      threads: 2,
+      answers: ANSWERS_IN_HEADERS,
+    })
+    // The other ports of the server come in by sockets of the same frontend.
+    const others = this.#descriptors.slice(2).map((_, index) => `  bind fd@${FIRST_DESCRIPTOR + 2 + index}`)
+    const whole = configuration.replace(/(frontend http\n)/, `$1${others.join('\n')}\n`)
+    fs.writeFileSync(this.#path('haproxy.cfg'), whole)
+    const child = withNamespace(this.network.node, () =>
+      spawn('haproxy', ['-db', '-f', this.#path('haproxy.cfg')], {
+        stdio: ['ignore', 'inherit', process.env['HAPROXY_LOUD'] ? 'inherit' : 'ignore', ...this.#descriptors],
+      }),
+    )
+    this.haproxyPid = child.pid ?? 0
+    this.#children.push(child)
+  }
+
+  async #runs(): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await this.command('show version').catch(() => undefined)
+      if (answer !== undefined) return
+      assert.ok(attempt < 200, 'HAProxy does not answer')
+      await new Promise(resolve => setTimeout(resolve, 25))
+    }
+  }
+
+  /** By the runtime API. */
+  async command(text: string): Promise<string> {
+    const socket = net.connect(this.#path('run.sock'))
+    socket.end(`${text}\n`)
+    const chunks: string[] = []
+    for await (const chunk of socket) chunks.push(String(chunk))
+    return chunks.join('')
+  }
+
+  /** Adds a set while HAProxy runs. */
+  async add(set: L7RuleSet): Promise<void> {
+    for (const { map, key, value } of entriesOf(set)) {
+      const answer = await this.command(`add map ${this.#path(`${map}.map`)} <<\n${key} ${value}\n`)
+      assert.equal(answer.trim(), '', `add ${key} to ${map}`)
+    }
+  }
+
+  /** Writes the bytes on one connection. @returns what came */
+  async ask(writes: string | readonly string[], asked: Partial<Asked> = {}): Promise<ClientResult> {
+    const { family = 4, port = PORT.http1, answers = 1, silenceMs } = asked
+    const id = this.#nextId++
+    const command: ClientCommand = {
+      id,
+      host: SERVER[family],
+      port,
+      writes: typeof writes === 'string' ? [writes] : writes,
+      answers,
+      ...(silenceMs !== undefined && { silenceMs }),
+    }
+    this.#client?.stdin.write(`${JSON.stringify(command)}\n`)
+    return new Promise(resolve => this.#waiting.set(id, resolve))
+  }
+
+  /** What has reached the server since this was last asked. */
+  async seen(): Promise<Seen> {
+    this.#server?.stdin.write('\n')
+    const { value } = (await this.#serverLines?.next()) ?? {}
+    return JSON.parse(value ?? '{}') as Seen
+  }
+
+  /** Events so far, with `count` at least; they are told once. */
+  async events(count: number): Promise<L7Event[]> {
+    for (let attempt = 0; this.#lines.length < count && attempt < 100; attempt++)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    return this.#lines.splice(0).map(line => {
+      const event = eventOfLogLine(line)
+      assert.ok(event, line)
+      return event
+    })
+  }
+
+  rawLines(): string[] {
+    return this.#lines.splice(0)
+  }
+
+  #readLog(socket: net.Socket): void {
+    let text = ''
+    socket.setEncoding('latin1')
+    socket.on('data', chunk => {
+      text += chunk
+      // Each message is preceded by its length and a blank (RFC 6587, 3.4.1).
+      for (let match = /^(\d+) /.exec(text); match; match = /^(\d+) /.exec(text)) {
+        const start = match[0].length
+        const end = start + Number(match[1])
+        if (text.length < end) return
+        this.#lines.push(Buffer.from(text.slice(start, end), 'latin1').toString().trimEnd())
+        text = text.slice(end)
+      }
+    })
+    socket.on('error', () => socket.destroy())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+    this.#log.close()
+    this.#descriptors.forEach(closeDescriptor)
+    this.network[Symbol.dispose]()
+    fs.rmSync(this.folder, { recursive: true })
+  }
+}
+
+function entriesOf(set: L7RuleSet): readonly HttpMapEntry[] {
+  const { entries, problem } = haproxyEntries(set, ({ name }) => SECRETS[name])
+  assert.equal(problem, undefined)
+  return entries
+}
+
+/** Secrets of the tests, by name. */
+export const SECRETS: Readonly<Record<string, string>> = { token: 's3cret value/with:signs' }
+
+export const rule = (fields: Partial<HttpRule>): HttpRule =>
+  ({ rule: 'test', path: undefined, headers: [], ...fields }) as HttpRule
+
+export const httpSet = (number: number, ...rules: Partial<HttpRule>[]): L7RuleSet => ({
+  number,
+  rules: { parser: 'http', rules: rules.map(rule), serverNames: [] },
+})
