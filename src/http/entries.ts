@@ -6,7 +6,7 @@
 // `http-rules`, looked up by the longest beginning of `ANSWER:METHOD:PATH#` and then of
 // `ANSWER::PATH#`, where ANSWER is the kernel's word for the set: the key of a rule ends
 // with `#` when it means the whole path. A method has no colon and a path no `#`, so keys
-// mean one thing only. Values: 1 + place of the rule; -2: ask Lua; 0: no rules, allowed.
+// mean one thing only. Values: 1 + place of the rule; -2: ask Lua.
 //
 // `http-programs`: `ANSWER` → number of pieces and their length and sum; `ANSWER:n` →
 // piece n, counted from 1, of the text that ./program-text.ts describes.
@@ -32,9 +32,6 @@ const MAX_TEXT_LENGTH = 4_000_000
 
 const METHOD_CHARACTERS = rangeSet(0x21, 0x7e)
 const PATH_CHARACTERS = rangeSet(0x21, 0x22) | rangeSet(0x24, 0x7e)
-
-/** Entries that every map has, whatever the sets are: a connection without rules in a direction is allowed by it. */
-export const HTTP_BASE_ENTRIES: readonly HttpMapEntry[] = [{ map: 'http-rules', key: `${PROXY_ANSWER}:`, value: '0' }]
 
 export type HttpEntries = {
   /** To be added in this order, so that nothing is asked for before it is there, and removed in the other. */

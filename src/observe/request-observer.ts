@@ -3,6 +3,7 @@
 // keeps what happens while nobody listens, as far as it has room, and says what it lost.
 
 import type { L7Event } from '../tables/index.ts'
+import { eventOfHttpRecord } from './http-record.ts'
 import { type Observed, Recent } from './recent.ts'
 
 /** Most characters kept of a text, of one in a list, and items of a list: senders choose them. */
@@ -41,7 +42,8 @@ export class RequestObserver {
   }
 
   /** Takes one line of the stream. What is no event counts as lost. */
-  take(line: unknown): void {
+  take(told: unknown): void {
+    const line = isObject(told) && 'http' in told ? eventOfHttpRecord(told['http']) : told
     const missed = missedOf(line)
     if (missed !== undefined) this.lost += missed
     else if (!isEvent(line)) this.lost++

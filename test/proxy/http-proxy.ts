@@ -11,12 +11,12 @@ import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { HTTP_BASE_ENTRIES, type HttpMapEntry, haproxyEntries, PROXY_ANSWER } from '../../src/http/index.ts'
+import { PROXY_ANSWER } from '../../src/http/index.ts'
 import { withNamespace } from '../../src/net/index.ts'
+import { RequestObserver } from '../../src/observe/index.ts'
 import type { HttpRule, L7RuleSet } from '../../src/policy/index.ts'
-import { HAPROXY_MAPS, haproxyConfiguration } from '../../src/proxy/haproxy/configuration.ts'
-import { eventOfLogLine } from '../../src/proxy/haproxy/log-line.ts'
 import type { KernelAnswers } from '../../src/proxy/haproxy/options.ts'
+import { haproxyRules } from '../../src/proxy/haproxy/rules.ts'
 import type { L7Event } from '../../src/tables/index.ts'
 import type { ClientCommand, ClientResult } from './http-client-program.ts'
 import { closeDescriptor, HttpNetwork, listenEverywhere, PORT, SERVER, startInside } from './http-network.ts'
@@ -26,6 +26,8 @@ export const needsRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root: ru
 const HAPROXY_FILES = fileURLToPath(new URL('../../src/proxy/haproxy/', import.meta.url))
 /** Number of the descriptor in the child: after standard input, output and error. */
 const FIRST_DESCRIPTOR = 3
+const socketsAt = (place: number) => ({ ipv4: FIRST_DESCRIPTOR + place, ipv6: FIRST_DESCRIPTOR + place + 1 })
+
 /** Headers of a request stand in for the kernel. */
 const ANSWERS_IN_HEADERS: KernelAnswers = {
   egressSet: 'req.hdr(test-egress)',
@@ -93,19 +95,19 @@ export class HttpProxy implements AsyncDisposable {
   }
 
   #writeMaps(sets: readonly L7RuleSet[]): void {
-    const entries = [...HTTP_BASE_ENTRIES, ...sets.flatMap(set => entriesOf(set))]
-    for (const map of HAPROXY_MAPS) {
+    const entries = sets.flatMap(set => RULES.entries(set))
+    for (const map of RULES.maps) {
       const lines = entries.filter(entry => entry.map === map).map(({ key, value }) => `${key} ${value}\n`)
       fs.writeFileSync(this.#path(`${map}.map`), lines.join(''))
     }
   }
 
   #startHaproxy(logs: boolean): void {
-    const ports = [PORT.http1, PORT.http2, PORT.nobody]
+    const ports = [PORT.http1, PORT.tls, PORT.https, PORT.http2, PORT.nobody]
     for (const port of ports)
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
-    const configuration = haproxyConfiguration({
-      sockets: { http: { ipv4: FIRST_DESCRIPTOR, ipv6: FIRST_DESCRIPTOR + 1 } },
+    const configuration = RULES.configuration({
+      sockets: { http: socketsAt(0), tls: socketsAt(2), https: socketsAt(4) },
       runtimeSocket: this.#path('run.sock'),
       logSocket: logs ? this.#path('log.sock') : undefined,
       maps: this.folder,
@@ -116,7 +118,7 @@ export class HttpProxy implements AsyncDisposable {
       answers: ANSWERS_IN_HEADERS,
     })
     // The other ports of the server come in by sockets of the same frontend.
-    const others = this.#descriptors.slice(2).map((_, index) => `  bind fd@${FIRST_DESCRIPTOR + 2 + index}`)
+    const others = this.#descriptors.slice(6).map((_, index) => `  bind fd@${FIRST_DESCRIPTOR + 6 + index}`)
     const whole = configuration.replace(/(frontend http\n)/, `$1${others.join('\n')}\n`)
     fs.writeFileSync(this.#path('haproxy.cfg'), whole)
     const child = withNamespace(this.network.node, () =>
@@ -148,7 +150,7 @@ export class HttpProxy implements AsyncDisposable {
 
   /** Adds a set while HAProxy runs. */
   async add(set: L7RuleSet): Promise<void> {
-    for (const { map, key, value } of entriesOf(set)) {
+    for (const { map, key, value } of RULES.entries(set)) {
       const answer = await this.command(`add map ${this.#path(`${map}.map`)} <<\n${key} ${value}\n`)
       assert.equal(answer.trim(), '', `add ${key} to ${map}`)
     }
@@ -181,30 +183,21 @@ export class HttpProxy implements AsyncDisposable {
   async events(count: number): Promise<L7Event[]> {
     for (let attempt = 0; this.#lines.length < count && attempt < 100; attempt++)
       await new Promise(resolve => setTimeout(resolve, 20))
-    return this.#lines.splice(0).map(line => {
-      const event = eventOfLogLine(line)
-      assert.ok(event, line)
-      return event
-    })
-  }
-
-  rawLines(): string[] {
-    return this.#lines.splice(0)
+    const observer = new RequestObserver()
+    const lines = this.#lines.splice(0)
+    for (const line of lines) observer.take(JSON.parse(line))
+    assert.equal(observer.lost, 0, lines.join('\n'))
+    return [...observer.newestFirst()].reverse()
   }
 
   #readLog(socket: net.Socket): void {
     let text = ''
-    socket.setEncoding('latin1')
+    socket.setEncoding('utf8')
     socket.on('data', chunk => {
       text += chunk
-      // Each message is preceded by its length and a blank (RFC 6587, 3.4.1).
-      for (let match = /^(\d+) /.exec(text); match; match = /^(\d+) /.exec(text)) {
-        const start = match[0].length
-        const end = start + Number(match[1])
-        if (text.length < end) return
-        this.#lines.push(Buffer.from(text.slice(start, end), 'latin1').toString().trimEnd())
-        text = text.slice(end)
-      }
+      const lines = text.split('\n')
+      text = lines.pop() ?? ''
+      this.#lines.push(...lines)
     })
     socket.on('error', () => socket.destroy())
   }
@@ -222,17 +215,12 @@ export class HttpProxy implements AsyncDisposable {
   }
 }
 
-function entriesOf(set: L7RuleSet): readonly HttpMapEntry[] {
-  const { entries, problem } = haproxyEntries(set, ({ name }) => SECRETS[name])
-  assert.equal(problem, undefined)
-  return entries
-}
-
 /** Secrets of the tests, by name. */
 export const SECRETS: Readonly<Record<string, string>> = { token: 's3cret value/with:signs' }
 
-export const rule = (fields: Partial<HttpRule>): HttpRule =>
-  ({ rule: 'test', path: undefined, headers: [], ...fields }) as HttpRule
+const RULES = haproxyRules(({ name }) => SECRETS[name])
+
+export const rule = (fields: Partial<HttpRule>): HttpRule => ({ rule: 'test', field: 'rules', headers: [], ...fields })
 
 export const httpSet = (number: number, ...rules: Partial<HttpRule>[]): L7RuleSet => ({
   number,

@@ -112,7 +112,8 @@ describe('requests by rules', needsRoot, () => {
   })
 
   test('each request makes an event', async () => {
-    await proxy.events(0)
+    await using proxy = await HttpProxy.start({ sets: SETS })
+    const status = async (request: string, asked: Partial<Asked> = {}) => proxy.ask(request, asked)
     await status(get('/public/a"b?x', [1, 0]))
     await status(get('/no', [0, 1]))
     await status('nonsense\r\n\r\n')

@@ -3,12 +3,12 @@
 // says (bpf/proxy.bpf.c), for each request. Whatever fails, fails closed: an answer that
 // is missing, a set that is not there, Lua that breaks off, all end in a denial.
 
-import { AMBIGUOUS_PATH } from '../../http/index.ts'
+import { AMBIGUOUS_PATH, PROXY_ANSWER } from '../../http/index.ts'
 import { LOG_FORMAT } from './log-line.ts'
-import type { HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+import type { HaproxyKind, HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
 
 /** Maps that the configuration names; each is a file, perhaps empty, when HAProxy starts. */
-export const HAPROXY_MAPS = ['http-rules', 'http-programs'] as const
+export const HAPROXY_MAPS = ['http-programs', 'http-rules'] as const
 
 const KERNEL_ANSWERS: KernelAnswers = {
   egressSet: 'fc_unacked',
@@ -28,12 +28,9 @@ export const maxConnectionsFor = (descriptorLimit: number): number =>
   Math.max(1, Math.floor((descriptorLimit - DESCRIPTORS_OF_PROCESS) / DESCRIPTORS_OF_CONNECTION))
 
 export function haproxyConfiguration(options: HaproxyOptions): string {
-  const sections = [
-    globalSection(options),
-    options.logSocket ? ringSection(options.logSocket) : [],
-    defaultsSection(options),
-  ]
-  if (options.sockets.http) sections.push(httpFrontend(options.sockets.http, options))
+  const sections = [globalSection(options), options.logSocket ? ringSection(options.logSocket) : [], defaultsSection()]
+  sections.push(httpFrontend(options.sockets.http, options))
+  for (const kind of ['tls', 'https'] as const) sections.push(closedFrontend(kind, options.sockets[kind]))
   sections.push(...BACKENDS)
   return `${sections
     .filter(section => section.length > 0)
@@ -45,7 +42,7 @@ const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: 
   'global',
   `stats socket ${quoted(runtimeSocket)} mode 600 level admin`,
   'stats timeout 1h',
-  `nbthread ${threads}`,
+  ...(threads === undefined ? [] : [`nbthread ${threads}`]),
   `maxconn ${maxConnections}`,
   // A stream's window bounds what waits here of a body.
   'tune.h2.initial-window-size 1048576',
@@ -63,16 +60,13 @@ const ringSection = (socket: string): string[] => [
   'size 4194304',
   'timeout connect 1s',
   'timeout server 24h',
-  `server supervisor ${quoted(`unix@${socket}`)} log-proto octet-count`,
+  `server supervisor ${quoted(`unix@${socket}`)} log-proto legacy`,
 ]
 
 /** A watch or a WebSocket may be silent for hours, and ends by TCP's keep-alive where its other end is gone. */
-const defaultsSection = ({ logSocket }: HaproxyOptions): string[] => [
+const defaultsSection = (): string[] => [
   'defaults',
   'mode http',
-  ...(logSocket
-    ? ['log ring@requests len 8192 local0', `log-format ${LOG_FORMAT}`, `error-log-format ${LOG_FORMAT}`]
-    : []),
   'option dontlognull',
   'option http-ignore-probes',
   'option http-no-delay',
@@ -88,6 +82,12 @@ const defaultsSection = ({ logSocket }: HaproxyOptions): string[] => [
   'timeout tunnel 24h',
   'timeout client-fin 60s',
   'timeout server-fin 60s',
+]
+
+const LOG_RULES: readonly string[] = [
+  'log ring@requests len 8192 local0',
+  `log-format ${LOG_FORMAT}`,
+  `error-log-format ${LOG_FORMAT}`,
 ]
 
 /** To where the client wanted to go, from its own address. */
@@ -107,8 +107,9 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
   const answers = options.answers ?? KERNEL_ANSWERS
   return [
     'frontend http',
-    `bind fd@${ipv4} transparent`,
-    `bind fd@${ipv6} transparent`,
+    `bind fd@${ipv4}`,
+    `bind fd@${ipv6}`,
+    ...(options.logSocket === undefined ? [] : LOG_RULES),
     ...formRules(),
     ...setRules(answers, `${options.maps}/http-rules.map`, options.logSocket !== undefined),
     ...answerRules(options),
@@ -116,6 +117,16 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
     'default_backend http1',
   ]
 }
+
+/** Nothing judges what would come here, so nothing passes. */
+const closedFrontend = (kind: HaproxyKind, { ipv4, ipv6 }: ListeningDescriptors): string[] => [
+  `frontend ${kind}`,
+  'mode tcp',
+  'no log',
+  `bind fd@${ipv4}`,
+  `bind fd@${ipv6}`,
+  'tcp-request connection reject',
+]
 
 /** What is no request that all servers read alike is refused, whatever the rules are. */
 const formRules = (): string[] => [
@@ -143,6 +154,9 @@ function setRules(answers: KernelAnswers, map: string, logged: boolean): string[
     `http-request set-var(txn.i) ${answers.ingressSet}`,
     judged('er', 'e'),
     judged('ir', 'i'),
+    // Without rules in a direction, it allows.
+    `http-request set-var(txn.er) int(0) if { var(txn.e) -m int ${PROXY_ANSWER} }`,
+    `http-request set-var(txn.ir) int(0) if { var(txn.i) -m int ${PROXY_ANSWER} }`,
     'acl by_egress var(txn.er) -m int ge 0',
     'acl by_ingress var(txn.ir) -m int ge 0',
     // Rules for any method.

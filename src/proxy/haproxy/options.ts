@@ -6,7 +6,7 @@
 export const HAPROXY_KINDS = ['http', 'tls', 'https'] as const
 export type HaproxyKind = (typeof HAPROXY_KINDS)[number]
 
-/** Numbers of inherited descriptors that listen, transparent: `bind fd@NUMBER transparent`. */
+/** Numbers of inherited descriptors that listen, and are transparent already. */
 export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: number }
 
 /** Fetches of HAProxy that tell by what a connection is judged. */
@@ -24,7 +24,7 @@ export type HaproxyOptions = {
   readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
   /** Address for `stats socket`, level admin: the runtime API. Paths are relative to where HAProxy is started. */
   readonly runtimeSocket: string
-  /** A stream socket that the supervisor serves: a line for each request, which `eventOfLogLine` reads. Without it nothing is told. */
+  /** A stream socket that the supervisor serves: it takes an `L7EventLine` for each request. Without it nothing is told. */
   readonly logSocket?: string | undefined
   /** Folder of the map files, `NAME.map`; all maps that the configuration names are there at the start, perhaps empty. */
   readonly maps: string
@@ -34,7 +34,8 @@ export type HaproxyOptions = {
   readonly certificates: string
   /** Connections of clients at a time: see `maxConnectionsFor`. */
   readonly maxConnections: number
-  readonly threads: number
+  /** One for each processor unless given. */
+  readonly threads?: number
   /** File with the body of denials. */
   readonly deniedBody?: string | undefined
   /** For tests without the programs on the proxy's control group. */

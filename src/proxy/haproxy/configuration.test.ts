@@ -1,0 +1,34 @@
+// What the configuration promises whatever HAProxy makes of it; test/proxy runs it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { haproxyConfiguration, maxConnectionsFor } from './configuration.ts'
+
+const OPTIONS = {
+  sockets: { http: { ipv4: 3, ipv6: 4 }, tls: { ipv4: 5, ipv6: 6 }, https: { ipv4: 7, ipv6: 8 } },
+  runtimeSocket: '/run/a b/x.sock',
+  maps: '/maps',
+  files: '/files',
+  certificates: '/certificates',
+  maxConnections: 100,
+}
+
+test('every inherited socket is taken, and what nobody judges is closed', () => {
+  const text = haproxyConfiguration(OPTIONS)
+  for (const descriptor of [3, 4, 5, 6, 7, 8]) assert.match(text, new RegExp(`bind fd@${descriptor}\\n`))
+  assert.equal(text.match(/tcp-request connection reject/g)?.length, 2)
+})
+
+test('logs are made only where somebody takes them', () => {
+  assert.doesNotMatch(haproxyConfiguration(OPTIONS), /log-format|^ring/m)
+  assert.match(haproxyConfiguration({ ...OPTIONS, logSocket: '/log.sock' }), /server supervisor "unix@\/log.sock"/)
+})
+
+test('paths are one word', () => {
+  assert.match(haproxyConfiguration(OPTIONS), /stats socket "\/run\/a b\/x\.sock" mode 600/)
+})
+
+test('connections follow from descriptors', () => {
+  assert.equal(maxConnectionsFor(20_000), 4_950)
+  assert.equal(maxConnectionsFor(100), 1)
+})
