@@ -32,7 +32,7 @@ const DOERS: Readonly<
 > = {
   kafkajs: {
     async produce(task) {
-      const producer = kept ?? kafkajs(task).producer({ retry: RETRY })
+      const producer = (task.keep && kept) || kafkajs(task).producer({ retry: RETRY })
       await producer.connect()
       if (task.keep) kept = producer
       try {
