@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The programs on the proxies' control group.
+ * The programs of the proxies: two on their control group, one on the node's network
+ * namespace.
  *
  * mark_proxy marks their sockets, so that no connection of a proxy is handed to
  * a proxy. tell_proxy answers whoever asks for the TCP_INFO of an accepted
  * connection with what the connection is to be judged by: a proxy knows neither
  * identities nor policies, and a connection that the kernel does not know is told
- * nothing, which no rule allows.
+ * nothing, which no rule allows. find_listener finds the socket that listens where
+ * the stack looks for it: when a connection begins on the ports of one whose end a
+ * proxy still waits out. Else the pod program has found it before (steer.h).
  */
 #include "lib/bpf.h"
 #include "lib/address.h"
@@ -63,17 +66,14 @@ static __always_inline bool name_connection(struct bpf_sock *socket, struct tupl
 	return true;
 }
 
-/* The leg of it that leads from its opener to the proxy. */
-static __always_inline struct flow *flow_of(struct bpf_sock *socket)
+/* The leg of a connection that leads from its opener to the proxy. */
+static __noinline struct flow *flow_of(const struct tuple *tuple)
 {
-	struct tuple tuple = {};
 	struct flow_key key = {};
 	struct flow *flow;
 	bool opener_is_high;
 
-	if (!socket || !name_connection(socket, &tuple))
-		return 0;
-	opener_is_high = flow_key_init(&key, &tuple);
+	opener_is_high = flow_key_init(&key, tuple);
 	key.leg = LEG_TO_PROXY;
 	flow = flow_lookup(&key, bpf_ktime_get_ns());
 	return flow && flow_direction(flow, opener_is_high) == FLOW_ORIGINAL ? flow : 0;
@@ -83,14 +83,16 @@ SEC("cgroup/getsockopt")
 int tell_proxy(struct bpf_sockopt *ctx)
 {
 	struct proxy_info *info = ctx->optval;
-	struct flow *flow;
+	struct tuple tuple = {};
+	struct flow *flow = 0;
 
 	if (ctx->level != SOL_TCP || ctx->optname != TCP_INFO)
 		return 1;
 	/* Whoever asks for less than the kernel would tell is not told what the kernel told either. */
 	if ((void *)(info + 1) > ctx->optval_end)
 		return 0;
-	flow = flow_of(ctx->sk);
+	if (ctx->sk && name_connection(ctx->sk, &tuple))
+		flow = flow_of(&tuple);
 	info->unacked = flow ? PROXY_ANSWER + flow->l7[FLOW_ORIGINAL] : 0;
 	info->sacked = flow ? PROXY_ANSWER + flow->l7[FLOW_REPLY] : 0;
 	info->lost = flow ? flow->identity[FLOW_ORIGINAL] : 0;
@@ -98,6 +100,46 @@ int tell_proxy(struct bpf_sockopt *ctx)
 	info->fackets = flow ? flow->egress_rule : 0;
 	info->reordering = flow ? flow->ingress_rule : 0;
 	return 1;
+}
+
+SEC("sk_lookup")
+int find_listener(struct bpf_sk_lookup *ctx)
+{
+	struct tuple tuple = { .protocol = PROTOCOL_TCP };
+	__u32 *source = (__u32 *)tuple.source.bytes;
+	__u32 *destination = (__u32 *)tuple.destination.bytes;
+	struct bpf_sock *socket;
+	struct flow *flow;
+	__u32 index;
+	long error;
+
+	if (ctx->protocol != PROTOCOL_TCP)
+		return SK_PASS;
+	tuple.source_port = ctx->remote_port;
+	tuple.destination_port = bpf_htons(ctx->local_port);
+	if (ctx->family == AF_INET) {
+		address_from_ipv4(&tuple.source, ctx->remote_ip4);
+		address_from_ipv4(&tuple.destination, ctx->local_ip4);
+	} else {
+		source[0] = ctx->remote_ip6[0];
+		source[1] = ctx->remote_ip6[1];
+		source[2] = ctx->remote_ip6[2];
+		source[3] = ctx->remote_ip6[3];
+		destination[0] = ctx->local_ip6[0];
+		destination[1] = ctx->local_ip6[1];
+		destination[2] = ctx->local_ip6[2];
+		destination[3] = ctx->local_ip6[3];
+	}
+	flow = flow_of(&tuple);
+	if (!flow)
+		return SK_PASS;
+	index = flow->proxy * PROXY_SOCKET_KIND + (ctx->family == AF_INET ? 0 : PROXY_SOCKET_IPV6);
+	socket = bpf_map_lookup_elem(&proxy_sockets, &index);
+	if (!socket)
+		return SK_DROP;
+	error = bpf_sk_assign(ctx, socket, 0);
+	bpf_sk_release(socket);
+	return error ? SK_DROP : SK_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -22,8 +22,7 @@ static __always_inline bool is_for_proxy(struct __sk_buff *skb, const struct pac
 	else
 		tuple = packet->tuple;
 	if (tuple.protocol == PROTOCOL_TCP)
-		return !opens_connection(packet) &&
-		       assign_tcp(skb, &tuple, false, false) == ASSIGNED;
+		return !opens_connection(packet) && assign_tcp(skb, &tuple, false) == ASSIGNED;
 	return tuple.protocol == PROTOCOL_UDP && assign_udp(skb, &tuple, false) == ASSIGNED;
 }
 

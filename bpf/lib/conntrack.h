@@ -93,20 +93,21 @@ struct {
 } runtime SEC(".maps");
 
 /* Read before the policy maps are: then a stamp can be too old, which costs one judgement, but never too new. */
-static __always_inline __u32 policy_revision(void)
+static __always_inline __u32 policy_revision(bool *proxies)
 {
 	__u32 zero = 0;
 	struct runtime *now = bpf_map_lookup_elem(&runtime, &zero);
 
+	*proxies = now && now->proxies;
 	return now ? *(volatile __u32 *)&now->revision : 0;
 }
 
 static __always_inline bool proxies_in_use(void)
 {
-	__u32 zero = 0;
-	struct runtime *now = bpf_map_lookup_elem(&runtime, &zero);
+	bool proxies;
 
-	return now && now->proxies;
+	policy_revision(&proxies);
+	return proxies;
 }
 
 /* @return true when the tuple's source is the key's high end */

@@ -12,12 +12,10 @@
 
 #include "packet.h"
 #include "proxy.h"
-#include "translate.h"
 
 /* Values are ABI: include/net/tcp_states.h */
 enum socket_state {
 	SOCKET_ESTABLISHED = 1, /* of UDP: connected */
-	SOCKET_TIME_WAIT = 6,
 	SOCKET_LISTENS = 10,
 };
 
@@ -53,10 +51,10 @@ static __always_inline __u32 socket_tuple(struct bpf_sock_tuple *name, const str
 
 /*
  * To the socket of a TCP connection. A SYN that meets one that is merely waiting out its
- * end opens another. @param assign else it is only looked whether there is one
+ * end makes the stack look for who listens (find_listener in proxy.bpf.c).
+ * @param assign else it is only looked whether there is one
  */
-static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tuple, bool is_opening,
-				 bool assign)
+static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tuple, bool assign)
 {
 	struct bpf_sock_tuple name = {};
 	__u32 size = socket_tuple(&name, tuple);
@@ -68,7 +66,7 @@ static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tupl
 	if (!socket)
 		return result;
 	state = socket->state;
-	if (state != SOCKET_LISTENS && !(is_opening && state == SOCKET_TIME_WAIT))
+	if (state != SOCKET_LISTENS)
 		result = assign && bpf_sk_assign(skb, socket, 0) ? ASSIGN_FAILED : ASSIGNED;
 	bpf_sk_release(socket);
 	return result;
@@ -129,7 +127,7 @@ static __noinline int steer(struct __sk_buff *skb, const struct packet *packet,
 		/* The stack finds the socket that it is about. */
 		result = ASSIGNED;
 	} else if (packet->tuple.protocol == PROTOCOL_TCP) {
-		result = assign_tcp(skb, &packet->tuple, opens_connection(packet), true);
+		result = assign_tcp(skb, &packet->tuple, true);
 		if (result == ASSIGN_NO_SOCKET && kind != PROXY_NONE)
 			result = assign_listener(skb, packet, kind);
 	} else if (packet->tuple.protocol == PROTOCOL_UDP) {

@@ -157,8 +157,7 @@ static __noinline bool find(struct __sk_buff *skb, struct packet *packet, struct
 			return false;
 	}
 	tracked->now = bpf_ktime_get_coarse_ns();
-	tracked->revision = policy_revision();
-	tracked->proxies = proxies_in_use();
+	tracked->revision = policy_revision(&tracked->proxies);
 	if (!names_flow(skb, packet, tracked, outcome))
 		return false;
 	set_flow(outcome, tracked, seek_flow(packet, tracked));

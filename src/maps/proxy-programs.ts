@@ -1,6 +1,6 @@
 // build/proxy.o: what a proxy's processes have of the datapath. Its maps are those that
-// the agent has pinned; its programs are for the proxies' control group. Who attaches
-// them, and makes the sockets, is the business of others.
+// the agent has pinned; its programs are for the proxies' control group and the node's
+// network namespace. Who attaches them, and makes the sockets, is the business of others.
 
 import {
   BpfError,
@@ -26,7 +26,7 @@ import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { proxyKindShape, proxySocketShape } from './proxy.ts'
 import { schemaShape } from './schema.ts'
 
-const PROGRAMS = ['mark_proxy', 'tell_proxy'] as const
+const PROGRAMS = ['mark_proxy', 'tell_proxy', 'find_listener'] as const
 const MAPS = ['flows', 'proxy_sockets'] as const
 const ENOENT = 2
 
@@ -108,6 +108,8 @@ export type ProxyPrograms = ProxyMaps & {
     readonly mark_proxy: Program
     /** For `cgroup_getsockopt`. */
     readonly tell_proxy: Program
+    /** For the node's network namespace (sk_lookup). */
+    readonly find_listener: Program
   }
 }
 
@@ -122,7 +124,11 @@ export function loadProxyPrograms(options: ProxyMapsOptions): ProxyPrograms {
     })
     return {
       ...opened,
-      programs: { mark_proxy: object.program('mark_proxy'), tell_proxy: object.program('tell_proxy') },
+      programs: {
+        mark_proxy: object.program('mark_proxy'),
+        tell_proxy: object.program('tell_proxy'),
+        find_listener: object.program('find_listener'),
+      },
       [Symbol.dispose]() {
         object.close()
         opened[Symbol.dispose]()

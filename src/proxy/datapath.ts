@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ProxySocketState } from '../api/index.ts'
-import { attachCgroup, BpfError, PinDirectory } from '../bpf/index.ts'
+import { attachCgroup, attachNetns, BpfError, PinDirectory } from '../bpf/index.ts'
 import { loadProxyPrograms, type ProxyKind, type ProxyPrograms, proxySocketIndex } from '../maps/index.ts'
 import { openTransparentSocket, type TransparentSocket } from '../net/index.ts'
 
@@ -62,6 +62,7 @@ export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
   using stack = new DisposableStack()
   stack.use(attachCgroup(datapath.programs.mark_proxy, cgroup, 'cgroup_inet_sock_create'))
   stack.use(attachCgroup(datapath.programs.tell_proxy, cgroup, 'cgroup_getsockopt'))
+  stack.use(attachNetns(datapath.programs.find_listener, '/proc/self/ns/net'))
   const sockets = KINDS.flatMap(kind =>
     (BY_DATAGRAM.includes(kind) ? (['TCP', 'UDP'] as const) : (['TCP'] as const)).flatMap(protocol =>
       ([4, 6] as const).map(family => ({ kind, ...stack.use(openTransparentSocket(family, protocol)) })),

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { attachCgroup, type Link, loadObject, parseObject } from '../../src/bpf/index.ts'
+import { attachCgroup, attachNetns, type Link, loadObject, parseObject } from '../../src/bpf/index.ts'
 import { ip } from '../../src/ip/index.ts'
 import { type PolicyTerm, policyElement, toAddress } from '../../src/maps/index.ts'
 import { writeSysctls } from '../../src/net/index.ts'
@@ -47,6 +47,7 @@ export class ProxyPods implements AsyncDisposable {
     this.#links = [
       attachCgroup(this.#object.program('mark_proxy'), this.#cgroup, 'cgroup_inet_sock_create'),
       attachCgroup(this.#object.program('tell_proxy'), this.#cgroup, 'cgroup_getsockopt'),
+      attachNetns(this.#object.program('find_listener'), `/proc/self/fd/${this.pods.node.namespace.fd}`),
     ]
   }
 

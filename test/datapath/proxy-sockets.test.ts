@@ -194,6 +194,22 @@ for (const family of [4, 6] as const) {
     await next.close()
   })
 
+  // It would take a minute, and more.
+  const bounded = { skip: needsRoot, timeout: 30_000 }
+  test(about('a port is used again while the proxy still waits out the end of its connection'), bounded, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    const own = { address: PLACES.a[family], port: 33_000 }
+    for (let times = 0; times < 3; times++) {
+      const socket = await proxied.pods.process('a').open('TCP', family)
+      assert.equal(await socket.bind(own), 'ok')
+      assert.equal(await socket.connect(b), 'ok')
+      assert.equal(await socket.send('close'), 'ok')
+      assert.equal(await socket.receive(), '')
+      await socket.close()
+    }
+  })
+
   test(about('without a proxy nothing passes'), { skip: needsRoot }, async () => {
     await proxied.stopRelay()
     proxied.reset({ a: egress(3), b: ingress(4) })

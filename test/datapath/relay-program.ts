@@ -5,7 +5,7 @@
 //   relay-program.ts MAP-ID
 //
 // MAP-ID is that of `proxy_sockets`. A first message that begins with "same" is passed on
-// from the client's own port; a datagram that begins with "late" comes from a port where
+// from the client's own port, with "close" the connection is closed at once; a datagram that begins with "late" comes from a port where
 // nobody waits for the answer. Says "ready" when it listens.
 
 import net from 'node:net'
@@ -61,6 +61,7 @@ async function relay(client: net.Socket): Promise<void> {
   const responder = endOf(client.localAddress, client.localPort)
   client.on('error', () => client.destroy())
   const first = await new Promise<Buffer>(resolve => client.once('data', resolve))
+  if (first.toString().startsWith('close')) return void client.end()
   const keepsPort = first.toString().startsWith('same')
   const upstream = keepsPort ? fromSamePort(opener, responder) : await fromAnyPort(opener, responder)
   upstream
