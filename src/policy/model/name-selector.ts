@@ -24,13 +24,14 @@ const ANY_DEPTH = '**.'
 
 /**
  * Whether a selector selects a name; both canonical. `*` stands for any characters of names but a dot, `*` alone for every
- * name, `**.` at the beginning for any labels, at least one. Takes time in proportion to both lengths.
+ * name, `**.` at the beginning, or `**` alone, for any labels, at least one. Takes time in proportion to both lengths.
  */
 export function selectsName(nameSelector: string, name: string): boolean {
   if (nameSelector === EVERY_NAME || nameSelector === name) return true
   if (!nameSelector.includes('*')) return false
-  const isDeep = nameSelector.startsWith(ANY_DEPTH)
-  const patterns = (isDeep ? nameSelector.slice(ANY_DEPTH.length) : nameSelector).split('.')
+  const isDeep = nameSelector === '**' || nameSelector.startsWith(ANY_DEPTH)
+  const rest = isDeep ? nameSelector.slice(ANY_DEPTH.length) : nameSelector
+  const patterns = rest === '' ? [] : rest.split('.')
   const labels = name.split('.')
   const surplus = labels.length - patterns.length
   if (isDeep ? surplus < 1 : surplus !== 0) return false
