@@ -20,7 +20,7 @@ import type { Sight } from './sight.ts'
 export function flowStream(sight: Sight, query: URLSearchParams, signal: AbortSignal): Stream {
   const last = lastOf(query)
   const isWanted = testOf(query)
-  const { packets, requests, describePacket, describeRequest } = sight
+  const { packets, requests, describePacket, describeRequest, complete } = sight
   return async send => {
     packets.poll()
     // All at one moment, so that no flow between the old ones and the new is lost or told twice.
@@ -29,8 +29,10 @@ export function flowStream(sight: Sight, query: URLSearchParams, signal: AbortSi
       : []
     const kept = [packets.newestFirst().map(describePacket), requests.newestFirst().map(describeRequest)]
     const newest = last > 0 ? newestOf(kept).filter(isWanted).take(last).toArray().reverse() : []
-    for (const flow of newest) await send(flow)
-    for await (const item of inTimeOrder(following)) if ('missed' in item || isWanted(item)) await send(item)
+    for (const flow of newest) await send(complete(flow))
+    for await (const item of inTimeOrder(following))
+      if ('missed' in item) await send(item)
+      else if (isWanted(item)) await send(complete(item))
   }
 }
 

@@ -11,6 +11,7 @@ import {
   FlowObserver,
   RequestObserver,
   type ServiceNames,
+  withNearestRule,
 } from '../observe/index.ts'
 import type { L7Event, Tables } from '../tables/index.ts'
 import type { AgentConfiguration } from './configuration.ts'
@@ -20,6 +21,8 @@ export type Sight = {
   readonly describePacket: (event: FlowEvent) => Flow
   readonly requests: RequestObserver
   readonly describeRequest: (event: L7Event) => Flow
+  /** A flow with what is worked out only for those that somebody wants to read. */
+  readonly complete: (flow: Flow) => Flow
 }
 
 export type SightOptions = {
@@ -33,10 +36,19 @@ export function createSight({ configuration, datapath, tables, serviceNames }: S
   const { schema } = datapath
   const { node, policyEnforcement: enforcement, redaction } = configuration
   const bootMicros = bootClock()
+  const denied = new WeakMap<Flow, L7Event>()
   return {
     packets: new FlowObserver(RingBuffer.open(datapath.maps.events), schema.flowEvent),
     describePacket: event => describeFlow(event, { node, tables, schema, enforcement, bootMicros, serviceNames }),
     requests: new RequestObserver(),
-    describeRequest: event => describeRequest(event, { node, tables, redaction }),
+    describeRequest: event => {
+      const flow = describeRequest(event, { node, tables, redaction })
+      if (flow.verdict === 'DROPPED') denied.set(flow, event)
+      return flow
+    },
+    complete: flow => {
+      const event = denied.get(flow)
+      return event ? withNearestRule(flow, event, tables) : flow
+    },
   }
 }

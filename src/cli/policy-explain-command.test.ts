@@ -188,3 +188,69 @@ test('what cannot be asked is said in a line', async t => {
     ),
   )
 })
+
+const REQUESTS = `
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {containers: [{name: main, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, labels: {app: api}}
+spec: {containers: [{name: main, image: x}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: api}
+spec:
+  endpointSelector: {matchLabels: {app: api}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: web}}]
+    toPorts:
+    - ports: [{port: "8080", protocol: TCP}]
+      rules:
+        http:
+        - {method: GET, path: "/products(/[0-9]+)?"}
+        - {method: POST, path: /orders}
+`
+
+const aboutRequest = (...args: readonly string[]) => explain([...args, '-f', '-'], REQUESTS)
+
+test('a request: the rule that allows it, or the nearest and what it misses', async () => {
+  const allowed = await aboutRequest('web', 'api', '8080', '--http', 'GET /products/7')
+  assert.equal(
+    allowed.out.slice(0, allowed.out.indexOf('\n\n')),
+    `GET /products/7: allowed
+  ingress of default/api: allowed by CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):20)`,
+  )
+  const denied = await aboutRequest('web', 'api', '8080', '--http', 'DELETE /products/7')
+  assert.equal(
+    denied.out.slice(0, denied.out.indexOf('\n\n')),
+    `DELETE /products/7: denied
+  ingress of default/api: none of 2 rules for what is said allows it; the nearest first:
+    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):20)
+      method: wants GET; it is DELETE
+    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[1] ((standard input):20)
+      method: wants POST; it is DELETE
+      path: wants /orders; it is /products/7`,
+  )
+  const closed = await aboutRequest('web', 'api', '8081', '--http', 'GET /products')
+  assert.match(closed.out, /^GET \/products: denied\n {2}the connection is denied already\n/)
+  const open = await aboutRequest('api', 'web', '80', '--http', 'GET /')
+  assert.match(open.out, /^GET \/: allowed\n {2}no rules judge what is said there\n/)
+})
+
+test('a flow of a request is explained with the request', async () => {
+  const flow = {
+    source: { address: '10.244.0.2', port: 40_000, pod: { namespace: 'default', name: 'web' } },
+    destination: { address: '10.244.0.1', port: 8080, pod: { namespace: 'default', name: 'api' } },
+    protocol: 'TCP',
+    verdict: 'DROPPED',
+    dropReason: 'POLICY_DENIED',
+    l7: { type: 'RESPONSE', http: { code: 403, method: 'DELETE', url: 'http://api:8080/products' } },
+  }
+  const { out, err } = await aboutRequest('--flow', JSON.stringify(flow), '-o', 'json')
+  const { request, notes } = JSON.parse(out) as { request: { verdict: string }; notes: readonly string[] }
+  assert.deepEqual([err, request.verdict, notes], ['', 'denied', []])
+})

@@ -17,26 +17,29 @@ import {
   readCluster,
   readQuestion,
 } from '../policy/index.ts'
+import { askedRequest, type RequestOptions, requestInFlow, withRequest } from './asked-request.ts'
 import { colours as pc } from './colours.ts'
 import { agentOf, type ConnectionOptions, withConnection } from './connection.ts'
+import { explainRequest, type RequestExplanation, requestText } from './explain-request.ts'
 import { clusterOf } from './live-cluster.ts'
 import { clusterObjects, readManifests } from './manifest-files.ts'
 import { podReachText } from './policy-explain-pod-text.ts'
 import { explanationText } from './policy-explain-text.ts'
 import { enforcementOption } from './policy-options.ts'
 
-type ExplainOptions = ConnectionOptions & {
-  readonly filename?: readonly string[]
-  readonly pod?: string
-  readonly flow?: string
-  readonly change?: boolean
-  readonly policyEnforcement: EnforcementMode
-  readonly output: 'text' | 'json' | 'yaml'
-}
+type ExplainOptions = ConnectionOptions &
+  RequestOptions & {
+    readonly filename?: readonly string[]
+    readonly pod?: string
+    readonly flow?: string
+    readonly change?: boolean
+    readonly policyEnforcement: EnforcementMode
+    readonly output: 'text' | 'json' | 'yaml'
+  }
 
 export function policyExplainCommand(): Command {
-  return withConnection(new Command('explain'))
-    .description('why a connection is allowed or denied, and what would change that')
+  return withRequest(withConnection(new Command('explain')))
+    .description('why a connection, or a request on it, is allowed or denied, and what would change that')
     .addArgument(new Argument('[from]', 'NAMESPACE/POD, an IP address, or world'))
     .addArgument(new Argument('[to]', 'the same'))
     .addArgument(new Argument('[port]', 'such as 8080/TCP, http, 53/UDP, 8/ICMP, EchoRequest/ICMPv6'))
@@ -53,8 +56,13 @@ export function policyExplainCommand(): Command {
         if (asked.kind === 'flows') await explainFlows(options)
         else if (asked.kind === 'pod') printPod(await clusterFor(options), asked.pod, options)
         else {
+          const request = askedRequest(options)
           const cluster = await clusterFor(options)
-          printExplanation(explain(cluster, readQuestion(cluster, asked.from, asked.to, asked.port)), options)
+          const explanation = explain(cluster, readQuestion(cluster, asked.from, asked.to, asked.port))
+          printExplanation(
+            request ? { ...explanation, request: explainRequest(explanation, request) } : explanation,
+            options,
+          )
         }
       },
     )
@@ -64,6 +72,8 @@ const HELP = `
 Examples:
   axoneme policy explain shop/frontend shop/cart http -f manifests/
   axoneme policy explain shop/cart world 443/TCP
+  axoneme policy explain shop/frontend shop/cart 8080/TCP --http "DELETE /products/7"
+  axoneme policy explain shop/cart world 53/UDP --dns api.example.com
   axoneme policy explain --pod shop/cart
   axoneme observe --verdict DROPPED -o json | axoneme policy explain --flow -
   axoneme policy explain shop/frontend shop/cart http --change | axoneme apply -f -`
@@ -104,12 +114,19 @@ function printPod(cluster: Cluster, name: string, { output }: ExplainOptions): v
   else console.log(output === 'json' ? JSON.stringify(reach, undefined, 2) : yamlText(reach))
 }
 
-function printExplanation(explanation: Explanation, { output, change }: ExplainOptions): void {
+/** Why a connection is allowed or denied, and where a request was asked about, the request. */
+type Explained = Explanation & { readonly request?: RequestExplanation }
+
+function printExplanation(explained: Explained, { output, change }: ExplainOptions): void {
+  const { request } = explained
   if (change) {
-    if (!explanation.change.possible) throw new QuestionError(explanation.change.because)
-    console.log(explanation.change.yaml.trimEnd())
-  } else if (output === 'text') console.log(explanationText(explanation))
-  else console.log(output === 'json' ? JSON.stringify(explanation, undefined, 2) : yamlText(explanation))
+    if (request) throw new QuestionError('--change goes with a connection, not with a request')
+    if (!explained.change.possible) throw new QuestionError(explained.change.because)
+    console.log(explained.change.yaml.trimEnd())
+  } else if (output === 'text') {
+    if (request) console.log(`${requestText(request, explained)}\n`)
+    console.log(explanationText(explained))
+  } else console.log(output === 'json' ? JSON.stringify(explained, undefined, 2) : yamlText(explained))
 }
 
 const yamlText = (value: unknown): string => stringify(value, { aliasDuplicateObjects: false }).trimEnd()
@@ -128,25 +145,30 @@ async function explainFlows(options: ExplainOptions): Promise<void> {
     if (line.trim() === '') continue
     if (!known || (!options.filename && performance.now() - known.readAt > MAX_AGE_MS))
       known = { cluster: await clusterFor(options), readAt: performance.now() }
-    const explanation = explainedLine(known.cluster, line)
-    if (explanation instanceof QuestionError) {
-      if (flow !== '-') throw explanation
-      console.error(`${pc.red('axoneme:')} line ${lineNumber}: ${explanation.message}`)
+    const explained = explainedLine(known.cluster, line)
+    if (explained instanceof QuestionError) {
+      if (flow !== '-') throw explained
+      console.error(`${pc.red('axoneme:')} line ${lineNumber}: ${explained.message}`)
       process.exitCode = 1
       continue
     }
     // One object a line, so that a stream stays one.
-    if (output === 'json' && !change && flow === '-') console.log(JSON.stringify(explanation))
+    if (output === 'json' && !change && flow === '-') console.log(JSON.stringify(explained))
     else {
       if (count++ > 0) console.log(output === 'text' && !change ? '' : '---')
-      printExplanation(explanation, options)
+      printExplanation(explained, options)
     }
   }
 }
 
-function explainedLine(cluster: Cluster, line: string): Explanation | QuestionError {
+function explainedLine(cluster: Cluster, line: string): Explained | QuestionError {
   try {
-    return explainFlow(cluster, parsedFlow(line))
+    const flow = parsedFlow(line)
+    const asked = requestInFlow(flow)
+    if (!asked) return explainFlow(cluster, flow)
+    // What became of the request says nothing of the connection, which was let through to a proxy.
+    const explanation = explainFlow(cluster, { ...(flow as object), verdict: 'REDIRECTED', dropReason: undefined })
+    return { ...explanation, request: explainRequest(explanation, asked) }
   } catch (error) {
     if (error instanceof QuestionError) return error
     throw error

@@ -189,7 +189,7 @@ test('a request of Kafka has the fields that Hubble has', () => {
     errorCode: 0,
   } as const
   assert.deepEqual(describe({ content }).l7?.kafka, {
-    apiKey: 'api 0',
+    apiKey: 'produce',
     apiVersion: 9,
     correlationId: 4,
     topic: 'orders',

@@ -8,6 +8,7 @@ import type { Flow, FlowL7 } from './flow.ts'
 import { flowEnd } from './flow-end.ts'
 import { logsOf, type NamedRule, ruleOf, shownRule } from './flow-rule.ts'
 import { type Redaction, redacted } from './redaction.ts'
+import { kafkaRequestName } from './why-request.ts'
 
 export type DescribeRequestOptions = {
   readonly node: string
@@ -105,7 +106,7 @@ function inProtocol(content: L7Content): Pick<FlowL7, 'http' | 'dns' | 'kafka' |
     }
     case 'kafka': {
       const { parser: _, apiKey, ...rest } = content
-      return { kafka: { apiKey: `api ${apiKey}`, ...rest } }
+      return { kafka: { apiKey: kafkaRequestName(apiKey), ...rest } }
     }
     case 'tls':
       return { tls: { serverName: content.serverName } }

@@ -77,12 +77,21 @@ export type FlowL7 = {
   readonly latencyNs?: number
   /** Of what was refused or went wrong: why, where no rule says it. */
   readonly reason?: string
+  /** Of a denied request: the rule that comes nearest to allowing it. */
+  readonly nearestRule?: FlowNearestRule
   /** Headers that were not as the rule wants and that it lets pass. */
   readonly mismatchedHeaders?: readonly string[]
   readonly http?: FlowHttp
   readonly dns?: FlowDns
   readonly kafka?: FlowKafka
   readonly tls?: { readonly serverName: string }
+}
+
+/** `text` and `field` as in `FlowRule`; `because` says what it misses: `wants` and `has` in words. */
+export type FlowNearestRule = {
+  readonly text: string
+  readonly field: string
+  readonly because: readonly { readonly part: string; readonly wants: string; readonly has: string }[]
 }
 
 export type FlowHttp = {

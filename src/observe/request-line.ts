@@ -1,6 +1,6 @@
 // What a proxy judged, in words: `http-request FORWARDED (HTTP/1.1 GET /products → 200, 1.2 ms)`.
 
-import type { Flow, FlowDns, FlowHttp, FlowKafka, FlowL7 } from './flow.ts'
+import type { Flow, FlowDns, FlowHttp, FlowKafka, FlowL7, FlowNearestRule } from './flow.ts'
 
 /** The kind of request with its verdict, what was asked and answered, and what else is to be known of it. */
 export function requestText(flow: Flow, l7: FlowL7): string {
@@ -9,8 +9,14 @@ export function requestText(flow: Flow, l7: FlowL7): string {
     `${kindOf(l7)} ${flow.verdict}${asked === '' ? '' : ` (${asked})`}`,
     ...(l7.reason ? [l7.reason] : []),
     ...(flow.verdict === 'DROPPED' && flow.direction ? [`no rule of its ${flow.direction} allows it`] : []),
+    ...(l7.nearestRule ? [nearestText(l7.nearestRule)] : []),
     ...(l7.mismatchedHeaders?.length ? [`headers not as wanted: ${l7.mismatchedHeaders.join(', ')}`] : []),
   ].join('  ')
+}
+
+function nearestText({ text, field, because }: FlowNearestRule): string {
+  const misses = because.map(({ part, wants, has }) => `${part}: wants ${printable(wants)}; it is ${printable(has)}`)
+  return `the nearest: ${text} ${field} (${misses.join(', ')})`
 }
 
 function kindOf({ http, dns, kafka }: FlowL7): string {

@@ -76,7 +76,13 @@ async function started(t: TestContext) {
       attempted: signal => node.engine.attempted(signal),
       readyAfterMs: () => state.readyAfterMs,
       policyEnforcement: 'default',
-      sight: { packets: observer, describePacket: describe, requests, describeRequest: describeEvent },
+      sight: {
+        packets: observer,
+        describePacket: describe,
+        requests,
+        describeRequest: describeEvent,
+        complete: flow => flow,
+      },
     }),
   )
   t.after(async () => {

@@ -1,0 +1,82 @@
+// Why a request is allowed or denied: what the rules for what is said answer at either
+// end of a connection that addresses and ports allow, as data and in words.
+
+import { type AskedRequest, type NearRule, type RequestAnswer, whyRequest } from '../observe/index.ts'
+import {
+  DIRECTIONS,
+  type Direction,
+  type Explanation,
+  type JudgedSide,
+  type L7Source,
+  placeText,
+  policyKey,
+  policyName,
+  VISIBILITY,
+} from '../policy/index.ts'
+import { askedText } from './asked-request.ts'
+import { colours as pc } from './colours.ts'
+
+/** What the rules of one end say of the request. */
+export type RequestSide = {
+  readonly direction: Direction
+  /** `NAMESPACE/POD`. */
+  readonly pod: string
+  readonly answer: RequestAnswer
+}
+
+export type RequestExplanation = {
+  readonly asked: AskedRequest
+  readonly verdict: 'allowed' | 'denied'
+  /** The connection itself is denied, so nothing can be asked on it. */
+  readonly connectionDenied: boolean
+  /** Ends that have rules for what is said. */
+  readonly sides: readonly RequestSide[]
+}
+
+export function explainRequest(explanation: Explanation, asked: AskedRequest): RequestExplanation {
+  const sides = [...DIRECTIONS].reverse().flatMap((direction): RequestSide[] => {
+    const side = explanation[direction]
+    if (!side.judged || !side.rules) return []
+    return [{ direction, pod: side.pod, answer: whyRequest(side.rules, asked) }]
+  })
+  const connectionDenied = explanation.verdict === 'denied'
+  const isAllowed = !connectionDenied && sides.every(({ answer }) => answer.allowed)
+  return { asked, verdict: isAllowed ? 'allowed' : 'denied', connectionDenied, sides }
+}
+
+export function requestText(request: RequestExplanation, explanation: Explanation): string {
+  const { asked, verdict, connectionDenied, sides } = request
+  const outcome = verdict === 'allowed' ? pc.green('allowed') : pc.red('denied')
+  const nobody = connectionDenied ? 'the connection is denied already' : 'no rules judge what is said there'
+  return [
+    `${pc.bold(askedText(asked))}: ${outcome}`,
+    ...(sides.length === 0 || connectionDenied ? [`  ${nobody}`] : []),
+    ...sides.flatMap(side => answerLines(side, explanation)),
+  ].join('\n')
+}
+
+function answerLines({ direction, pod, answer }: RequestSide, explanation: Explanation): string[] {
+  const title = `  ${pc.bold(`${direction} of ${pod}:`)}`
+  const side = explanation[direction]
+  const textOf = (source: L7Source): string => sourceText(source, side.judged ? side : undefined)
+  if (answer.allowed) return [`${title} ${pc.green('allowed')} by ${textOf(answer.by)}`]
+  const { because, nearest, ruleCount } = answer
+  if (because !== undefined) return [`${title} ${pc.red('denied')}: ${because}`]
+  const more = ruleCount - nearest.length
+  return [
+    `${title} ${ruleCount === 1 ? 'its one rule for what is said does not allow it' : `none of ${ruleCount} rules for what is said allows it; the nearest first`}:`,
+    ...nearest.flatMap((rule: NearRule) => [
+      `    ${textOf(rule)}`,
+      ...rule.because.map(({ part, wants, has }) => `      ${part}: wants ${pc.green(wants)}; it is ${pc.red(has)}`),
+    ]),
+    ...(more > 0 ? [`    and ${more} more`] : []),
+  ]
+}
+
+/** `CiliumNetworkPolicy shop/api ingress[0].toPorts[0].rules.http[1] (api.yaml:9)`. */
+function sourceText({ rule, field }: L7Source, side: JudgedSide | undefined): string {
+  if (rule === VISIBILITY) return "the pod's visibility, which allows everything"
+  const view = side?.matching.find(({ policy, path }) => `${policyKey(policy)}/${path}` === rule)
+  if (!view) return `${rule} ${field}`
+  return `${policyName(view.policy)} ${view.path}.${field}${placeText(view)}`
+}
