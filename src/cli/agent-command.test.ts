@@ -5,7 +5,10 @@ import fs from 'node:fs'
 import { test } from 'node:test'
 import { agentCommand } from './agent-command.ts'
 
-const GUIDE = fs.readFileSync(new URL('../../docs/guide.md', import.meta.url), 'utf8')
+/** Up to the options of the proxy. */
+const [GUIDE = ''] = fs
+  .readFileSync(new URL('../../docs/guide.md', import.meta.url), 'utf8')
+  .split('\n## The proxy of a node\n')
 /** What can be measured, or be a constant, is no option. */
 const MOST_OPTIONS = 30
 
