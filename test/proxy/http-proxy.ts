@@ -38,7 +38,14 @@ const ANSWERS_IN_HEADERS: KernelAnswers = {
   ingressRule: 'int(8)',
 }
 
-export type Seen = { readonly bytes: string; readonly streams: readonly string[]; readonly connections: number }
+export type Seen = {
+  readonly bytes: string
+  /** Method and target of each request of HTTP/1, as a lenient parser reads them. */
+  readonly targets: readonly string[]
+  /** Headers of each request of HTTP/2, in JSON. */
+  readonly streams: readonly string[]
+  readonly connections: number
+}
 export type Asked = Pick<ClientCommand, 'answers' | 'silenceMs'> & { readonly family: 4 | 6; readonly port: number }
 
 /** Header lines that say by which sets a request is judged. */

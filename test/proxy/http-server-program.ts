@@ -3,6 +3,7 @@
 // since the last; the answer is a line of JSON. It upgrades connections to WebSocket,
 // where it sends back what it is sent.
 
+import { createHash } from 'node:crypto'
 import http from 'node:http'
 import http2 from 'node:http2'
 import type net from 'node:net'
@@ -11,6 +12,7 @@ import { PORT } from './http-network.ts'
 
 const seen: Buffer[] = []
 const streams: string[] = []
+const targets: string[] = []
 let connections = 0
 
 function keep(socket: net.Socket): void {
@@ -20,15 +22,22 @@ function keep(socket: net.Socket): void {
 }
 
 const http1 = http.createServer({ insecureHTTPParser: true }, (request, response) => {
+  targets.push(`${request.method} ${request.url}`)
   request.resume()
   request.on('end', () => response.end('ok'))
   if (request.url?.startsWith('/early')) response.end('ok')
+  if (request.url?.startsWith('/switch')) request.socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
   if (request.url?.startsWith('/large'))
     stream(response, Number(new URL(request.url, 'http://x').searchParams.get('mb')))
 })
 http1.keepAliveTimeout = 3_600_000
-http1.on('upgrade', (_request, socket) => {
-  socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+http1.on('upgrade', (request, socket) => {
+  targets.push(`${request.method} ${request.url}`)
+  // RFC 6455, 4.2.2.
+  const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+  const accept = createHash('sha1').update(key).digest('base64')
+  const lines = ['connection: upgrade', 'upgrade: websocket', `sec-websocket-accept: ${accept}`]
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`)
   socket.on('data', (chunk: Buffer) => socket.write(chunk))
 })
 http1.on('clientError', (_error, socket) => socket.destroy())
@@ -67,7 +76,9 @@ for (const [server, port] of [
 http1.once('listening', () => process.stdout.write('ready\n'))
 createInterface(process.stdin).on('line', () => {
   const bytes = Buffer.concat(seen.splice(0)).toString('latin1')
-  process.stdout.write(`${JSON.stringify({ bytes, streams: streams.splice(0), connections })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ bytes, streams: streams.splice(0), targets: targets.splice(0), connections })}\n`,
+  )
   connections = 0
 })
 process.stdin.on('end', () => process.exit())

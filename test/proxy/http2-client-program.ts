@@ -1,0 +1,40 @@
+// A client of HTTP/2 without TLS for tests. Each line on standard input is one request on
+// the one connection, in JSON; the answer is a line of JSON.
+
+import http2 from 'node:http2'
+import { createInterface } from 'node:readline'
+
+export type Http2Request = { readonly headers: Readonly<Record<string, string>>; readonly body?: string }
+export type Http2Answer = {
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly trailers?: Readonly<Record<string, unknown>>
+  readonly body: string
+  readonly error?: string
+}
+
+const session = http2.connect(process.argv[2] ?? '')
+session.on('error', () => undefined)
+
+createInterface(process.stdin).on('line', line => ask(JSON.parse(line) as Http2Request))
+process.stdin.on('end', () => process.exit())
+
+function ask({ headers, body }: Http2Request): void {
+  const stream = session.request(headers, { endStream: body === undefined && headers[':method'] !== 'CONNECT' })
+  const answer: { -readonly [Field in keyof Http2Answer]: Http2Answer[Field] } = { headers: {}, body: '' }
+  stream.on('response', headers => {
+    answer.headers = headers
+    // A tunnel does not end by itself.
+    if (headers[':protocol'] || headers[':method'] === 'CONNECT') stream.end()
+  })
+  stream.on('trailers', trailers => {
+    answer.trailers = trailers
+  })
+  stream.on('data', (chunk: Buffer) => {
+    answer.body += chunk.toString()
+  })
+  stream.on('error', error => {
+    answer.error = error.message
+  })
+  stream.on('close', () => process.stdout.write(`${JSON.stringify(answer)}\n`))
+  if (body !== undefined) stream.end(body)
+}
