@@ -2,10 +2,14 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type ChildLauncherOptions, childLauncher, childProgram } from './child-launcher.ts'
 import type { ProxyConfiguration } from './configuration.ts'
 import type { Attached } from './datapath.ts'
 import type { EventLog } from './event-log.ts'
+import { maxConnectionsFor } from './haproxy/configuration.ts'
+import { haproxyRules } from './haproxy/rules.ts'
+import { haproxyLauncher } from './haproxy-launcher.ts'
 import type { SystemUser } from './rights.ts'
 import type { Launcher } from './server-process.ts'
 
@@ -24,6 +28,7 @@ const CAPABILITIES = { dns: ['net_admin', 'bpf', 'net_raw', 'net_bind_service'],
 export function serverLaunchers(setting: ServerSetting): Launcher[] {
   const { place } = setting
   return [
+    haproxy(setting),
     ownServer(setting, 'dns', [
       place.descriptor('DNS', 4),
       place.descriptor('DNS', 6),
@@ -31,7 +36,37 @@ export function serverLaunchers(setting: ServerSetting): Launcher[] {
       place.descriptor('DNS', 6, 'UDP'),
     ]),
     ownServer(setting, 'kafka', [place.descriptor('KAFKA', 4), place.descriptor('KAFKA', 6)]),
-  ].filter(({ name }) => fs.existsSync(childProgram(name)))
+  ]
+}
+
+function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
+  const limit = descriptorLimit()
+  return haproxyLauncher({
+    rules: haproxyRules(),
+    folder: haproxyFolder,
+    files: [LUA_FILE],
+    descriptors: [
+      place.descriptor('HTTP', 4),
+      place.descriptor('HTTP', 6),
+      place.descriptor('TLS', 4),
+      place.descriptor('TLS', 6),
+      place.descriptor('HTTPS', 4),
+      place.descriptor('HTTPS', 6),
+    ],
+    user: haproxyUser,
+    maxConnections: Math.min(maxConnectionsFor(limit), MOST_CONNECTIONS),
+    onOutput: text => log.error({ server: 'haproxy', text: text.trimEnd() }, 'a server says'),
+  })
+}
+
+const LUA_FILE = fileURLToPath(new URL('haproxy/judge.lua', import.meta.url))
+/** HAProxy sets aside memory for each that there may be. */
+const MOST_CONNECTIONS = 50_000
+
+/** How many descriptors a process may have that this one starts. */
+function descriptorLimit(): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return Number(soft ?? 1024)
 }
 
 function ownServer(
