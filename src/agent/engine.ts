@@ -24,7 +24,7 @@ import {
   type Schema,
 } from '../maps/index.ts'
 import type { Namespace } from '../net/index.ts'
-import { DEFAULT_DENY, type EnforcementMode, type L7Rules, PolicyRepository } from '../policy/index.ts'
+import { DEFAULT_DENY, type EnforcementMode, type L7Judge, PolicyRepository } from '../policy/index.ts'
 import {
   endpointEntryOperations,
   ipcacheOperations,
@@ -300,7 +300,7 @@ const MAX_PROXY_RETRY_MS = 1_000
 
 function elementOf(schema: Schema, entry: NumberedEntry): Element {
   const audit = entry.treatment?.audit ?? false
-  const l7 = entry.l7 && { proxy: proxyKindOf(entry.l7.rules), rules: entry.l7.number }
+  const l7 = entry.l7 && { proxy: PROXIES[entry.l7.judge], rules: entry.l7.number }
   return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY, l7 }, entry.rule)
 }
 
@@ -335,16 +335,10 @@ function poolWithout(range: string, addresses: readonly string[]): AddressPool {
   return pool
 }
 
-/** Who judges by a rule set. */
-function proxyKindOf(rules: L7Rules): Exclude<ProxyKind, 'NONE'> {
-  switch (rules.parser) {
-    case 'http':
-      return rules.terminating || rules.originating ? 'HTTPS' : 'HTTP'
-    case 'tls':
-      return 'TLS'
-    case 'dns':
-      return 'DNS'
-    case 'kafka':
-      return 'KAFKA'
-  }
+const PROXIES: Readonly<Record<L7Judge, Exclude<ProxyKind, 'NONE'>>> = {
+  http: 'HTTP',
+  https: 'HTTPS',
+  tls: 'TLS',
+  dns: 'DNS',
+  kafka: 'KAFKA',
 }

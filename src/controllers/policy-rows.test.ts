@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EMPTY_LABELS } from '../labels/index.ts'
-import { NOT_ISOLATED, type ResolvedPolicy, type Rule } from '../policy/index.ts'
+import { type L7Rules, NOT_ISOLATED, type ResolvedPolicy, type Rule } from '../policy/index.ts'
 import type { NumberedRule } from '../tables/index.ts'
 import { type Memory, volatileMemory } from './memory.ts'
 import type { Subject } from './pod-labels.ts'
@@ -55,6 +55,19 @@ test('a map has its subject’s number, and its entries those of their rules', (
     ],
   )
   assert.deepEqual(started(memory).rows.policyMaps(policies.toReversed()).toReversed(), maps)
+})
+
+test('an entry names its rule set and does not hold it', () => {
+  const { rows } = started()
+  const rules: L7Rules = { parser: 'kafka', rules: [{ rule: 'a', field: 'rules.kafka[0]' }] }
+  const { entries, ...policy } = resolved('x', 'a')
+  const judged = entries.map(entry => ({ ...entry, treatment: { l7: { key: 'content', rules } } }))
+  const maps = rows.policyMaps([[subject('web'), { ...policy, entries: judged }]])
+  assert.deepEqual(
+    maps.flatMap(map => map.entries.map(({ l7, treatment }) => [l7, treatment])),
+    [[{ number: 1, key: 'content', judge: 'kafka' }, undefined]],
+  )
+  assert.deepEqual(rows.ruleSets(maps), [{ number: 1, rules }])
 })
 
 test('entries are numbered once for equal policies, and not again while they stay', () => {

@@ -4,6 +4,7 @@
 
 import {
   DEFAULT_DENY,
+  judgeOf,
   L7_CONFLICT,
   type L7RuleSet,
   NOT_ISOLATED,
@@ -67,10 +68,14 @@ export class PolicyRows {
     return rows
   }
 
-  #number({ rule, ...entry }: ResolvedPolicy['entries'][number]): NumberedEntry {
+  #number({ rule, treatment, ...entry }: ResolvedPolicy['entries'][number]): NumberedEntry {
     const numbered = { ...entry, key: rule, rule: this.#rules.of(rule) }
-    const l7 = entry.treatment?.l7
-    return l7 ? { ...numbered, l7: this.#ruleSets.of(l7) } : numbered
+    if (!treatment) return numbered
+    const { l7, ...others } = treatment
+    const treated = Object.keys(others).length > 0 ? { ...numbered, treatment: others } : numbered
+    return l7
+      ? { ...treated, l7: { number: this.#ruleSets.of(l7).number, key: l7.key, judge: judgeOf(l7.rules) } }
+      : treated
   }
 
   /** The rule sets that the maps name, and those that maps named a moment ago. */

@@ -2,7 +2,7 @@
 // that are refused with nothing of them in force. What it costs grows with the policies
 // and the entries of the maps, so it is for when somebody asks.
 
-import { comparePolicies, policyKind, type RuleKey } from '../policy/index.ts'
+import { comparePolicies, type L7RuleSet, policyKind, type RuleKey } from '../policy/index.ts'
 import type { Status, Table, ViewSpec } from '../state/index.ts'
 import {
   type EnforcedPolicy,
@@ -162,7 +162,7 @@ const shown = ({ severity, message, file, line, column }: Problem): PolicyStatus
 })
 
 /** How many entries of all policy maps are there for the rules of each policy, by the key of its row. */
-function entriesByPolicy({ policies, policyMaps }: Tables): Map<string, number> {
+function entriesByPolicy({ policies, policyMaps, l7RuleSets }: Tables): Map<string, number> {
   const owners = new Map<RuleKey, string>()
   for (const policy of policies.all()) {
     const key = policies.spec.key(policy)
@@ -170,9 +170,20 @@ function entriesByPolicy({ policies, policyMaps }: Tables): Map<string, number> 
   }
   const counts = new Map<string, number>()
   for (const { entries } of policyMaps.all())
-    for (const { key } of entries) {
-      const owner = owners.get(key)
-      if (owner !== undefined) counts.set(owner, (counts.get(owner) ?? 0) + 1)
+    for (const { key, l7 } of entries) {
+      const set = l7 && l7RuleSets.get(String(l7.number))
+      const keys = set ? rulesIn(set).union(new Set([key])) : [key]
+      const own = new Set(Array.from(keys, each => owners.get(each)).filter(owner => owner !== undefined))
+      for (const owner of own) counts.set(owner, (counts.get(owner) ?? 0) + 1)
     }
   return counts
+}
+
+const rulesInSets = new WeakMap<L7RuleSet, ReadonlySet<RuleKey>>()
+
+/** The rules of policies that a set is made of. */
+function rulesIn(set: L7RuleSet): ReadonlySet<RuleKey> {
+  const known = rulesInSets.get(set) ?? new Set(set.rules.rules.map(({ rule }) => rule))
+  rulesInSets.set(set, known)
+  return known
 }

@@ -25,7 +25,7 @@ const map = (...keys: readonly string[]): PolicyMap => ({
     precedence: 1,
     rule: 16,
     key: 'r',
-    treatment: { l7: set(key) },
+    l7: { number: 1, key, judge: 'http' },
   })),
 })
 

@@ -57,7 +57,7 @@ export class RuleSets {
 const setKeys = new WeakMap<PolicyMap['entries'], ReadonlySet<string>>()
 
 function setKeysOf(entries: PolicyMap['entries']): ReadonlySet<string> {
-  const keys = setKeys.get(entries) ?? new Set(entries.flatMap(({ treatment }) => treatment?.l7?.key ?? []))
+  const keys = setKeys.get(entries) ?? new Set(entries.flatMap(({ l7 }) => l7?.key ?? []))
   setKeys.set(entries, keys)
   return keys
 }

@@ -1,7 +1,15 @@
 // What the kernel is to have: policy maps, endpoint entries, rule numbers. Written by
 // controllers/policies.ts, made real by the reconcilers of the same names.
 
-import type { IsolatedBy, IsolatingPolicy, L7RuleSet, PolicyEntry, RuleKey } from '../policy/index.ts'
+import type {
+  IsolatedBy,
+  IsolatingPolicy,
+  L7Judge,
+  L7RuleSet,
+  PolicyEntry,
+  RuleKey,
+  Treatment,
+} from '../policy/index.ts'
 import { defineTable } from '../state/index.ts'
 
 /** One inner policy map, shared by all endpoints with these labels and named ports. */
@@ -17,11 +25,13 @@ export type PolicyMap = {
 }
 
 /** A policy entry with the number that stands for its rule in maps and events. */
-export type NumberedEntry = Omit<PolicyEntry, 'rule'> & {
+export type NumberedEntry = Omit<PolicyEntry, 'rule' | 'treatment'> & {
   readonly rule: number
   readonly key: RuleKey
-  /** Of an allowance of connections that are judged further: by which rule set. */
-  readonly l7?: L7RuleSet | undefined
+  /** What happens beside the verdict, but for the rules themselves: these stand once in a table of their own. */
+  readonly treatment?: Omit<Treatment, 'l7'> | undefined
+  /** Of an allowance of connections that are judged further: by whom, and by which rule set; `key` is that of its content. */
+  readonly l7?: { readonly number: number; readonly key: string; readonly judge: L7Judge } | undefined
 }
 
 /** One entry of the kernel's endpoint map. */

@@ -2,7 +2,7 @@
 // question, and the verdict of a connection from the policies of both ends. A
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
-import type { L7Rules } from '../model/l7.ts'
+import type { L7Parser, L7Rules } from '../model/l7.ts'
 import type { Audit, Direction } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './subject.ts'
@@ -67,8 +67,11 @@ export function rulesOf(judgement: Judgement | undefined): L7Rules | undefined {
   return judgement?.verdict === 'allowed' ? judgement.entry?.treatment?.l7?.rules : undefined
 }
 
-/** One proxy judges for both ends, so their rules must be for the same one. */
-const judgeOf = (rules: L7Rules): string =>
+/** Who can judge by some rules: requests inside of TLS need another proxy than others. */
+export type L7Judge = L7Parser | 'https'
+
+/** Who judges by the rules. One proxy judges for both ends of a connection. */
+export const judgeOf = (rules: L7Rules): L7Judge =>
   rules.parser === 'http' && (rules.terminating || rules.originating) ? 'https' : rules.parser
 
 function judge(
