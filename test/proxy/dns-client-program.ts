@@ -13,6 +13,8 @@ export type ClientCall = {
   readonly messages: readonly string[]
   readonly wanted: number
   readonly timeoutMs: number
+  /** Over TCP: nothing more will be asked. */
+  readonly isLast?: boolean
 }
 
 export type ClientAnswer = {
@@ -40,7 +42,7 @@ function overDatagrams({ from, to, messages, wanted, timeoutMs }: ClientCall): P
   return promise
 }
 
-function overStream({ from, to, messages, wanted, timeoutMs }: ClientCall): Promise<ClientAnswer> {
+function overStream({ from, to, messages, wanted, timeoutMs, isLast }: ClientCall): Promise<ClientAnswer> {
   const { promise, resolve } = Promise.withResolvers<ClientAnswer>()
   const socket = net.connect({ host: to.address, port: to.port, localAddress: from.address, localPort: from.port })
   const answers: { message: string; from: string }[] = []
@@ -69,6 +71,7 @@ function overStream({ from, to, messages, wanted, timeoutMs }: ClientCall): Prom
   // All in one write: a client that does not wait.
   const frames = messages.map(message => Buffer.from(message, 'base64'))
   socket.write(Buffer.concat(frames.flatMap(bytes => [Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes])))
+  if (isLast) socket.end()
   return promise
 }
 

@@ -37,11 +37,12 @@ class StubAgent {
   }
 
   async told(name: string): Promise<TaughtName> {
-    for (;;) {
+    for (let tries = 0; tries < 500; tries++) {
       const found = this.taught.find(taught => taught.name === name)
       if (found) return found
       await new Promise(resolve => setTimeout(resolve, 10))
     }
+    throw new Error(`the agent was never told of ${name}`)
   }
 
   remove(): void {
@@ -55,6 +56,7 @@ describe('what answers of DNS teach', needsRoot, () => {
   before(async () => {
     await agent.start()
     node = await DnsNode.start({ agentSocket: agent.socket })
+    await node.apply([])
     // It knows the selectors from now on.
     await node.ask({ names: ['nx.example'] })
     await node.ask({ names: ['first.held.example'] })

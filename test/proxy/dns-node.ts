@@ -189,7 +189,7 @@ export class DnsNode implements Disposable {
     this.#answers = outputOf(this.#client)[Symbol.asyncIterator]()
   }
 
-  /** Also another one, after the first has ended. */
+  /** Also another one, after the first has ended. It serves from the first `apply` on. */
   async startChild(options: Partial<ChildStart> = {}): Promise<void> {
     this.#child = this.#spawn('node', [CHILD], ['ignore', 'inherit', 'inherit', 'pipe', 'pipe', ...this.#listeners])
     const [, , , control, events] = this.#child.stdio
@@ -222,11 +222,12 @@ export class DnsNode implements Disposable {
 
   /** About what was asked from a port. */
   async eventOf(port: number): Promise<L7Event> {
-    for (;;) {
+    for (let tries = 0; tries < 500; tries++) {
       const found = this.events.find(({ opener }) => opener.port === port)
       if (found) return found
       await new Promise(resolve => setTimeout(resolve, 10))
     }
+    throw new Error(`no event tells of port ${port}`)
   }
 
   /** The counters, once one of them has come so far. */
@@ -292,6 +293,10 @@ export class DnsNode implements Disposable {
     await outputInside(this.#namespaces.node, 'sh', ['-c', script])
   }
 
+  get isAlive(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null
+  }
+
   get childPid(): number {
     return this.#child?.pid ?? 0
   }
@@ -314,6 +319,7 @@ export class DnsNode implements Disposable {
       messages: messages.map(bytes => Buffer.from(bytes).toString('base64')),
       wanted,
       timeoutMs,
+      isLast: asked.isLast ?? false,
     }
     this.#client?.stdin?.write(`${JSON.stringify(call)}\n`)
     const { value } = (await this.#answers?.next()) ?? {}
@@ -334,6 +340,8 @@ export type Asked = {
   readonly additional?: readonly MessageRecord[]
   readonly wanted?: number
   readonly timeoutMs?: number
+  /** Over TCP: the client says that it will ask nothing more. */
+  readonly isLast?: boolean
 }
 
 /** Its id is the place of the name; a name may be followed by ` AAAA`. */

@@ -36,7 +36,7 @@ async function load(node: DnsNode, onTheirWay: number, name: string): Promise<Ra
   return JSON.parse(output.toString()) as Rate
 }
 
-using node = await DnsNode.start({}, true)
+const node = await DnsNode.start({}, true)
 await node.apply([RULES])
 node.flow({ from: POD[4], port: PORT, to: SERVER[4], transport: 'UDP' }, 7)
 for (const onTheirWay of [1, 16, 64])
@@ -50,4 +50,5 @@ await node.killChild()
 await node.lead()
 for (const onTheirWay of [1, 16, 64])
   console.log({ onTheirWay, direct: true, ...(await load(node, onTheirWay, 'aN.zone500.example')) })
+node[Symbol.dispose]()
 process.exit()

@@ -69,8 +69,12 @@ export class DatagramServer implements Disposable {
       ipv6: ipv6 === undefined ? undefined : new ForeignSender(6),
     }
     for (const fd of this.#listeners) this.#ready.add(fd)
-    this.#ready.watch(() => this.#serve())
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
+  }
+
+  /** Takes questions from now on; those that came before waited in the sockets. */
+  start(): void {
+    this.#ready.watch(() => this.#serve())
   }
 
   #serve(): void {

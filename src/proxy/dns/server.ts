@@ -37,8 +37,8 @@ const OPEN_CONNECTIONS = { all: 1024, each: 128 } as const
 
 export type DnsServer = ChildServer & AsyncDisposable
 
-/** @throws SystemError, Error when a socket cannot be served */
-export async function serveDns(listeners: DnsListeners, options: DnsServerOptions): Promise<DnsServer> {
+/** Serves from the first rule sets on. @throws SystemError when a socket cannot be made what it must be */
+export function serveDns(listeners: DnsListeners, options: DnsServerOptions): DnsServer {
   const { rejectWith, teachWaitMs } = { ...DNS_DEFAULTS, ...options }
   const counts = noCounts()
   const judge = new Judge(options.flows)
@@ -51,14 +51,24 @@ export async function serveDns(listeners: DnsListeners, options: DnsServerOption
     { exchanges, admission: questions, patienceMs: PATIENCE_MS },
   )
   const streamListeners = [listeners.tcp4, listeners.tcp6].filter(fd => fd !== undefined)
-  const streams = await StreamServer.start(streamListeners, {
+  const streams = new StreamServer(streamListeners, {
     exchanges,
     admission: connections,
     patienceMs: PATIENCE_MS,
     idleMs: IDLE_MS,
   })
+  let isServing = false
   return {
-    apply: change => judge.apply(change),
+    async apply(change) {
+      const failures = judge.apply(change)
+      // Before it knows any rules it would refuse what waits since its last process ended.
+      if (!isServing) {
+        isServing = true
+        datagrams.start()
+        await streams.start()
+      }
+      return failures
+    },
     counts: () => ({ ...counts, openQuestions: questions.open, openConnections: connections.open }),
     async [Symbol.asyncDispose]() {
       teacher[Symbol.dispose]()

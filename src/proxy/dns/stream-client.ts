@@ -8,6 +8,7 @@ import { framed, MessageFrames } from './frames.ts'
 import { StreamUpstream } from './stream-upstream.ts'
 
 const MAX_ON_THEIR_WAY = 64
+/** Of answers that the client does not read, and of questions that are not answered. */
 const MAX_WAITING_BYTES = 256 << 10
 /** Zone transfers: their answers are many messages (RFC 5936). */
 const MANY_MESSAGES: readonly number[] = [251, 252]
@@ -23,7 +24,12 @@ export class StreamClient {
   readonly #upstream: StreamUpstream
   /** By the id that the server knows. */
   readonly #asked = new Map<number, Asked>()
+  #askedBytes = 0
+  /** Questions of one read of the socket that have to wait. */
+  #read: Buffer[] = []
   #held = 0
+  /** The client asks nothing more. */
+  #isEnding = false
   #mismatches = 0
 
   /** @param patienceMs for an answer */
@@ -39,23 +45,27 @@ export class StreamClient {
     })
     const frames = new MessageFrames()
     socket.on('data', (chunk: Buffer) => {
-      for (const message of frames.push(chunk)) this.#ask(message)
+      this.#read.push(...frames.push(chunk))
       this.#steady()
     })
     socket.on('drain', () => this.#steady())
+    socket.on('end', () => {
+      this.#isEnding = true
+      this.#steady()
+    })
     socket.on('close', () => this.#upstream.end())
   }
 
   /** Nothing is on its way. */
   get isIdle(): boolean {
-    return this.#asked.size === 0 && this.#held === 0
+    return this.#asked.size === 0 && this.#held === 0 && this.#read.length === 0
   }
 
   /** Gives up what has waited for too long. */
   sweep(nowMs: number): void {
     for (const [id, asked] of this.#asked)
       if (asked.untilMs <= nowMs) {
-        this.#asked.delete(id)
+        this.#forget(id, asked)
         if (!asked.isAnswered) this.#fail(asked, 'the server did not answer')
       }
     this.#steady()
@@ -75,6 +85,7 @@ export class StreamClient {
     const untilMs = performance.now() + this.#patienceMs
     const kept = Uint8Array.from(query)
     this.#asked.set(exchange.id, { exchange, query: kept, untilMs, isAnswered: false })
+    this.#askedBytes += kept.length
     const message = Uint8Array.from(query)
     Exchanges.writeId(message, exchange.id)
     this.#upstream.ask(message)
@@ -96,7 +107,7 @@ export class StreamClient {
       return
     }
     if (MANY_MESSAGES.includes(exchange.question.type)) asked.isAnswered = true
-    else this.#asked.delete(exchange.id)
+    else this.#forget(exchange.id, asked)
     this.#held++
     this.#exchanges.answered(exchange, message, () => {
       this.#held--
@@ -109,6 +120,7 @@ export class StreamClient {
   #lose(reason: string): void {
     const lost = [...this.#asked.values()]
     this.#asked.clear()
+    this.#askedBytes = 0
     for (const asked of lost) if (!asked.isAnswered) this.#fail(asked, reason)
     this.#steady()
   }
@@ -122,12 +134,30 @@ export class StreamClient {
     if (!this.#socket.destroyed) this.#socket.write(framed(message))
   }
 
-  /** Takes no more of either side than the other can take. */
+  #forget(id: number, { query }: Asked): void {
+    this.#asked.delete(id)
+    this.#askedBytes -= query.length
+  }
+
+  /** Takes no more of either side than the other can take, and ends when there is nothing more to say. */
   #steady(): void {
-    const isFull = this.#socket.writableLength > MAX_WAITING_BYTES
-    if (isFull || this.#upstream.isFull || this.#asked.size + this.#held >= MAX_ON_THEIR_WAY) this.#socket.pause()
-    else this.#socket.resume()
-    if (isFull) this.#upstream.pause()
+    let asked = 0
+    while (asked < this.#read.length && this.#hasRoom) this.#ask(this.#read[asked++] as Buffer)
+    this.#read = this.#read.slice(asked)
+    if (this.#hasRoom) this.#socket.resume()
+    else this.#socket.pause()
+    if (this.#isUnread) this.#upstream.pause()
     else this.#upstream.resume()
+    if (this.#isEnding && this.isIdle) this.#socket.end()
+  }
+
+  /** The client does not take its answers. */
+  get #isUnread(): boolean {
+    return this.#socket.writableLength > MAX_WAITING_BYTES
+  }
+
+  get #hasRoom(): boolean {
+    const isWaiting = this.#asked.size + this.#held >= MAX_ON_THEIR_WAY || this.#askedBytes > MAX_WAITING_BYTES
+    return !this.#socket.destroyed && !isWaiting && !this.#isUnread && !this.#upstream.isFull
   }
 }

@@ -1,6 +1,7 @@
 // DNS over TCP: takes connections that were steered here, as many as one pod and all may
 // have, and ends those that say nothing.
 
+import { once } from 'node:events'
 import net from 'node:net'
 import { parseIp } from '../../ip/index.ts'
 import type { SocketEnd } from '../../net/index.ts'
@@ -23,33 +24,30 @@ const SWEEP_MS = 500
 
 export class StreamServer {
   readonly #options: StreamOptions
-  readonly #servers: readonly net.Server[]
+  readonly #servers: readonly { readonly fd: number; readonly server: net.Server }[]
   readonly #clients = new Map<net.Socket, StreamClient>()
   readonly #sweeper: NodeJS.Timeout
 
-  private constructor(servers: readonly net.Server[], options: StreamOptions) {
-    this.#servers = servers
+  /** @param listeners descriptors of sockets that listen, or are bound */
+  constructor(listeners: readonly number[], options: StreamOptions) {
     this.#options = options
-    for (const server of servers) server.on('connection', socket => this.#accept(socket))
+    // A client may say that it will ask nothing more, and still wait for answers.
+    this.#servers = listeners.map(fd => ({ fd, server: net.createServer({ noDelay: true, allowHalfOpen: true }) }))
+    for (const { server } of this.#servers) server.on('connection', socket => this.#accept(socket))
     this.#sweeper = setInterval(() => {
       const now = performance.now()
       for (const client of this.#clients.values()) client.sweep(now)
     }, SWEEP_MS)
   }
 
-  /** @param listeners descriptors of sockets that listen, or are bound. @throws Error when one cannot be listened on */
-  static async start(listeners: readonly number[], options: StreamOptions): Promise<StreamServer> {
-    const servers = listeners.map(() => net.createServer({ noDelay: true }))
-    const started = new StreamServer(servers, options)
-    for (const [index, server] of servers.entries()) {
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      server.once('error', reject)
-      server.listen({ fd: listeners[index] }, resolve)
-      await promise
+  /** Takes connections from now on; those that came before waited. @throws Error when a socket cannot be listened on */
+  async start(): Promise<void> {
+    for (const { fd, server } of this.#servers) {
+      server.listen({ fd })
+      await once(server, 'listening')
       // A connection that cannot be accepted is lost; those that come later are not.
-      server.on('error', () => options.exchanges.counts.failed++)
+      server.on('error', () => this.#options.exchanges.counts.failed++)
     }
-    return started
   }
 
   #accept(socket: net.Socket): void {
@@ -77,7 +75,7 @@ export class StreamServer {
     clearInterval(this.#sweeper)
     for (const socket of this.#clients.keys()) socket.destroy()
     await Promise.all(
-      this.#servers.map(server => {
+      this.#servers.map(({ server }) => {
         const { promise, resolve } = Promise.withResolvers<void>()
         server.close(() => resolve())
         return promise
