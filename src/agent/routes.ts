@@ -156,9 +156,15 @@ async function agentStatus(options: RoutesOptions, elementCounts: ElementCounts)
     policyEnforcement: options.policyEnforcement,
     revision: datapath.maps.runtime.get(0)?.revision ?? 0,
     counts: Object.fromEntries(
-      [tables.pods, tables.endpoints, tables.policies, tables.identities, tables.addresses, tables.policyMaps].map(
-        table => [table.name, table.size],
-      ),
+      [
+        tables.pods,
+        tables.endpoints,
+        tables.policies,
+        tables.identities,
+        tables.addresses,
+        tables.names,
+        tables.policyMaps,
+      ].map(table => [table.name, table.size]),
     ),
     services: serviceCounts(options.services, elementCounts),
     ...(proxy && { proxy }),

@@ -22,6 +22,8 @@ export class LearntLabels {
   #selectors = new NameSelectors([])
   readonly #byName = new Map<string, readonly string[]>()
   readonly #sets = new Map<string, LabelSet>()
+  /** Every change asks for every address, and of nearly all nothing has changed. */
+  readonly #byAddress = new Map<string, { readonly names: string; readonly labels: LabelSet | undefined }>()
 
   /**
    * Labels of an address with these names; undefined where no selector selects any of them.
@@ -29,9 +31,14 @@ export class LearntLabels {
    */
   of(address: string, names: readonly string[], references: References): LabelSet | undefined {
     this.#follow(references)
+    const key = names.join(' ')
+    const known = this.#byAddress.get(address)
+    if (known?.names === key) return known.labels
     const selectors = new Set(names.flatMap(name => this.#selecting(name)))
     const place = selectors.size > 0 ? parseIp(address) : undefined
-    return place && this.#labels(place, [...selectors], references)
+    const labels = place && this.#labels(place, [...selectors], references)
+    this.#byAddress.set(address, { names: key, labels })
+    return labels
   }
 
   /**
@@ -49,9 +56,9 @@ export class LearntLabels {
 
   #follow(references: References): void {
     const isOutdated = this.#revision !== references.revision
-    if (!isOutdated && this.#byName.size < MOST_KEPT && this.#sets.size < MOST_KEPT) return
-    this.#byName.clear()
-    this.#sets.clear()
+    const kept = [this.#byName, this.#sets, this.#byAddress]
+    if (!isOutdated && kept.every(({ size }) => size < MOST_KEPT)) return
+    for (const each of kept) each.clear()
     if (isOutdated) this.#selectors = new NameSelectors(references.nameSelectors)
     this.#revision = references.revision
   }

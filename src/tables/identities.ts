@@ -38,4 +38,6 @@ export const addressTable = defineTable({
     OWNER: address => address.owner,
     HOST: address => (address.isHost ? 'yes' : ''),
   },
+  // Each change compares them all.
+  equal: (a, b) => a.prefix === b.prefix && a.identity === b.identity && a.isHost === b.isHost && a.owner === b.owner,
 })

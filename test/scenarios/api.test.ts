@@ -119,7 +119,15 @@ test('status: what the agent holds, what is wrong, and whether it is ready', asy
     { name, version, ready, readyAfterMs },
     { name: 'node1', version: '1.2.3', ready: true, readyAfterMs: 12 },
   )
-  assert.deepEqual(counts, { pods: 1, endpoints: 1, policies: 0, identities: 4, addresses: 6, 'policy-maps': 1 })
+  assert.deepEqual(counts, {
+    pods: 1,
+    endpoints: 1,
+    policies: 0,
+    identities: 4,
+    addresses: 6,
+    names: 0,
+    'policy-maps': 1,
+  })
   assert.deepEqual(
     reconcilers.map(({ name: each, done, pending, failed }) => [each, done, pending, failed.length]),
     [

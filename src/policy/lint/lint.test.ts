@@ -431,6 +431,11 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
         names('[{matchName: other.example.com}]'),
       ],
     },
+    {
+      name: 'domains of a ClusterNetworkPolicy',
+      bad: [admin('x', 1, '[], egress: [{action: Accept, to: [{namespaces: {}}, {domainNames: [a.example.com]}]}]')],
+      says: /egress\[0\]\.to\[1\]\.domainNames: no rule of these pods/,
+    },
   ],
   'protocol-conflict': [
     {

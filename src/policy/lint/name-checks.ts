@@ -54,7 +54,7 @@ function opensDns({ ports }: Rule): boolean {
 const asksDns = (content: unknown): boolean =>
   [...everyField(content)].some(({ name, value }) => name === 'dns' && Array.isArray(value))
 
-/** `fqdn-without-dns`: a spec with toFQDNs and neither in it nor in another spec of its pods a DNS rule. */
+/** `fqdn-without-dns`: a spec with names and neither in it nor in another spec of its pods a DNS rule. */
 export function fqdnFindings({ policies, subjects }: Landscape): LintFinding[] {
   const specs = policies.flatMap(policy => policy.specs)
   const bodyOf = ({ owner, path }: LintedSpec) => fieldsOf(valueAt(owner.object.content, path))
@@ -70,14 +70,22 @@ export function fqdnFindings({ policies, subjects }: Landscape): LintFinding[] {
       other => other === spec || (own.length > 0 && own.every(({ labels }) => matches(other.spec.subject, labels))),
     )
     if (isTaught) return []
-    return itemsOf(bodyOf(spec)['egress']).flatMap((rule, i) => {
-      if (!Array.isArray(fieldsOf(rule)['toFQDNs'])) return []
-      const message =
-        'no rule of these pods lets the answers of DNS be seen, so these names never have addresses; ' +
-        'add egress to the DNS pods with toPorts: [{ports: [{port: "53", protocol: ANY}], rules: {dns: [{matchPattern: "*"}]}}]'
-      return [finding('fqdn-without-dns', owner.object, [...path, 'egress', i, 'toFQDNs'], message)]
-    })
+    return itemsOf(bodyOf(spec)['egress']).flatMap((rule, i) =>
+      namePaths(rule).map(names => {
+        const message =
+          'no rule of these pods lets the answers of DNS be seen, so these names never have addresses; ' +
+          'add egress to the DNS pods in a CiliumNetworkPolicy with toPorts: [{ports: [{port: "53", protocol: ANY}], rules: {dns: [{matchPattern: "*"}]}}]'
+        return finding('fqdn-without-dns', owner.object, [...path, 'egress', i, ...names], message)
+      }),
+    )
   })
+}
+
+/** Where names are in a rule: `toFQDNs`, or `domainNames` of its peers. */
+function namePaths(rule: unknown): Path[] {
+  const { toFQDNs, to } = fieldsOf(rule)
+  const domains = itemsOf(to).flatMap((peer, i) => (Array.isArray(fieldsOf(peer)['domainNames']) ? [i] : []))
+  return [...(Array.isArray(toFQDNs) ? [['toFQDNs']] : []), ...domains.map(i => ['to', i, 'domainNames'])]
 }
 
 /** `regex-dot` and `name-pattern`. */
