@@ -71,7 +71,10 @@ class Carrier {
   #follow(from: Leg, to: Leg, take: (chunk: Uint8Array) => void): void {
     from.on('data', (chunk: Uint8Array) => {
       if (this.#isClosed) return
+      // What comes of one chunk leaves in one system call.
+      for (const leg of [from, to]) leg.cork()
       take(chunk)
+      for (const leg of [from, to]) leg.uncork()
       this.#balance()
     })
     from.on('drain', () => this.#balance())
