@@ -6,15 +6,24 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { attachCgroup, attachNetns, type Link, loadObject, parseObject } from '../../src/bpf/index.ts'
-import { ip } from '../../src/ip/index.ts'
+import {
+  attachCgroup,
+  attachNetns,
+  attachTcx,
+  type Link,
+  type LoadedObject,
+  loadObject,
+  parseObject,
+} from '../../src/bpf/index.ts'
+import { ip, wireBytes } from '../../src/ip/index.ts'
 import { type PolicyTerm, policyElement, toAddress } from '../../src/maps/index.ts'
-import { writeSysctls } from '../../src/net/index.ts'
+import { withNamespace, writeSysctls } from '../../src/net/index.ts'
 import { prepareForProxies } from '../../src/reconcilers/index.ts'
 import { PROGRAMS } from '../../src/sandbox/paths.ts'
-import { NODE, PLACES, POD_PORT, ServicePods } from './service-pods.ts'
+import { NODE, PLACES, POD_PORT, SERVICE_NUMBER, ServicePods } from './service-pods.ts'
 import type { SocketProcess } from './socket-calls.ts'
 
+const NETDEV_OBJECT = readFileSync(new URL('../../build/netdev.o', import.meta.url))
 const PROXY_OBJECT = readFileSync(new URL('../../build/proxy.o', import.meta.url))
 const RELAY = path.join(import.meta.dirname, 'relay-program.ts')
 
@@ -33,6 +42,7 @@ export class ProxyPods implements AsyncDisposable {
   readonly #object
   readonly #links: Link[]
   #relay: ChildProcess | undefined
+  #netdev: LoadedObject | undefined
   #revision = 1
 
   private constructor() {
@@ -71,6 +81,17 @@ export class ProxyPods implements AsyncDisposable {
         node.datapath.maps.endpoints.set(key, { ...endpoint, policy: POLICY[name] })
       }
     }
+    const netdev = node.datapath.load(NETDEV_OBJECT, {
+      rodata: { node_ipv4: wireBytes(ip(NODE[4])), node_ipv6: wireBytes(ip(NODE[6])) },
+    })
+    this.#netdev = netdev
+    const { index } = PLACES.outside
+    withNamespace(node.namespace, () =>
+      this.#links.push(
+        attachTcx(netdev.program('from_netdev'), index, 'ingress'),
+        attachTcx(netdev.program('to_netdev'), index, 'egress'),
+      ),
+    )
     for (const [name, process, addresses] of [
       ['node', node.process(), NODE],
       ['outside', node.process(this.pods.namespaces.get('outside')), PLACES.outside],
@@ -106,6 +127,19 @@ export class ProxyPods implements AsyncDisposable {
     this.#relay = undefined
   }
 
+  /** A port of the node that outside clients reach pod b by; until `reset`. */
+  openNodePort(family: 4 | 6, port: number): void {
+    const { node } = this.pods
+    const flags = node.datapath.schema.frontendFlags.number.OUTSIDE
+    const backends = [{ id: PLACES.b.index, address: PLACES.b[family], port: POD_PORT }]
+    const frontends = [{ address: NODE[family], port }]
+    for (const [number, protocol] of [
+      [SERVICE_NUMBER, 'TCP'],
+      [SERVICE_NUMBER + 1, 'UDP'],
+    ] as const)
+      node.setService({ number, protocol, frontends, backends, flags })
+  }
+
   /** No connections, no services; these policies, what is not given is open. */
   reset(policies: Policies, options: { readonly byPacket: boolean } = { byPacket: false }): void {
     this.pods.reset(options)
@@ -137,6 +171,7 @@ export class ProxyPods implements AsyncDisposable {
     await this.stopRelay()
     for (const link of this.#links) link.close()
     this.#object.close()
+    this.#netdev?.close()
     await this.pods[Symbol.asyncDispose]()
     rmdirSync(this.#cgroup)
   }

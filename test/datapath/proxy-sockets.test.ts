@@ -123,6 +123,19 @@ for (const family of [4, 6] as const) {
     await datagrams.close()
   })
 
+  test(about('outside to a pod by a port of the node'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ b: ingress(4) })
+    const port = { address: NODE[family], port: 30_080 }
+    proxied.openNodePort(family, port.port)
+    const socket = await connected(proxied.pods.process('outside'), family, port)
+    assert.equal(await socket.ask(), `[0/4 ${outsideId}>${ID.b} 0,14] pod b`)
+    await socket.close()
+    const datagrams = await proxied.pods.process('outside').open('UDP', family)
+    assert.equal(await datagrams.ask(port), `[relayed] pod b from ${port.address} ${port.port}`)
+    await datagrams.close()
+  })
+
   test(about('the node itself is judged by nobody'), { skip: needsRoot }, async () => {
     await proxied.startRelay()
     proxied.reset({ b: ingress(4), a: egress(3) })
