@@ -266,6 +266,25 @@ static __noinline int from_bounce(struct __sk_buff *skb, struct packet *packet,
 	return reject(skb, packet) ? TC_DROP : TC_PASS;
 }
 
+/*
+ * Makes a packet that was translated on its way here what its sender sent, who knows
+ * the service and no backend. What `rewrite_room` has is of this packet where it is of no
+ * known flow, or of one that is translated.
+ */
+static __noinline int restore(struct __sk_buff *skb, struct packet *packet,
+			      const struct outcome *outcome)
+{
+	const struct rewrite *rewrite = rewrite_room();
+
+	if (!rewrite || (rewrite->entry.flags & TRANSLATION_REPLY) ||
+	    (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED)) ||
+	    !tuple_equal(&rewrite->entry.target, &packet->tuple) ||
+	    tuple_equal(&rewrite->from, &packet->tuple))
+		return DROP_NONE;
+	packet->tuple = rewrite->from;
+	return rewrite_packet(skb, packet, &rewrite->entry.target, &rewrite->from);
+}
+
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
@@ -318,7 +337,7 @@ int from_pod(struct __sk_buff *skb)
 			outcome.reason = DROP_INVALID_PACKET;
 	}
 	action = finish(skb, &packet, &outcome, action);
-	if (outcome.refuse && !reject(skb, &packet))
+	if (outcome.refuse && !restore(skb, &packet, &outcome) && !reject(skb, &packet))
 		return answer_pod(skb);
 	return action;
 }

@@ -81,7 +81,7 @@ export function carryNew(
 export function handOver(
   world: World,
   frame: Uint8Array,
-  packet: Packet,
+  { packet, sent }: { readonly packet: Packet; readonly sent: Packet },
   kind: number,
   steps: Step[],
 ):
@@ -89,7 +89,7 @@ export function handOver(
   | { readonly reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED'; readonly refusal: Uint8Array | undefined } {
   const fail = (reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED', found: string) => {
     steps.push({ at: 'proxy', found })
-    return { reason, refusal: refusal(frame, packet) }
+    return { reason, refusal: refusal(frame, sent) }
   }
   if (packet.fragment) return fail('SOCKET_ASSIGN_FAILED', 'a fragment has no socket')
   if (packet.icmp?.kind === 'ERROR') return { to: 'proxy' }

@@ -85,7 +85,7 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
   if (outcome.reason !== undefined || !outcome.leg) return deliver(world, question, tracked, steps)
   const { TO_PROXY } = world.schema.flowLeg.number
   const kind = outcome.leg === TO_PROXY ? (outcome.proxy ?? 0) : 0
-  const given = handOver(world, outcome.frame ?? frame, tracked.packet, kind, steps)
+  const given = handOver(world, frame, tracked, kind, steps)
   if ('to' in given || !outcome.flow) return { ...outcome, ...given }
   if (outcome.report !== 'NEW')
     return isClosed(outcome.flow.flow)

@@ -15,6 +15,8 @@ import type { Question, Step, World } from './world.ts'
 export type Served = {
   /** As policy sees it. */
   readonly packet: Packet
+  /** As its sender has it, where that is something else. */
+  readonly sent?: Packet
   readonly found: Found | undefined
   readonly outcome: Partial<Prediction>
   /** That it is translated for. */
@@ -87,6 +89,7 @@ function forwardTranslated(
   const flags = world.schema.flowFlags.number.TRANSLATED
   return {
     packet: after,
+    sent: packet,
     found: found && marked ? { ...found, flow: { ...found.flow, flags: found.flow.flags | flags, service } } : found,
     outcome: { ...outcome, frame },
     service,

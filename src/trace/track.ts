@@ -40,20 +40,23 @@ export type Tracked = {
   readonly outcome: Outcome
   /** As policy sees it. */
   readonly packet: Packet
+  /** As its sender has it. */
+  readonly sent: Packet
   /** An answer, which is translated only when it goes on. */
   readonly answer?: Translated
 }
 
 export function track(world: World, question: Question, given: Packet, steps: Step[]): Tracked {
   const assembled = followFragments(world, given, steps)
-  if (typeof assembled === 'string') return { outcome: { reason: assembled }, packet: given }
+  if (typeof assembled === 'string') return { outcome: { reason: assembled }, packet: given, sent: given }
   const remembered = assembled.fragment ? { fragment: assembled.fragment } : {}
   const served = followService(world, question, assembled.packet, steps)
   const { packet, answer, outcome } = served
   const about = { ...remembered, ...outcome, seen: packet }
   const told = outcome.reason === undefined ? judgeTracked(world, question, served, steps) : {}
   const translations = told.reason === undefined ? {} : { translations: undone(served), affinity: outcome.affinity }
-  return { outcome: { ...about, ...told, ...translations }, packet, ...(answer ? { answer } : {}) }
+  const { sent = packet } = served
+  return { outcome: { ...about, ...told, ...translations }, packet, sent, ...(answer ? { answer } : {}) }
 }
 
 /** Policy denies it: what it has just opened is forgotten, and so is what stood in the same place. */
@@ -86,7 +89,7 @@ function judgeTracked(world: World, question: Question, served: Served, steps: S
   if (!carried.found) return { ...about, ...openLeg(world, question, served, found, judgement) }
   if (judgement.reason !== 'NONE') {
     const marked = served.marked ? { key: found.key, flow: found.flow } : undefined
-    const told = carried.refuse ? { refusal: refusal(served.outcome.frame ?? question.frame, packet) } : {}
+    const told = carried.refuse ? { refusal: refusal(question.frame, served.sent ?? packet) } : {}
     return { ...about, ...told, flow: hold(world, question, carried.found) ?? marked }
   }
   const flow = current ? found.flow : stamp(world, found.flow, judgement)

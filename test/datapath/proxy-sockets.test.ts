@@ -233,4 +233,22 @@ for (const family of [4, 6] as const) {
       assertDropped('SOCKET_LOOKUP_FAILED')
     }
   })
+
+  test(about('without a proxy nothing passes through a service either, and the client is told'), {
+    skip: needsRoot,
+  }, async () => {
+    await proxied.stopRelay()
+    proxied.reset({}, { byPacket: true })
+    proxied.pods.setService('TCP', family, 80, ['b'])
+    const frontend = { address: FRONTEND[family], port: 80 }
+    const open = await connected(proxied.pods.process('a'), family, frontend)
+    assert.equal(await open.ask(), 'pod b')
+    proxied.setPolicies({ a: egress(3) })
+    assert.equal(await open.send('hello'), 'ok')
+    assert.equal(await open.receive(), 'ECONNRESET')
+    await open.close()
+    const socket = await proxied.pods.process('a').open('TCP', family)
+    assert.equal(await socket.connect(frontend), 'ECONNREFUSED')
+    await socket.close()
+  })
 }
