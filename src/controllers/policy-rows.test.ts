@@ -59,7 +59,8 @@ test('a map has its subject’s number, and its entries those of their rules', (
 
 test('an entry names its rule set and does not hold it', () => {
   const { rows } = started()
-  const rules: L7Rules = { parser: 'kafka', rules: [{ rule: 'a', field: 'rules.kafka[0]' }] }
+  const sources = ['a', 'b'].map(key => ({ rule: key, field: 'rules.kafka[0]' }))
+  const rules: L7Rules = { parser: 'kafka', rules: sources }
   const { entries, ...policy } = resolved('x', 'a')
   const judged = entries.map(entry => ({ ...entry, treatment: { l7: { key: 'content', rules } } }))
   const maps = rows.policyMaps([[subject('web'), { ...policy, entries: judged }]])
@@ -68,6 +69,16 @@ test('an entry names its rule set and does not hold it', () => {
     [[{ number: 1, key: 'content', judge: 'kafka' }, undefined]],
   )
   assert.deepEqual(rows.ruleSets(maps), [{ number: 1, rules }])
+  const told = rows.rules(
+    maps,
+    () => undefined,
+    () => undefined,
+  )
+  assert.deepEqual(
+    told.map(({ key }) => key),
+    ['a', 'b'],
+    'all rules that an event may name',
+  )
 })
 
 test('entries are numbered once for equal policies, and not again while they stay', () => {

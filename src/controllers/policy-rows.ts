@@ -13,6 +13,7 @@ import {
   type ResolvedPolicy,
   type Rule,
   type RuleKey,
+  VISIBILITY,
 } from '../policy/index.ts'
 import type { NumberedEntry, NumberedRule, PolicyMap } from '../tables/index.ts'
 import { Linger } from './linger.ts'
@@ -68,6 +69,21 @@ export class PolicyRows {
     return rows
   }
 
+  /** Of the rules that decide, and of those whose rules for what is said they are told with. */
+  #ruleKeysOf(entries: readonly NumberedEntry[]): ReadonlySet<RuleKey> {
+    const known = ruleKeys.get(entries)
+    if (known) return known
+    const keys = new Set<RuleKey>()
+    const sets = new Set<string>()
+    for (const { key, l7 } of entries) {
+      keys.add(key)
+      if (l7) sets.add(l7.key)
+    }
+    for (const set of sets) for (const key of this.#ruleSets.rulesIn(set)) keys.add(key)
+    ruleKeys.set(entries, keys)
+    return keys
+  }
+
   #number({ rule, treatment, ...entry }: ResolvedPolicy['entries'][number]): NumberedEntry {
     const numbered = { ...entry, key: rule, rule: this.#rules.of(rule) }
     if (!treatment) return numbered
@@ -99,7 +115,7 @@ export class PolicyRows {
     before: (number: number) => NumberedRule | undefined,
   ): NumberedRule[] {
     const keys = new Set<RuleKey>()
-    for (const { entries } of maps) for (const key of ruleKeysOf(entries)) keys.add(key)
+    for (const { entries } of maps) for (const key of this.#ruleKeysOf(entries)) keys.add(key)
     const { lingering, ended } = this.#ruleLinger.update(keys)
     for (const key of ended) this.#rules.forget(key)
     return [...keys, ...lingering].map(key => {
@@ -114,15 +130,10 @@ export class PolicyRows {
 
 const ruleKeys = new WeakMap<readonly NumberedEntry[], ReadonlySet<RuleKey>>()
 
-function ruleKeysOf(entries: readonly NumberedEntry[]): ReadonlySet<RuleKey> {
-  const keys = ruleKeys.get(entries) ?? new Set(entries.map(entry => entry.key))
-  ruleKeys.set(entries, keys)
-  return keys
-}
-
 function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
   if (key === DEFAULT_DENY) return 'default deny'
+  if (key === VISIBILITY) return 'seen, and not judged: visibility is asked for'
   if (key === L7_CONFLICT) return 'conflict: rules for different protocols about the same peer and port'
   if (!rule) return undefined
   const { policy, path, origin } = rule

@@ -2,7 +2,7 @@
 // a restart, and never one with two meanings, for tracked connections carry them. A set
 // that no policy map names any more stays for a moment, for what is judged meanwhile.
 
-import type { KeyedL7Rules, L7RuleSet } from '../policy/index.ts'
+import type { KeyedL7Rules, L7RuleSet, RuleKey } from '../policy/index.ts'
 import type { PolicyMap } from '../tables/index.ts'
 import { Linger } from './linger.ts'
 import { type Memory, StableNumbers } from './memory.ts'
@@ -36,6 +36,11 @@ export class RuleSets {
     const made = { number: this.#numbers.of(key), rules }
     this.#sets.set(key, made)
     return made
+  }
+
+  /** The rules of policies that a set is made of, by the key of its content. */
+  rulesIn(key: string): ReadonlySet<RuleKey> {
+    return new Set(this.#sets.get(key)?.rules.rules.map(({ rule }) => rule))
   }
 
   /** The sets that these maps name, and those that maps named a moment ago. */
