@@ -28,6 +28,7 @@ const { values } = parseArgs({
     'pod-cidr': { type: 'string', multiple: true },
     'node-address': { type: 'string', multiple: true },
     'service-cgroup': { type: 'string' },
+    proxy: { type: 'string' },
   },
 })
 

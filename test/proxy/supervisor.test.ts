@@ -1,0 +1,175 @@
+// The supervisor as a process, beside a datapath that this test loads: what it waits for,
+// what it makes findable, what it keeps, and how it ends.
+
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { ProxyClient, type ProxyStatus } from '../../src/api/index.ts'
+import { type Datapath, loadDatapath, proxySocketIndex } from '../../src/maps/index.ts'
+import { createNamespace, NetlinkSocket, setLink, withNamespace } from '../../src/net/index.ts'
+import type { L7RuleSet } from '../../src/policy/index.ts'
+import { recordOf } from '../../src/sandbox/process-record.ts'
+import { needsRoot, temporaryBpffs, temporaryCgroup } from '../bpf/support.ts'
+import { HOST_MAC, OBJECT } from '../datapath/node.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const PATIENCE_MS = 20_000
+const sizes = { flows: 1_000, translations: 1_000, ipcache: 1_000, endpoints: 100 }
+
+const set = (number: number, method: string): L7RuleSet => ({
+  number,
+  rules: { parser: 'http', rules: [{ rule: 'r', field: 'f', method, headers: [] }], serverNames: [] },
+})
+
+class TestProxy {
+  readonly pins: string
+  readonly state = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-proxy-'))
+  readonly client = new ProxyClient(path.join(this.state, 'proxy.sock'))
+  readonly #cgroup: string
+  readonly #namespace = createNamespace()
+  #process: ChildProcess | undefined
+
+  constructor(t: TestContext) {
+    const bpffs = temporaryBpffs()
+    const cgroup = temporaryCgroup()
+    this.pins = path.join(bpffs.path, 'axoneme')
+    this.#cgroup = cgroup.path
+    using inside = NetlinkSocket.open({ namespace: this.#namespace })
+    inside.run(setLink({ name: 'lo' }, { up: true }))
+    t.after(async () => {
+      await this.end('SIGKILL')
+      this.#namespace.close()
+      fs.rmSync(this.state, { recursive: true })
+      await until('the control group to be empty', () => fs.readFileSync(`${cgroup.path}/cgroup.procs`, 'utf8') === '')
+      cgroup[Symbol.dispose]()
+      bpffs[Symbol.dispose]()
+    })
+  }
+
+  load(): Datapath {
+    return loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins: this.pins })
+  }
+
+  start(): void {
+    const args = ['--socket', path.join(this.state, 'proxy.sock'), '--bpf', this.pins, '--cgroup', this.#cgroup]
+    this.#process = withNamespace(this.#namespace, () =>
+      spawn(process.execPath, [MAIN, 'proxy', ...args], { stdio: ['ignore', 'ignore', 'inherit'] }),
+    )
+  }
+
+  /** @returns how it ended */
+  async end(by: NodeJS.Signals): Promise<unknown[]> {
+    const child = this.#process
+    if (!child || child.exitCode !== null || child.signalCode !== null) return []
+    const ended = once(child, 'exit')
+    child.kill(by)
+    return await ended
+  }
+
+  async status(isIt: (status: ProxyStatus) => boolean): Promise<ProxyStatus> {
+    let found: ProxyStatus | undefined
+    await until('the proxy to be so', async () => {
+      const status = await this.client.status().catch(() => undefined)
+      if (status && isIt(status)) found = status
+      return found !== undefined
+    })
+    return found as ProxyStatus
+  }
+}
+
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}`)
+    await sleep(20)
+  }
+}
+
+test('it waits for a datapath, and lets it find a socket for each kind', { skip: needsRoot }, async t => {
+  const proxy = new TestProxy(t)
+  proxy.start()
+  const waiting = await proxy.status(({ ready }) => !ready)
+  assert.match(waiting.waitsFor ?? '', /there is no datapath in .*: the agent makes it/)
+  await assert.rejects(proxy.client.changeRuleSets({ add: [set(1, 'GET')], remove: [] }), {
+    status: 503,
+    message: /are kept, and nobody judges by them yet: there is no datapath/,
+  })
+  using datapath = proxy.load()
+  const ready = await proxy.status(status => status.ready)
+  assert.deepEqual(
+    ready.servers.map(({ name, state }) => [name, state]),
+    [
+      ['haproxy', 'serving'],
+      ['dns', 'serving'],
+      ['kafka', 'serving'],
+    ],
+  )
+  for (const { kind, protocol, family } of ready.sockets) {
+    const index = proxySocketIndex(datapath.schema, kind as 'HTTP', protocol === 'UDP' ? 'udp' : 'tcp', family)
+    assert.ok(datapath.maps.proxy_sockets.get(index), `${kind} ${protocol} IPv${family}`)
+  }
+  assert.equal(ready.sockets.length, 12)
+  assert.equal(ready.ruleSets.sets, 1, 'what came before is kept')
+})
+
+test('rule sets outlive it; after SIGTERM and after SIGKILL nothing of it runs', { skip: needsRoot }, async t => {
+  const proxy = new TestProxy(t)
+  using datapath = proxy.load()
+  let generation = ''
+  for (const by of ['SIGKILL', 'SIGTERM'] as const) {
+    proxy.start()
+    const status = await proxy.status(({ ready }) => ready)
+    assert.notEqual(status.generation, generation)
+    generation = status.generation
+    const answer = await proxy.client.changeRuleSets({ add: [set(1, 'GET'), set(2, 'PUT')], remove: [] })
+    assert.deepEqual(answer, { generation, failures: [] })
+    const pids = [status.pid, ...status.servers.flatMap(({ pid }) => pid ?? [])]
+    assert.equal(pids.length, 4)
+    assert.deepEqual(await proxy.end(by), by === 'SIGTERM' ? [0, null] : [null, by])
+    await until('its servers to end', () => pids.every(pid => !recordOf(pid)))
+    const index = proxySocketIndex(datapath.schema, 'HTTP', 'tcp', 4)
+    await until('its sockets to be gone', () => datapath.maps.proxy_sockets.get(index) === undefined)
+  }
+  proxy.start()
+  await proxy.status(({ ready }) => ready)
+  assert.deepEqual((await proxy.client.ruleSets()).ruleSets, [set(1, 'GET'), set(2, 'PUT')])
+  await proxy.client.replaceRuleSets([set(2, 'PUT')])
+  assert.deepEqual((await proxy.client.ruleSets()).ruleSets, [set(2, 'PUT')])
+})
+
+test('another datapath is taken into use', { skip: needsRoot }, async t => {
+  const proxy = new TestProxy(t)
+  proxy.start()
+  {
+    using first = proxy.load()
+    assert.ok(first.pins)
+    await proxy.status(({ ready }) => ready)
+  }
+  for (const version of fs.readdirSync(proxy.pins)) fs.rmSync(path.join(proxy.pins, version), { recursive: true })
+  await proxy.status(({ ready }) => !ready)
+  using second = proxy.load()
+  await proxy.status(({ ready }) => ready)
+  assert.ok(second.maps.proxy_sockets.get(proxySocketIndex(second.schema, 'KAFKA', 'tcp', 6)))
+})
+
+test('what it is given is looked at', { skip: needsRoot }, async t => {
+  const proxy = new TestProxy(t)
+  using datapath = proxy.load()
+  assert.ok(datapath.pins)
+  proxy.start()
+  await proxy.status(({ ready }) => ready)
+  const bad = [
+    { number: 0, rules: set(1, 'GET').rules },
+    { number: 1 },
+    { number: 1, rules: { parser: 'smtp', rules: [] } },
+  ]
+  for (const one of bad)
+    await assert.rejects(proxy.client.replaceRuleSets([one as L7RuleSet]), { status: 400, code: 'BAD_REQUEST' })
+  assert.deepEqual((await proxy.client.ruleSets()).ruleSets, [])
+})
