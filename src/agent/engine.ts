@@ -274,7 +274,7 @@ export function createEngine(options: EngineOptions): Engine {
     tables,
     intent: new IntentController(tables, 'files', memory),
     endpoints,
-    names: new Names({ tables, controller: names, references: policies.references, clock }),
+    names: new Names({ tables, controller: names, policies, clock }),
     policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
     serviceStatus: tables.database.addView(serviceStatusView(tables, services.inKernel)),
     servicesInKernel: services.inKernel,

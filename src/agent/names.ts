@@ -3,10 +3,9 @@
 
 import { createHash } from 'node:crypto'
 import { ApiError, type KnownName } from '../api/index.ts'
-import { hostPrefix, type NameController } from '../controllers/index.ts'
+import { hostPrefix, type NameController, type PolicyController } from '../controllers/index.ts'
 import { type NamesAnswer, taughtNames } from '../dns/index.ts'
 import { labelValue } from '../labels/index.ts'
-import type { References } from '../policy/index.ts'
 import { type Clock, WaitError } from '../state/index.ts'
 import type { Tables } from '../tables/index.ts'
 
@@ -14,7 +13,7 @@ export type NamesOptions = {
   readonly tables: Tables
   readonly controller: Pick<NameController, 'learn'>
   /** What policies name. */
-  readonly references: References
+  readonly policies: Pick<PolicyController, 'references' | 'whenReferencesChange'>
   readonly clock: Clock
 }
 
@@ -26,9 +25,13 @@ export class Names {
     this.#options = options
   }
 
-  /** Answers when all of it is in force. @throws ApiError */
+  /**
+   * Answers when all of it is in force. A request without names waits for a moment until the selectors are others than
+   * those that it knows, so that a server hears of them at once.
+   * @throws ApiError
+   */
   async teach(body: unknown, signal: AbortSignal): Promise<NamesAnswer> {
-    const { controller, references } = this.#options
+    const { controller, policies } = this.#options
     const parsed = taughtNames.safeParse(body)
     if (!parsed.success) {
       const [issue] = parsed.error.issues
@@ -42,9 +45,10 @@ export class Names {
       const code = cause instanceof WaitError ? 'NOT_IN_FORCE' : 'NOT_LEARNT'
       throw new ApiError(503, code, `the addresses of ${names} are not in force: ${reason}`, cause)
     }
+    const isNews = (): boolean => parsed.data.selectorsRevision !== this.#selectorsRevision()
+    if (parsed.data.names.length === 0) await this.#whenSelectorsChange(isNews, signal)
     const selectorsRevision = this.#selectorsRevision()
-    if (parsed.data.selectorsRevision === selectorsRevision) return { selectorsRevision }
-    return { selectorsRevision, selectors: [...references.nameSelectors] }
+    return isNews() ? { selectorsRevision, selectors: [...policies.references.nameSelectors] } : { selectorsRevision }
   }
 
   /** All that is known, by name and address. */
@@ -70,9 +74,20 @@ export class Names {
     })
   }
 
+  async #whenSelectorsChange(isNews: () => boolean, signal: AbortSignal): Promise<void> {
+    const { policies } = this.#options
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(ASKED_FOR_SELECTORS_MS)])
+    try {
+      while (!isNews()) await policies.whenReferencesChange(policies.references.revision, patience)
+    } catch (error) {
+      // Nothing has changed for so long: that is an answer too.
+      if (!(error instanceof WaitError)) throw error
+    }
+  }
+
   /** Of the content, so that it means the same in every run. */
   #selectorsRevision(): string {
-    const { nameSelectors, revision } = this.#options.references
+    const { nameSelectors, revision } = this.#options.policies.references
     if (this.#revision?.of === revision) return this.#revision.text
     const text = createHash('sha256')
       .update([...nameSelectors].sort().join(' '))
@@ -84,3 +99,5 @@ export class Names {
 }
 
 const MOST_NAMED = 5
+/** The DNS server asks every second, and is patient for five. */
+const ASKED_FOR_SELECTORS_MS = 3_900

@@ -152,6 +152,12 @@ export class PolicyController {
     return this.#references
   }
 
+  /** Resolves when policies name something else than at a revision of the references. @throws WaitError as `caughtUp` */
+  whenReferencesChange(revision: number, signal: AbortSignal): Promise<void> {
+    const holds = () => this.#references.revision !== revision
+    return this.#waiters.wait({ what: 'policies that name something else', holds, obstacle: () => undefined }, signal)
+  }
+
   /**
    * Gives addresses the labels of the names that they were answered with, as the tables say it when this is carried out.
    * Where these make no new identity, that is one write for each address. Resolves when it is in force in the kernel.
@@ -179,6 +185,7 @@ export class PolicyController {
     const policies = this.#declared.changes()
     // First identities learn to tell apart what the policies to come name: no verdict depends on that yet.
     for (const policy of policies.set) this.#references.add(policy)
+    this.#waiters.release()
     if (this.#facts && this.#references.revision !== this.#plannedRevision)
       await this.#carryOut(this.#prepare(this.#facts, NO_CHANGES), signal)
     const relabels = this.#facts !== undefined
