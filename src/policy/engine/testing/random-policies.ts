@@ -5,6 +5,7 @@
 import * as fc from 'fast-check'
 import { has, type LabelSet, labelSet, podLabels, podRequirements, selector } from '../../../labels/index.ts'
 import type { CidrGroup } from '../../model/cidr-group.ts'
+import type { Visibility } from '../../model/l7.ts'
 import { precedence } from '../../model/precedence.ts'
 import type { Action, Direction, Peer, Policy, PolicySpec, PortMatch, Rule, Tier } from '../../model/rule.ts'
 import type { PolicyService } from '../../model/service.ts'
@@ -129,13 +130,21 @@ export function matchingRules(world: World, question: Question): Rule[] {
 
 export function modelOutcome(world: World, question: Question): Outcome | undefined {
   const isolating = specsOf(world).filter(({ isolates }) => isolates[question.direction])
-  return outcomeOf(matchingRules(world, question), {
+  const outcome = outcomeOf(matchingRules(world, question), {
     isolated: isolating.some(({ audit }) => !audit),
     isolatedForAudit: isolating.some(({ audit }) => audit),
     always: world.enforcement === 'always',
     audited: world.subject.audit,
   })
+  const isSeen = outcome?.verdict === 'allow' && outcome.l7 === undefined && isVisible(world.subject, question)
+  return isSeen ? { ...outcome, l7: SEEN } : outcome
 }
+
+/** Name of the rules that allow everything, see `l7Names`. */
+const SEEN = ''
+
+const isVisible = ({ visibility = [] }: Subject, { direction, protocol, port }: Question): boolean =>
+  visibility.some(one => one.direction === direction && one.protocol === protocol && one.port === port)
 
 // ---- The engine.
 
@@ -270,12 +279,29 @@ export const anyGroups: fc.Arbitrary<CidrGroup[]> = fc.subarray(['g1', 'g2', 'g3
   ),
 )
 
+const visible = (direction: Direction, protocol: number, port: number): Visibility => ({
+  direction,
+  protocol,
+  port,
+  parser: 'http',
+})
+const anyVisibility = fc.subarray([
+  visible('ingress', TCP, 80),
+  visible('egress', TCP, 443),
+  visible('ingress', UDP, 80),
+])
+
 const anySubject: fc.Arbitrary<Subject> = fc
-  .tuple(fc.constantFrom(80, 8080, undefined), fc.constantFrom(false, false, false, true))
-  .map(([http, audit]) => ({
+  .tuple(
+    fc.constantFrom(80, 8080, undefined),
+    fc.constantFrom(false, false, false, true),
+    fc.option(anyVisibility, { freq: 2, nil: [] }),
+  )
+  .map(([http, audit, visibility]) => ({
     labels: podLabels({ namespace: 'shop', namespaceLabels: {}, labels: { app: 'web' } }),
     namedPorts: http ? [{ name: 'http', protocol: TCP, port: http }] : [],
     ...(audit && { audit }),
+    visibility,
   }))
 
 /** The subject, and nothing else. */
