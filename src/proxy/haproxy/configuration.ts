@@ -167,7 +167,8 @@ function setRules(answers: KernelAnswers, map: string, logged: boolean): string[
     'acl free_ingress var(txn.ir) -m int 0',
     `acl ambiguous pathq -m reg ${strong(AMBIGUOUS_PATH)}`,
     'http-request set-var(txn.why) str(path) if !free_egress ambiguous or !free_ingress ambiguous',
-    'http-request lua.judge if { var(txn.er) -m int lt -1 } or { var(txn.ir) -m int lt -1 }',
+    // As text: compared as a number with a negative one, everything is less in HAProxy 2.6.
+    'http-request lua.judge if { var(txn.er) -m str -- -2 } or { var(txn.ir) -m str -- -2 }',
     ...(logged ? connectionRules(answers) : []),
   ]
 }
