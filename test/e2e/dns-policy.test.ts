@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline'
 import { type TestContext, test } from 'node:test'
@@ -12,12 +14,14 @@ import { message } from '../../src/dns/testing/messages.ts'
 import { Namespace, withNamespace } from '../../src/net/index.ts'
 import type { ClientAnswer, ClientCall } from '../proxy/dns-client-program.ts'
 import { podManifest } from '../sandbox/support.ts'
-import { NODE_ADDRESSES } from './outside.ts'
+import { NODE_ADDRESSES, plugIn } from './outside.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 
 const CLIENT = 'shop/client'
 const SERVER = 'shop/dns'
 const NODE = 'node'
+/** Of a server in no cluster. */
+const OUTSIDE = ['172.30.0.53', 'fd00:172:30::53'] as const
 const PROGRAMS = path.join(import.meta.dirname, '../proxy')
 const [NO_ERROR, REFUSED] = [0, 5]
 
@@ -53,27 +57,34 @@ const policyOf = (...dns: readonly object[]) => ({
         toPorts: portsOf(dns),
       },
       {
-        toEntities: ['host'],
+        toEntities: ['host', 'world'],
         toPorts: portsOf(dns),
       },
     ],
   },
 })
 
-/** A program in the network of a pod, or of the node. */
-async function startIn(
-  t: TestContext,
-  { client, agent }: TestCluster,
-  pod: string,
-  args: readonly string[],
-): Promise<ChildProcess> {
+/** The network of a pod, or of the node. */
+async function networkOf({ client, agent }: TestCluster, pod: string): Promise<Namespace> {
   const [namespace = '', name = ''] = pod.split('/')
   const { pid } = pod === NODE ? await agent.status() : await client.pod(namespace, name)
-  using inside = Namespace.ofProcess(pid)
+  return Namespace.ofProcess(pid)
+}
+
+function startIn(t: TestContext, network: Namespace, command: readonly [string, ...string[]]): ChildProcess {
+  const [program, ...args] = command
   // spawn() forks before it returns, so the child is born in the namespace.
-  const child = withNamespace(inside, () => spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
+  const child = withNamespace(network, () => spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
   t.after(() => child.kill('SIGKILL'))
   return child
+}
+
+/** @returns what it hears, a line each */
+async function serveIn(t: TestContext, network: Namespace, addresses: readonly string[]): Promise<readline.Interface> {
+  const program = path.join(PROGRAMS, 'dns-server-program.ts')
+  const lines = linesOf(startIn(t, network, [process.execPath, program, ...addresses]))
+  await once(lines, 'line')
+  return lines
 }
 
 const linesOf = ({ stdout }: ChildProcess): readline.Interface => {
@@ -94,12 +105,11 @@ test('policies about names that are asked for', { skip: NEEDS_ROOT }, async t =>
   const addresses = async (pod: string) => (await cluster.pod(pod))?.addresses ?? []
   const [clientAddresses, serverAddresses] = [await addresses(CLIENT), await addresses(SERVER)]
   const heard: Heard[] = []
-  const server = linesOf(
-    await startIn(t, cluster, SERVER, [path.join(PROGRAMS, 'dns-server-program.ts'), ...serverAddresses]),
-  )
-  await once(server, 'line')
+  using servers = await networkOf(cluster, SERVER)
+  const server = await serveIn(t, servers, serverAddresses)
   server.on('line', line => heard.push(JSON.parse(line) as Heard))
-  const client = await startIn(t, cluster, CLIENT, [path.join(PROGRAMS, 'dns-client-program.ts')])
+  using clients = await networkOf(cluster, CLIENT)
+  const client = startIn(t, clients, [process.execPath, path.join(PROGRAMS, 'dns-client-program.ts')])
   const answers = linesOf(client)[Symbol.asyncIterator]()
   let port = 20_000
 
@@ -165,19 +175,41 @@ test('policies about names that are asked for', { skip: NEEDS_ROOT }, async t =>
     }
   })
 
-  await t.test('the server may be one of the node itself', async () => {
-    const program = path.join(PROGRAMS, 'dns-server-program.ts')
-    const own = linesOf(await startIn(t, cluster, NODE, [program, ...NODE_ADDRESSES]))
-    await once(own, 'line')
+  const judgesAll = async (addresses: readonly [ipv4: string, ipv6: string]) => {
     for (const transport of ['UDP', 'TCP'] as const)
-      for (const [family, address] of [
-        [4, NODE_ADDRESSES[0]],
-        [6, NODE_ADDRESSES[1]],
-      ] as const) {
+      for (const family of [4, 6] as const) {
         const over = `${transport} over IPv${family}`
-        assert.equal(await ask('api.example.com', transport, family, address), NO_ERROR, over)
-        assert.equal(await ask('secret.example', transport, family, address), REFUSED, over)
+        const at = addresses[family === 4 ? 0 : 1]
+        assert.equal(await ask('api.example.com', transport, family, at), NO_ERROR, over)
+        assert.equal(await ask('secret.example', transport, family, at), REFUSED, over)
       }
+  }
+
+  await t.test('the server may be one of the node itself', async () => {
+    using node = await networkOf(cluster, NODE)
+    await serveIn(t, node, NODE_ADDRESSES)
+    await judgesAll(NODE_ADDRESSES)
+  })
+
+  await t.test('the server may be outside', async () => {
+    const outside = await plugIn(t, cluster, 'outside', OUTSIDE)
+    await serveIn(t, outside, OUTSIDE)
+    await judgesAll(OUTSIDE)
+  })
+
+  await t.test('the resolver of the C library asks for both families at once, and is answered', async t => {
+    const file = path.join(mkdtempSync(path.join(tmpdir(), 'axo-resolv-')), 'resolv.conf')
+    t.after(() => rmSync(path.dirname(file), { recursive: true }))
+    writeFileSync(file, `nameserver ${serverAddresses[0]}\noptions timeout:1 attempts:1\n`)
+    const resolve = async (name: string): Promise<ReadonlySet<string>> => {
+      const script = `mount --bind ${file} /etc/resolv.conf && exec getent ahosts ${name}`
+      const child = startIn(t, clients, ['unshare', '--mount', 'sh', '-c', script])
+      const addresses = new Set<string>()
+      for await (const line of linesOf(child)) addresses.add(line.split(' ')[0] ?? '')
+      return addresses
+    }
+    assert.deepEqual(await resolve('api.example.com'), new Set(['192.0.2.1', '2001:db8::1']))
+    assert.equal((await resolve('secret.example')).size, 0)
   })
 
   await t.test('a change of rules is obeyed by the next question', async () => {
