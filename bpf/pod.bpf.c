@@ -350,6 +350,7 @@ int to_pod(struct __sk_buff *skb)
 	/* Never received from anywhere: made by a process, or by the kernel, of this node. */
 	bool from_host = skb->ingress_ifindex == 0;
 	struct maker maker = {};
+	bool to_proxy;
 	int action;
 	struct endpoint *source, *destination;
 	struct packet packet = {};
@@ -382,14 +383,14 @@ int to_pod(struct __sk_buff *skb)
 	track(skb, &packet, maker, &outcome);
 	if (outcome.answer && outcome.reason == DROP_NONE)
 		outcome.reason = translate_answer(skb, &packet);
-	if (outcome.reason == DROP_NONE && (outcome.for_proxy || goes_to_proxy(&outcome))) {
+	to_proxy = outcome.for_proxy || goes_to_proxy(&outcome);
+	if (to_proxy)
 		outcome.observation = OBSERVED_TO_PROXY;
-		finish(skb, &packet, &outcome, TC_PASS);
-		return bounce(skb, outcome.for_proxy ? PROXY_NONE : outcome.proxy);
-	}
 	action = finish(skb, &packet, &outcome, TC_PASS);
 	if (outcome.refuse && !reject(skb, &packet))
 		return bounce(skb, BOUNCED_TO_SENDER);
+	if (to_proxy && action == TC_PASS)
+		return bounce(skb, outcome.for_proxy ? PROXY_NONE : outcome.proxy);
 	return action;
 }
 

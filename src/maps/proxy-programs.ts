@@ -12,16 +12,7 @@ import {
   parseObject,
 } from '../bpf/index.ts'
 import { addressShape } from './address.ts'
-import {
-  type Flow,
-  type FlowKey,
-  type FlowTuple,
-  flowFlagsShape,
-  flowKeyShape,
-  flowLegShape,
-  flowShape,
-  orderedFlowKey,
-} from './conntrack.ts'
+import { type Flow, type FlowKey, flowFlagsShape, flowKeyShape, flowLegShape, flowShape } from './conntrack.ts'
 import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { proxyKindShape, proxySocketShape } from './proxy.ts'
 import { schemaShape } from './schema.ts'
@@ -37,17 +28,6 @@ export type ProxyMapsOptions = {
   readonly pins: string
 }
 
-/** What a proxied connection is judged by. */
-export type ProxiedConnection = {
-  readonly kind: number
-  /** Rule sets of the opener's egress policy and of the responder's ingress policy; 0: that direction sets no limits. */
-  readonly l7: readonly [number, number]
-  /** Of opener and responder. */
-  readonly identity: readonly [number, number]
-  readonly egress_rule: number
-  readonly ingress_rule: number
-}
-
 export type ProxyMaps = Disposable & {
   readonly spec: ObjectSpec
   readonly proxyKind: ReturnType<typeof readEnum<(typeof proxyKindShape.names)[number]>>
@@ -57,11 +37,6 @@ export type ProxyMaps = Disposable & {
     /** By `proxySocketIndex`: put in a socket's descriptor; what is read is its cookie. A closed socket leaves by itself. */
     readonly proxy_sockets: KernelMap<number, bigint>
   }
-  /**
-   * A connection by its tuple from opener to responder.
-   * @returns undefined when the kernel does not know it, or hands it to no proxy: then nothing that is said on it is allowed
-   */
-  connection(tuple: FlowTuple): ProxiedConnection | undefined
 }
 
 /**
@@ -90,7 +65,6 @@ export function openProxyMaps(options: ProxyMapsOptions): ProxyMaps {
       proxyKind: readEnum(spec.btf, proxyKindShape),
       proxySocket: readEnum(spec.btf, proxySocketShape),
       maps: { flows, proxy_sockets: sockets },
-      connection: connectionReader(spec, flows),
       [Symbol.dispose]() {
         flows.close()
         sockets.close()
@@ -144,17 +118,4 @@ function openMap<Key, Value>(pins: PinDirectory, spec: ObjectSpec, name: string)
   const map = pins.openMap<Key, Value>(name, spec.maps.get(name))
   if (map) return map
   throw new BpfError(`open map ${name} in ${pins.path}`, ENOENT, 'it is not pinned there: start the agent first')
-}
-
-function connectionReader(spec: ObjectSpec, flows: KernelMap<FlowKey, Flow>): ProxyMaps['connection'] {
-  const { TO_PROXY } = readEnum(spec.btf, flowLegShape).number
-  const { INITIATOR_IS_HIGH } = readEnum(spec.btf, flowFlagsShape).number
-  return tuple => {
-    const { key, sourceIsHigh } = orderedFlowKey(tuple, TO_PROXY)
-    const flow = flows.get(key)
-    if (!flow || flow.expires_ns <= process.hrtime.bigint()) return undefined
-    if (((flow.flags & INITIATOR_IS_HIGH) !== 0) !== sourceIsHigh) return undefined
-    const { proxy: kind, l7, identity, egress_rule, ingress_rule } = flow
-    return { kind, l7, identity, egress_rule, ingress_rule }
-  }
 }

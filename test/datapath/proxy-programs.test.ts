@@ -8,16 +8,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { attachCgroup } from '../../src/bpf/index.ts'
-import { ip } from '../../src/ip/index.ts'
-import {
-  type Flow,
-  loadDatapath,
-  loadProxyPrograms,
-  openProxyMaps,
-  orderedFlowKey,
-  proxySocketIndex,
-  toAddress,
-} from '../../src/maps/index.ts'
+import { loadDatapath, loadProxyPrograms, openProxyMaps, proxySocketIndex } from '../../src/maps/index.ts'
 import { temporaryBpffs, temporaryCgroup } from '../bpf/support.ts'
 import { HOST_MAC, needsRoot, OBJECT } from './node.ts'
 
@@ -59,53 +50,6 @@ test('a socket is put in by its descriptor, and leaves when it is closed', { ski
   }
   for (let tries = 0; tries < 100 && datapath.maps.proxy_sockets.get(index) !== undefined; tries++) await delay(20)
   assert.equal(datapath.maps.proxy_sockets.get(index), undefined)
-})
-
-test('a connection is known by its leg to the proxy, from its opener, while it lives', { skip: needsRoot }, () => {
-  using bpffs = temporaryBpffs()
-  const pins = path.join(bpffs.path, 'axoneme')
-  using datapath = loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins })
-  using proxy = openProxyMaps({ object: PROXY_OBJECT, pins })
-  const tuple = {
-    source: toAddress(ip('10.0.0.9')),
-    destination: toAddress(ip('10.0.0.1')),
-    source_port: 40000,
-    destination_port: 80,
-    protocol: 6,
-  }
-  const answer = { kind: 1, l7: [3, 4], identity: [1000, 1001], egress_rule: 5, ingress_rule: 6 } as const
-  const { kind, ...rest } = answer
-  const { TO_PROXY, FROM_PROXY } = datapath.schema.flowLeg.number
-  const flow: Flow = {
-    expires_ns: process.hrtime.bigint() + 60_000_000_000n,
-    reported_ns: 0n,
-    packets: [1n, 0n],
-    bytes: [60n, 0n],
-    revision: 1,
-    endpoint: [1, 2],
-    tcp_flags: Uint8Array.of(2, 0),
-    flags: datapath.schema.flowFlags.number.INITIATOR_IS_HIGH,
-    audit: 0,
-    service: 0,
-    proxy: kind,
-    ...rest,
-  }
-  const { flows } = datapath.maps
-  assert.equal(proxy.connection(tuple), undefined)
-  flows.set(orderedFlowKey(tuple, FROM_PROXY).key, flow)
-  assert.equal(proxy.connection(tuple), undefined, 'the other leg is not asked')
-  flows.set(orderedFlowKey(tuple, TO_PROXY).key, flow)
-  assert.deepEqual(proxy.connection(tuple), answer)
-  const { source, destination, source_port, destination_port } = tuple
-  const turned = {
-    source: destination,
-    destination: source,
-    source_port: destination_port,
-    destination_port: source_port,
-  }
-  assert.equal(proxy.connection({ ...tuple, ...turned }), undefined, 'the responder opened nothing')
-  flows.set(orderedFlowKey(tuple, TO_PROXY).key, { ...flow, expires_ns: 1n })
-  assert.equal(proxy.connection(tuple), undefined, 'it is over')
 })
 
 async function listening(): Promise<Server> {

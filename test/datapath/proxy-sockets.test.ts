@@ -153,6 +153,16 @@ for (const family of [4, 6] as const) {
     await socket.close()
   })
 
+  for (const name of ['b', 'outside'] as const)
+    test(about(`an error about what a proxy sent reaches its socket, from ${name}`), { skip: needsRoot }, async () => {
+      await proxied.startRelay()
+      proxied.reset({ a: egress(3) })
+      const socket = await proxied.pods.process('a').open('UDP', family)
+      const nobody = { address: PLACES[name][family], port: 9 }
+      assert.equal(await socket.ask(nobody), `[refused] from ${nobody.address} 9`)
+      await socket.close()
+    })
+
   test(about('an answer that is too late reaches nobody'), { skip: needsRoot }, async () => {
     await proxied.startRelay()
     proxied.reset({ a: egress(3) })

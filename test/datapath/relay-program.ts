@@ -29,6 +29,7 @@ import { POD_OBJECT } from './socket-node.ts'
 const SOL_TCP = 6
 const TCP_INFO = 11
 const PROXY_ANSWER = 0x58000000
+const ECONNREFUSED = 111
 const LATE_PORT = 9999
 const INFO = { bytes: 104, unacked: 24, sacked: 28, lost: 32, retrans: 36, fackets: 40, reordering: 88 } as const
 
@@ -123,8 +124,9 @@ function relayDatagram(sender: ForeignSender, from: SocketEnd, to: SocketEnd, qu
   keepAlive(content)
   const batch = new DatagramBatch(1, 2048)
   const handle = poll(fd, () => {
-    if (batch.receive(fd) === 1)
-      sender.send(to, from, Buffer.from(`[relayed] ${String(Buffer.from(batch.payload(0)))}`))
+    const received = batch.receive(fd)
+    const answer = received === 1 ? `[relayed] ${String(Buffer.from(batch.payload(0)))}` : '[refused]'
+    if (received === 1 || received === -ECONNREFUSED) sender.send(to, from, Buffer.from(answer))
     handle.close()
     close(fd)
   })
