@@ -77,7 +77,8 @@ function ownServer(
   return childLauncher({
     name,
     parsers: [name],
-    program: [...process.execArgv, childProgram(name)],
+    // Without the options of the supervisor, which are those of a process that mostly waits.
+    program: [childProgram(name)],
     sockets,
     start: {
       bpf: configuration.bpf,

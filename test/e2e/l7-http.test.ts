@@ -147,3 +147,17 @@ test('a rule that is gone leaves no way around the proxy', { skip: NEEDS_ROOT },
     assert.equal(await client.status(`${url}/echo?msg=${round + 1}`, { connection: 'kept' }), 403)
   }
 })
+
+test('changes under load refuse nothing that is allowed before and after', { skip: NEEDS_ROOT }, async t => {
+  const { cluster, urls, client } = await startShop(t, 'l7-load')
+  const [url = ''] = urls
+  const other = await L7Client.start(t, cluster, 'shop/client')
+  await client.load(`${url}/hostname`, 4)
+  for (let round = 0; round < 50; round++) {
+    const path = `/echo\\?msg=${round}`
+    await cluster.enforce('policy', httpPolicy('shop/web', 'web', 'client', NAME, { method: 'GET', path }))
+    assert.equal(await other.status(`${url}/echo?msg=${round}`, { connection: 'kept' }), 200, path)
+  }
+  const { statuses } = await client.stop()
+  assert.deepEqual(Object.keys(statuses), ['200'], JSON.stringify(statuses))
+})
