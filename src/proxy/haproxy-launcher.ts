@@ -45,7 +45,7 @@ export type HaproxyLauncherOptions = {
 const FIRST_DESCRIPTOR = 3
 const START_POLL_MS = 20
 /** Lines of sets that are gone, beyond as many as there are of others. */
-const SPARE_LINES = 2_000
+const SPARE_LINES = 50_000
 
 export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
   return {

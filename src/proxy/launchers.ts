@@ -1,6 +1,5 @@
 // Which servers a proxy has, each with its sockets, its place and its rights.
 
-import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ChildLauncherOptions, childLauncher, childProgram } from './child-launcher.ts'
@@ -10,7 +9,7 @@ import type { EventLog } from './event-log.ts'
 import { maxConnectionsFor } from './haproxy/configuration.ts'
 import { haproxyRules } from './haproxy/rules.ts'
 import { haproxyLauncher } from './haproxy-launcher.ts'
-import type { SystemUser } from './rights.ts'
+import { raiseDescriptorLimit, type SystemUser } from './rights.ts'
 import type { Launcher } from './server-process.ts'
 
 export type ServerSetting = {
@@ -40,7 +39,6 @@ export function serverLaunchers(setting: ServerSetting): Launcher[] {
 }
 
 function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
-  const limit = descriptorLimit()
   return haproxyLauncher({
     rules: haproxyRules(),
     folder: haproxyFolder,
@@ -54,7 +52,7 @@ function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Lau
       place.descriptor('HTTPS', 6),
     ],
     user: haproxyUser,
-    maxConnections: Math.min(maxConnectionsFor(limit), MOST_CONNECTIONS),
+    maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), MOST_CONNECTIONS),
     onOutput: text => log.error({ server: 'haproxy', text: text.trimEnd() }, 'a server says'),
   })
 }
@@ -62,12 +60,6 @@ function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Lau
 const LUA_FILE = fileURLToPath(new URL('haproxy/judge.lua', import.meta.url))
 /** HAProxy sets aside memory for each that there may be. */
 const MOST_CONNECTIONS = 50_000
-
-/** How many descriptors a process may have that this one starts. */
-function descriptorLimit(): number {
-  const [, soft] = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8')) ?? []
-  return Number(soft ?? 1024)
-}
 
 function ownServer(
   { configuration, events, log }: ServerSetting,

@@ -1,7 +1,7 @@
 // Starts a server with the rights that it needs and no others, by setpriv of util-linux:
 // it dies with the supervisor, gains nothing by what it executes, and HAProxy is not root.
 
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 
 export type Rights = {
@@ -45,6 +45,23 @@ export function spawnWithRights(
 const inMountOfItsOwn = (folder: string): string[] => {
   const script = 'mount --bind "$0" /mnt && cd /mnt && exec "$@"'
   return ['unshare', '--mount', '--propagation', 'slave', '--', 'sh', '-c', script, folder]
+}
+
+/** Of open descriptors: two connections for each of a client, and two pipes that bodies go through. */
+const WANTED_DESCRIPTORS = 200_200
+
+/** Raises the limit of descriptors for servers to come, as far as this process may. @returns the limit */
+export function raiseDescriptorLimit(): number {
+  const before = descriptorLimit()
+  if (before >= WANTED_DESCRIPTORS) return before
+  // Without the capability (sys_resource) it stays, and fewer connections are taken at a time.
+  spawnSync('prlimit', ['--pid', String(process.pid), `--nofile=${WANTED_DESCRIPTORS}:${WANTED_DESCRIPTORS}`])
+  return descriptorLimit()
+}
+
+function descriptorLimit(): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return Number(soft ?? 1024)
 }
 
 /** @returns undefined when there is none of that name */

@@ -66,19 +66,21 @@ class Expansion {
   }
 
   #repeat(part: Regex, min: number, max: number | undefined, place: Place): readonly Literal[] | undefined {
+    if (min === 0 && max === undefined) return this.#isAnything(part) ? [{ text: '', open: true }] : undefined
     const once = this.of(part, min === 0 && max === 1 ? place : INSIDE)
     let texts: readonly Literal[] | undefined = EMPTY
     for (let count = 0; count < min && texts; count++) texts = this.#joined(texts, once)
-    if (max === undefined) {
-      const anything = part.kind === 'set' && (part.set & this.#alphabet) === this.#alphabet
-      return anything ? texts?.map(({ text }) => ({ text, open: true })) : undefined
-    }
+    if (max === undefined) return this.#isAnything(part) ? texts?.map(({ text }) => ({ text, open: true })) : undefined
     let longest = texts
     for (let count = min; count < max && texts; count++) {
       longest = this.#joined(longest, once)
       texts = this.#bounded(longest && [...texts, ...longest])
     }
     return texts
+  }
+
+  #isAnything(part: Regex): boolean {
+    return part.kind === 'set' && (part.set & this.#alphabet) === this.#alphabet
   }
 
   #joined(before?: readonly Literal[], after?: readonly Literal[]): readonly Literal[] | undefined {

@@ -39,10 +39,17 @@ export const complement = (set: CharacterSet): CharacterSet => ALL_CHARACTERS & 
 
 export const hasCode = (set: CharacterSet, code: number): boolean => ((set >> BigInt(code)) & 1n) === 1n
 
+/** Of sets that were asked for before: long lists of expressions have few. */
+const KNOWN_CODES = new Map<CharacterSet, readonly number[]>(SINGLES.map((set, code) => [set, [code]]))
+const MOST_KNOWN_CODES = 1_000
+
 /** Codes of a set, ascending. */
-export function codesOf(set: CharacterSet): number[] {
+export function codesOf(set: CharacterSet): readonly number[] {
+  const known = KNOWN_CODES.get(set)
+  if (known) return known
   const codes: number[] = []
   for (let code = 0; code < ASCII_SIZE; code++) if (hasCode(set, code)) codes.push(code)
+  if (KNOWN_CODES.size < MOST_KNOWN_CODES) KNOWN_CODES.set(set, codes)
   return codes
 }
 
