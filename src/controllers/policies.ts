@@ -167,7 +167,8 @@ export class PolicyController {
   async relabel(addresses: readonly string[], signal: AbortSignal): Promise<void> {
     const { tables, inForce } = this.#options
     for (;;) {
-      await this.#whenFree(signal)
+      await this.#whenStarted(signal)
+      while (this.#turns.isTaken) await this.#turns.whenFree(signal)
       const claims = this.#outsideClaims(addresses)
       const news = [...claims.values()].flatMap(claim =>
         claim && !this.#known.has(claim.labels) ? [claim.labels] : [],
@@ -211,11 +212,10 @@ export class PolicyController {
     return claims
   }
 
-  /** Resolves when no change is on its way, and there was one. */
-  async #whenFree(signal: AbortSignal): Promise<void> {
+  /** Resolves when there was a change. */
+  #whenStarted(signal: AbortSignal): Promise<void> {
     const holds = (): boolean => this.#facts !== undefined
-    await this.#waiters.wait({ what: 'the first policies', holds, obstacle: () => undefined }, signal)
-    await this.#turns.whenFree(signal)
+    return this.#waiters.wait({ what: 'the first policies', holds, obstacle: () => undefined }, signal)
   }
 
   /** Puts identities that nobody has yet into the policy maps; now and then takes out those that nobody has any more. */

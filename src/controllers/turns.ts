@@ -7,9 +7,15 @@ export class Turns {
   readonly #waiters = new Waiters()
   #isTaken = false
 
+  /** Somebody works. Between this being false and the next `await` nobody begins. */
+  get isTaken(): boolean {
+    return this.#isTaken
+  }
+
   /** @throws WaitError when the signal is aborted before it is this one's turn; what the work throws */
   async alone(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    await this.whenFree(signal)
+    // To be looked at again after each wait: another one may have been faster.
+    while (this.#isTaken) await this.whenFree(signal)
     this.#isTaken = true
     try {
       await work()
@@ -19,9 +25,9 @@ export class Turns {
     }
   }
 
-  /** Resolves when nobody has the turn; until the next `await` nobody takes it. @throws WaitError */
-  async whenFree(signal: AbortSignal): Promise<void> {
+  /** Resolves after nobody had the turn for a moment: look at `isTaken` again. @throws WaitError */
+  whenFree(signal: AbortSignal): Promise<void> {
     const holds = (): boolean => !this.#isTaken
-    while (!holds()) await this.#waiters.wait({ what: 'a change on its way', holds, obstacle: () => undefined }, signal)
+    return this.#waiters.wait({ what: 'a change on its way', holds, obstacle: () => undefined }, signal)
   }
 }
