@@ -42,6 +42,7 @@ export class Teacher implements Disposable {
   #selectors: { readonly revision: string; readonly index: NameIndex } | undefined
   #telling = 0
   #timer: NodeJS.Timeout | undefined
+  #isSoon = false
   #timerAtMs = Number.POSITIVE_INFINITY
   #toldAtMs = Number.NEGATIVE_INFINITY
   #awaySinceMs: number | undefined
@@ -94,6 +95,16 @@ export class Teacher implements Disposable {
   }
 
   #tellIn(ms: number): void {
+    if (ms === 0 && this.#awaySinceMs === undefined) {
+      // A timer would take a millisecond of the time of those who wait.
+      if (this.#isSoon) return
+      this.#isSoon = true
+      setImmediate(() => {
+        this.#isSoon = false
+        if (!this.#ended.signal.aborted) this.#tell()
+      })
+      return
+    }
     const atMs = performance.now() + (this.#awaySinceMs === undefined ? ms : Math.max(ms, RETRY_MS))
     if (atMs >= this.#timerAtMs || this.#ended.signal.aborted) return
     clearTimeout(this.#timer)
