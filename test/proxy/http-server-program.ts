@@ -24,7 +24,7 @@ function keep(socket: net.Socket): void {
 const http1 = http.createServer({ insecureHTTPParser: true }, (request, response) => {
   targets.push(`${request.method} ${request.url}`)
   request.resume()
-  request.on('end', () => response.end('ok'))
+  if (!request.url?.startsWith('/large')) request.on('end', () => response.end('ok'))
   if (request.url?.startsWith('/early')) response.end('ok')
   if (request.url?.startsWith('/switch')) request.socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
   if (request.url?.startsWith('/large'))
@@ -46,11 +46,10 @@ function stream(response: http.ServerResponse, megabytes: number): void {
   const chunk = Buffer.alloc(1 << 20, 'x')
   let left = megabytes
   const more = (): void => {
-    while (left > 0 && response.write(chunk)) left--
-    if (left > 0) left--
-    if (left <= 0) response.end()
-    else response.once('drain', more)
+    while (left-- > 0) if (!response.write(chunk)) return
+    response.end()
   }
+  response.on('drain', more)
   more()
 }
 

@@ -2,7 +2,11 @@
 // what they do not is answered with a denial, and connections stay usable.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
+import { PROXY_ANSWER } from '../../src/http/index.ts'
+import { outputInside } from '../net/fixture.ts'
+import { SERVER } from './http-network.ts'
 import { type Asked, HttpProxy, httpSet, judgedBy, needsRoot, SECRETS } from './http-proxy.ts'
 
 const SETS = [
@@ -109,6 +113,30 @@ describe('requests by rules', needsRoot, () => {
     assert.match((await result).bytes, /^HTTP\/1\.1 403/)
     await proxy.add(httpSet(50, { path: '/n[a-z]+' }))
     assert.equal(await status(get('/new', [50, 0])), 200)
+  })
+
+  test('bodies pass through without being kept', async () => {
+    await using proxy = await HttpProxy.start({ sets: SETS })
+    const megabytes = 200
+    const program = `import http from 'node:http'
+      const headers = { 'test-egress': '${PROXY_ANSWER}', 'test-ingress': '${PROXY_ANSWER}' }
+      const length = async stream => { let sum = 0; for await (const chunk of stream) sum += chunk.length; return sum }
+      const ask = (path, method) => http.request({ host: '${SERVER[4]}', path, method, headers, agent: false })
+      const down = ask('/large?mb=${megabytes}', 'GET').on('response', async answer => {
+        console.log(await length(answer))
+        const up = ask('/up', 'PUT').on('response', answer => {
+          console.log(answer.statusCode)
+          process.exit()
+        })
+        for (let count = 0; count < ${megabytes}; count++)
+          if (!up.write(Buffer.alloc(1 << 20))) await new Promise(resolve => up.once('drain', resolve))
+        up.end()
+      })
+      down.end()`
+    const printed = outputInside(proxy.network.client, process.execPath, ['--input-type=module', '--eval', program])
+    assert.equal(await printed, `${megabytes << 20}\n200\n`)
+    const [, peakKilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${proxy.haproxyPid}/status`, 'utf8')) ?? []
+    assert.ok(Number(peakKilobytes) < 64 << 10, `${peakKilobytes} kB`)
   })
 
   test('each request makes an event', async () => {
