@@ -10,6 +10,7 @@ import {
   type Namespace,
   NetlinkSocket,
   type RuleSpec,
+  readSysctl,
   replaceRoute,
   writeSysctl,
 } from '../net/index.ts'
@@ -26,7 +27,7 @@ const ANYWHERE = { 4: '0.0.0.0/0', 6: '::/0' } as const
 export function prepareForProxies(node: Namespace, { proxyMark }: Pick<Schema, 'proxyMark'>): void {
   using netlink = NetlinkSocket.open({ namespace: node })
   const loopback = netlink.get(linkOf({ name: 'lo' }))?.index ?? 1
-  for (const family of hasIpv6() ? ([4, 6] as const) : ([4] as const)) {
+  for (const family of speaksIpv6(node) ? ([4, 6] as const) : ([4] as const)) {
     const { TO_PROXY: mark, MASK: markMask } = proxyMark.number
     const rule: RuleSpec = { family, priority: PRIORITY, table: TABLE, mark, markMask }
     // First the route: a table without any would let the packets go on by the others.
@@ -39,3 +40,6 @@ export function prepareForProxies(node: Namespace, { proxyMark }: Pick<Schema, '
   // It gives a proxy's socket to what comes in for it at a device of the node, and forwarding drops what has a socket.
   writeSysctl(node, 'net/ipv4/ip_early_demux', 0)
 }
+
+/** Where it is turned off no route of it can be made, and none is needed. */
+const speaksIpv6 = (node: Namespace): boolean => hasIpv6() && readSysctl(node, 'net/ipv6/conf/lo/disable_ipv6') === '0'

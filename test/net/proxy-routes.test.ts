@@ -12,6 +12,7 @@ import {
   readSysctl,
   routeTo,
   setLink,
+  writeSysctl,
 } from '../../src/net/index.ts'
 import { prepareForProxies } from '../../src/reconcilers/index.ts'
 
@@ -34,4 +35,13 @@ test('what has the mark is local, whatever it is for; made once', { skip: needsR
     assert.equal(netlink.list(allRoutes({ family, table: 2004 })).length, 1)
   }
   assert.equal(readSysctl(node, 'net/ipv4/ip_early_demux'), '0')
+})
+
+test('a node without IPv6 has those of IPv4', { skip: needsRoot }, () => {
+  using node = createNamespace()
+  using netlink = NetlinkSocket.open({ namespace: node })
+  writeSysctl(node, 'net/ipv6/conf/all/disable_ipv6', 1)
+  netlink.run(setLink({ name: 'lo' }, { up: true }))
+  prepareForProxies(node, schema)
+  assert.equal(netlink.list(allRoutes({ table: 2004 })).length, 1)
 })
