@@ -56,3 +56,9 @@ for (const [filter, says] of [
   test(`refused: ${Object.keys(filter).join()} ${says.source}`, () => {
     assert.throws(() => flowTest(filter), { code: 'BAD_FILTER', message: says })
   })
+
+test('an expression that others would go back and forth over costs nothing', { timeout: 10_000 }, () => {
+  const flow = flowOf({ content: httpContent({ path: `/${'a'.repeat(1000)}!` }) })
+  assert.equal(flowTest({ 'http-path': '(a+)+$' })(flow), false)
+  assert.equal(flowTest({ 'http-path': '(a+)+!$' })(flow), true)
+})

@@ -1,6 +1,7 @@
 // Which flows somebody wants to see. Names and meanings are those of Hubble's filters:
 // fields all must match, and what is left out does not matter.
 
+import { compileRegexes, parseRegex, RegexMatcher } from '../regex/index.ts'
 import { type Flow, serviceOf } from './flow.ts'
 
 /** All of them texts, as they come in a query. */
@@ -59,12 +60,12 @@ const TESTS: Readonly<Record<(typeof FLOW_FILTERS)[number], (text: string) => Te
   },
   'http-method': text => flow => flow.l7?.http?.method.toUpperCase() === text.toUpperCase(),
   'http-path': text => {
-    const expression = regularExpression('http-path', text)
-    return ({ l7 }) => l7?.http !== undefined && expression.test(pathOf(l7.http.url))
+    const matches = regularExpression('http-path', text)
+    return ({ l7 }) => l7?.http !== undefined && matches(pathOf(l7.http.url))
   },
   'http-url': text => {
-    const expression = regularExpression('http-url', text)
-    return ({ l7 }) => l7?.http !== undefined && expression.test(clipped(l7.http.url))
+    const matches = regularExpression('http-url', text)
+    return ({ l7 }) => l7?.http !== undefined && matches(clipped(l7.http.url))
   },
   'http-status': text => {
     if (!/^[1-5](\d\d|\d?\+)$/.test(text))
@@ -83,8 +84,8 @@ const TESTS: Readonly<Record<(typeof FLOW_FILTERS)[number], (text: string) => Te
       ) ?? false
   },
   'dns-query': text => {
-    const expression = regularExpression('dns-query', text)
-    return ({ l7 }) => l7?.dns !== undefined && expression.test(clipped(l7.dns.query))
+    const matches = regularExpression('dns-query', text)
+    return ({ l7 }) => l7?.dns !== undefined && matches(clipped(l7.dns.query))
   },
 }
 
@@ -102,11 +103,14 @@ const clipped = (text: string): string => text.slice(0, MOST_SUBJECT)
 /** Path and query of an URL as it was asked for. */
 const pathOf = (url: string): string => clipped(url.replace(/^[a-z]+:\/\/[^/?]*/, ''))
 
-function regularExpression(name: string, text: string): RegExp {
+/** RE2's dialect, in linear time: senders choose what it is tried on. It may match any part, of ASCII texts alone. */
+function regularExpression(name: string, text: string): (subject: string) => boolean {
   if (text.length > MOST_EXPRESSION) throw new FlowFilterError(`${name} is longer than ${MOST_EXPRESSION} characters`)
-  try {
-    return new RegExp(text)
-  } catch (cause) {
-    throw new FlowFilterError(`${name} is no regular expression: ${(cause as Error).message}`)
-  }
+  const parsed = parseRegex(text)
+  if ('problem' in parsed) throw new FlowFilterError(`${name} is no regular expression: it ${parsed.problem}`)
+  const anywhere = parseRegex(`(?s:.*)(?:${text})(?s:.*)`)
+  const program = 'regex' in anywhere ? compileRegexes([anywhere.regex]) : undefined
+  if (!program) throw new FlowFilterError(`${name} is too large`)
+  const matcher = new RegexMatcher(program)
+  return subject => matcher.match(subject).length > 0
 }
