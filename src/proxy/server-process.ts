@@ -37,6 +37,7 @@ export type ServerProcessOptions = {
 }
 
 const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const
+const MOST_LAST_WORDS = 200
 const PATIENCE_AT_END_MS = 2_000
 const PATIENCE_AT_START_MS = 10_000
 
@@ -135,6 +136,7 @@ export class ServerProcess {
       const launched = await this.#options.launcher.launch(this.#options.ruleSets().filter(set => this.#isOwn(set)))
       this.#launched = launched
       const ended = endOf(launched.process)
+      const lastWords = lastLineOf(launched.process)
       const stop = new AbortController()
       const serving = this.#serve(launched, revision, AbortSignal.any([signal, stop.signal]))
       const reason = await Promise.race([ended, serving])
@@ -142,7 +144,7 @@ export class ServerProcess {
       await end(launched.process, ended)
       await serving
       const how = await ended
-      this.#lastEnd = reason === how ? how : `${reason} (${how})`
+      this.#lastEnd = [reason === how ? how : `${reason} (${how})`, ...lastWords()].join(': ')
     } catch (error) {
       this.#lastEnd = error instanceof Error ? error.message : String(error)
     }
@@ -193,6 +195,15 @@ function endOf(process: ChildProcess): Promise<string> {
   process.once('error', error => resolve(error.message))
   process.once('exit', (code, signal) => resolve(signal ? `killed by ${signal}` : `exit code ${code}`))
   return promise
+}
+
+/** What it said last on its standard error, as it often says there why it ends. */
+function lastLineOf({ stderr }: ChildProcess): () => string[] {
+  let last = ''
+  stderr?.on('data', (text: Buffer) => {
+    last = text.toString().trim().split('\n').at(-1)?.slice(0, MOST_LAST_WORDS) || last
+  })
+  return () => (last === '' ? [] : [last])
 }
 
 /** Asks a process to end, then does not ask. */
