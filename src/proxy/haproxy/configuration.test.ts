@@ -32,3 +32,7 @@ test('connections follow from descriptors', () => {
   assert.equal(maxConnectionsFor(20_000), 4_950)
   assert.equal(maxConnectionsFor(100), 1)
 })
+
+test('no number is compared with a negative one, which HAProxy 2.6 takes for the largest', () => {
+  assert.doesNotMatch(haproxyConfiguration(OPTIONS), /-m int \w+ -/)
+})
