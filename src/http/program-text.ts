@@ -16,6 +16,9 @@ import { fieldPatterns, HTTP_FIELDS, type HttpField, type SecretValue, wantedVal
 
 const LETTER_OF: Readonly<Record<HttpField, string>> = { method: 'M', path: 'P', host: 'H' }
 
+/** Instructions of all expressions of a set for one field: Lua reads them in a fraction of a second. */
+const MAX_SIZE_OF_SET = 200_000
+
 /** @returns undefined when a program would be too large */
 export function programText(
   rules: readonly HttpRule[],
@@ -34,7 +37,7 @@ export function programText(
   const programs: string[] = []
   for (const field of HTTP_FIELDS) {
     const { regexes } = tables[field]
-    const program = compileRegexes(regexes)
+    const program = compileRegexes(regexes, MAX_SIZE_OF_SET)
     if (!program) return undefined
     if (regexes.length > 0) programs.push(LETTER_OF[field] + textOfProgram(program))
   }

@@ -28,11 +28,12 @@ export type RegexProgram = {
   readonly sets: readonly (readonly number[])[]
 }
 
+/** Of one expression. */
 export const MAX_PROGRAM_SIZE = 20_000
 
-/** @returns undefined when the program would have more than `MAX_PROGRAM_SIZE` instructions */
-export function compileRegexes(regexes: readonly Regex[]): RegexProgram | undefined {
-  const builder = new ProgramBuilder()
+/** @returns undefined when the program would have more than `maxSize` instructions */
+export function compileRegexes(regexes: readonly Regex[], maxSize = MAX_PROGRAM_SIZE): RegexProgram | undefined {
+  const builder = new ProgramBuilder(maxSize)
   for (const [pattern, regex] of regexes.entries()) {
     if (builder.full) return undefined
     builder.pattern(regex, pattern, pattern === regexes.length - 1)
@@ -42,18 +43,23 @@ export function compileRegexes(regexes: readonly Regex[]): RegexProgram | undefi
 
 /** Whether its program alone would have more than `MAX_PROGRAM_SIZE` instructions. Costs much less than to compile it. */
 export function isTooLarge(regex: Regex): boolean {
-  const builder = new ProgramBuilder()
+  const builder = new ProgramBuilder(MAX_PROGRAM_SIZE)
   builder.pattern(regex, 0, true)
   return builder.full
 }
 
 class ProgramBuilder {
+  readonly #maxSize: number
   readonly #instructions: Instruction[] = []
   readonly #numberOfSet = new Map<CharacterSet, number>()
   #asserts = false
 
+  constructor(maxSize: number) {
+    this.#maxSize = maxSize
+  }
+
   get full(): boolean {
-    return this.#instructions.length > MAX_PROGRAM_SIZE
+    return this.#instructions.length > this.#maxSize
   }
 
   pattern(regex: Regex, pattern: number, last: boolean): void {
