@@ -26,6 +26,10 @@ export function proxyCommand(): Command {
       '--dns-wait <milliseconds>',
       'how long an answer of DNS waits for the agent to have its addresses in force (default: 1000)',
     )
+    .option(
+      '--denied-body <text>',
+      'body of the 403 that answers requests of HTTP that no rule allows (default: Access denied)',
+    )
     .action(async (options: ProxyOptions) => {
       const stop = new AbortController()
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())

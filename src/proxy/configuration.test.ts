@@ -14,6 +14,15 @@ describe('the options of a proxy', () => {
     assert.deepEqual(given.dns, { rejectWith: 'nameError', teachWaitMs: 0 })
   })
 
+  it('have a body for denials, of a bounded length', () => {
+    assert.equal(proxyConfiguration(NEEDED).deniedBody, 'Access denied\r\n')
+    assert.equal(proxyConfiguration({ ...NEEDED, deniedBody: 'ask the "shop" team' }).deniedBody, 'ask the "shop" team')
+    assert.throws(
+      () => proxyConfiguration({ ...NEEDED, deniedBody: 'é'.repeat(5_000) }),
+      /--denied-body has 10000 bytes/,
+    )
+  })
+
   for (const wrong of [{ dnsReject: 'drop' }, { dnsWait: '5000' }, { dnsWait: 'long' }, { state: '/x'.repeat(60) }])
     it(`are refused by name: ${Object.keys(wrong).join()} ${Object.values(wrong).join().slice(0, 8)}`, () => {
       const option = Object.keys(wrong)[0]?.replace(/[A-Z]/, letter => `-${letter.toLowerCase()}`)

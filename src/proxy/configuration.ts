@@ -16,6 +16,8 @@ export type ProxyConfiguration = {
   /** Unix socket of the node's agent, for what it is to learn; absent: it learns nothing. */
   readonly agent?: string
   readonly dns: DnsOptions
+  /** Body of denials of HTTP. */
+  readonly deniedBody: string
 }
 
 export type ProxyOptions = {
@@ -26,6 +28,7 @@ export type ProxyOptions = {
   readonly agent?: string
   readonly dnsReject?: string
   readonly dnsWait?: string
+  readonly deniedBody?: string
 }
 
 /** HAProxy's sockets are in the folder; the kernel takes paths of up to 107 bytes, and HAProxy makes a longer one on the way. */
@@ -50,7 +53,18 @@ export function proxyConfiguration(options: ProxyOptions): ProxyConfiguration {
     socket: path.resolve(options.socket),
     ...(options.agent !== undefined && { agent: path.resolve(options.agent) }),
     dns: dnsOptions(options),
+    deniedBody: deniedBody(options),
   }
+}
+
+/** It must fit into a buffer of HAProxy beside the head of the answer. */
+const MOST_BODY_BYTES = 8_192
+
+function deniedBody({ deniedBody: body = 'Access denied\r\n' }: ProxyOptions): string {
+  const bytes = Buffer.byteLength(body)
+  if (bytes > MOST_BODY_BYTES)
+    throw new ProxyConfigurationError(`--denied-body has ${bytes} bytes and may have ${MOST_BODY_BYTES}`)
+  return body
 }
 
 const MOST_WAIT_MS = 4_000

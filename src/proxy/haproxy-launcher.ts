@@ -39,6 +39,8 @@ export type HaproxyLauncherOptions = {
   /** Root unless given. */
   readonly user: SystemUser | undefined
   readonly maxConnections: number
+  /** Body of denials. */
+  readonly deniedBody: string
   readonly onOutput: (text: string) => void
 }
 
@@ -80,6 +82,7 @@ export const HAPROXY_PLACES = {
   maps: 'maps',
   files: 'files',
   certificates: 'certificates',
+  deniedBody: 'denied-body',
   runtimeSocket: 'run/runtime.sock',
   /** Where it looks for whoever takes its lines. */
   logSocket: 'run/events.sock',
@@ -101,6 +104,7 @@ function prepare(options: HaproxyLauncherOptions): void {
   fs.rmSync(path.join(folder, places.runtimeSocket), { force: true })
   for (const file of options.files)
     writeFor(path.join(folder, places.files, path.basename(file)), fs.readFileSync(file, 'utf8'), user)
+  writeFor(path.join(folder, places.deniedBody), options.deniedBody, user)
   const text = options.rules.configuration({
     sockets: socketOptions(),
     runtimeSocket: `unix@${places.runtimeSocket}`,
@@ -109,6 +113,7 @@ function prepare(options: HaproxyLauncherOptions): void {
     files: places.files,
     certificates: places.certificates,
     maxConnections: options.maxConnections,
+    deniedBody: places.deniedBody,
   })
   writeFor(path.join(folder, places.configuration), text, user)
 }
@@ -137,6 +142,8 @@ class RuleMaps {
   readonly #rules: HaproxyRules
   readonly #api: RuntimeApi
   readonly #sets = new Map<number, readonly HaproxyMapEntry[]>()
+  /** Numbers of sets that are gone and have lines in the maps still. */
+  readonly #gone = new Set<number>()
   lines = 0
   garbage = 0
 
@@ -164,9 +171,8 @@ class RuleMaps {
   }
 
   async apply({ add, remove }: RuleSetChange): Promise<readonly RuleSetFailure[]> {
-    const comesBack = new Set(add.map(({ number }) => number))
-    const isReplaced = remove.some(number => comesBack.has(number))
     for (const number of remove) this.#forget(number)
+    const isReplaced = add.some(({ number }) => this.#gone.has(number))
     const failures = this.#remember(add)
     if (isReplaced || this.garbage > this.lines + SPARE_LINES) await this.#exchange()
     else await this.#add(add)
@@ -180,6 +186,7 @@ class RuleMaps {
 
   async #exchange(): Promise<void> {
     for (const [map, lines] of this.#linesByMap()) await this.#api.replaceMap(nameOf(map), lines)
+    this.#gone.clear()
     this.garbage = 0
   }
 
@@ -200,6 +207,7 @@ class RuleMaps {
   #forget(number: number): void {
     const entries = this.#sets.get(number) ?? []
     this.#sets.delete(number)
+    if (entries.length > 0) this.#gone.add(number)
     this.lines -= entries.length
     this.garbage += entries.length
   }

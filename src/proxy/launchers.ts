@@ -38,7 +38,7 @@ export function serverLaunchers(setting: ServerSetting): Launcher[] {
   ]
 }
 
-function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
+function haproxy({ configuration, place, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
   return haproxyLauncher({
     rules: haproxyRules(),
     folder: haproxyFolder,
@@ -53,6 +53,7 @@ function haproxy({ place, haproxyFolder, haproxyUser, log }: ServerSetting): Lau
     ],
     user: haproxyUser,
     maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), MOST_CONNECTIONS),
+    deniedBody: configuration.deniedBody,
     onOutput: text => log.error({ server: 'haproxy', text: text.trimEnd() }, 'a server says'),
   })
 }

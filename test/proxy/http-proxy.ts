@@ -48,6 +48,9 @@ export type Seen = {
 }
 export type Asked = Pick<ClientCommand, 'answers' | 'silenceMs'> & { readonly family: 4 | 6; readonly port: number }
 
+/** None of it may mean anything to HAProxy. */
+export const DENIED_BODY = 'ask the "shop" team: %[src] %ci $HOME\n'
+
 /** Header lines that say by which sets a request is judged. */
 export const judgedBy = (egress: number, ingress: number): string =>
   `test-egress: ${PROXY_ANSWER + egress}\r\ntest-ingress: ${PROXY_ANSWER + ingress}\r\n`
@@ -113,6 +116,7 @@ export class HttpProxy implements AsyncDisposable {
     const ports = [PORT.http1, PORT.tls, PORT.https, PORT.http2, PORT.nobody]
     for (const port of ports)
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
+    fs.writeFileSync(this.#path('denied'), DENIED_BODY)
     const configuration = RULES.configuration({
       sockets: { http: socketsAt(0), tls: socketsAt(2), https: socketsAt(4) },
       runtimeSocket: this.#path('run.sock'),
@@ -122,6 +126,7 @@ export class HttpProxy implements AsyncDisposable {
       certificates: this.folder,
       maxConnections: 2000,
       threads: 2,
+      deniedBody: this.#path('denied'),
       answers: ANSWERS_IN_HEADERS,
     })
     // The other ports of the server come in by sockets of the same frontend.

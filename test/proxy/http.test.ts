@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { PROXY_ANSWER } from '../../src/http/index.ts'
 import { outputInside } from '../net/fixture.ts'
 import { SERVER } from './http-network.ts'
-import { type Asked, HttpProxy, httpSet, judgedBy, needsRoot, SECRETS } from './http-proxy.ts'
+import { type Asked, DENIED_BODY, HttpProxy, httpSet, judgedBy, needsRoot, SECRETS } from './http-proxy.ts'
 
 const SETS = [
   httpSet(1, { method: 'GET', path: '/public/.*' }, { path: '/any' }),
@@ -44,6 +44,11 @@ describe('requests by rules', needsRoot, () => {
     const { bytes } = await proxy.ask(request, asked)
     return Number(/^HTTP\/1\.1 (\d+)/.exec(bytes)?.[1])
   }
+
+  test('a denial has the body that was asked for', async () => {
+    const { bytes } = await proxy.ask(get('/secret', [1, 0]))
+    assert.ok(bytes.endsWith(`\r\n\r\n${DENIED_BODY}`), bytes)
+  })
 
   const CASES: readonly [name: string, request: string, status: number][] = [
     ['no rules in either direction', get('/x', [0, 0]), 200],

@@ -29,7 +29,7 @@ test('paths are one word', () => {
 })
 
 test('connections follow from descriptors', () => {
-  assert.equal(maxConnectionsFor(20_000), 4_950)
+  assert.equal(maxConnectionsFor(20_000), 9_900)
   assert.equal(maxConnectionsFor(100), 1)
 })
 

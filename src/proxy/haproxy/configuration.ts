@@ -19,8 +19,8 @@ const KERNEL_ANSWERS: KernelAnswers = {
   ingressRule: 'fc_reordering',
 }
 
-/** A client's socket, a server's, and two ends of a pipe while a body is moved past user space. */
-const DESCRIPTORS_OF_CONNECTION = 4
+/** A client's socket and a server's; bodies are not moved by pipes. */
+const DESCRIPTORS_OF_CONNECTION = 2
 const DESCRIPTORS_OF_PROCESS = 200
 
 /** How many connections the process can hold with so many descriptors (`ulimit -n`). At least one. */

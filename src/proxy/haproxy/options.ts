@@ -36,7 +36,7 @@ export type HaproxyOptions = {
   readonly maxConnections: number
   /** One for each processor unless given. */
   readonly threads?: number
-  /** File with the body of denials. */
+  /** File with the body of denials; without it the usual one. */
   readonly deniedBody?: string | undefined
   /** For tests without the programs on the proxy's control group. */
   readonly answers?: KernelAnswers | undefined
