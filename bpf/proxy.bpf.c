@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The programs of the proxies: two on their control group, one on the node's network
+ * The programs of the proxies: three on their control group, one on the node's network
  * namespace.
  *
  * mark_proxy marks their sockets, so that no connection of a proxy is handed to
- * a proxy. tell_proxy answers whoever asks for the TCP_INFO of an accepted
+ * a proxy. keep_hops lets resets of connections reach whoever is to see them.
+ * tell_proxy answers whoever asks for the TCP_INFO of an accepted
  * connection with what the connection is to be judged by: a proxy knows neither
  * identities nor policies, and a connection that the kernel does not know is told
  * nothing, which no rule allows. find_listener finds the socket that listens where
@@ -17,6 +18,10 @@
 #include "lib/proxy.h"
 #include "lib/schema.h"
 
+#define SOL_IP 0
+#define IP_TTL 2
+#define SOL_IPV6 41
+#define IPV6_UNICAST_HOPS 16
 #define SOL_TCP 6
 #define TCP_INFO 11
 
@@ -77,6 +82,19 @@ static __noinline struct flow *flow_of(const struct tuple *tuple)
 	key.leg = LEG_TO_PROXY;
 	flow = flow_lookup(&key, bpf_ktime_get_ns());
 	return flow && flow_direction(flow, opener_is_high) == FLOW_ORIGINAL ? flow : 0;
+}
+
+/* HAProxy's way to be rid of a connection is a reset that goes one hop: it would reach pods of this node alone. */
+SEC("cgroup/setsockopt")
+int keep_hops(struct bpf_sockopt *ctx)
+{
+	if (ctx->level == SOL_IP && ctx->optname == IP_TTL)
+		return 0;
+	if (ctx->level == SOL_IPV6 && ctx->optname == IPV6_UNICAST_HOPS)
+		return 0;
+	/* What is set is passed on as it is, however long. */
+	ctx->optlen = 0;
+	return 1;
 }
 
 SEC("cgroup/getsockopt")

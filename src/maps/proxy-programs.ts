@@ -17,7 +17,7 @@ import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { proxyKindShape, proxySocketShape } from './proxy.ts'
 import { schemaShape } from './schema.ts'
 
-const PROGRAMS = ['mark_proxy', 'tell_proxy', 'find_listener'] as const
+const PROGRAMS = ['mark_proxy', 'keep_hops', 'tell_proxy', 'find_listener'] as const
 const MAPS = ['flows', 'proxy_sockets'] as const
 const ENOENT = 2
 
@@ -80,6 +80,8 @@ export type ProxyPrograms = ProxyMaps & {
   readonly programs: {
     /** For `cgroup_inet_sock_create`. */
     readonly mark_proxy: Program
+    /** For `cgroup_setsockopt`. */
+    readonly keep_hops: Program
     /** For `cgroup_getsockopt`. */
     readonly tell_proxy: Program
     /** For the node's network namespace (sk_lookup). */
@@ -100,6 +102,7 @@ export function loadProxyPrograms(options: ProxyMapsOptions): ProxyPrograms {
       ...opened,
       programs: {
         mark_proxy: object.program('mark_proxy'),
+        keep_hops: object.program('keep_hops'),
         tell_proxy: object.program('tell_proxy'),
         find_listener: object.program('find_listener'),
       },

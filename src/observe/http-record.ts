@@ -2,22 +2,11 @@
 // by their places, read into the event that all proxies tell.
 
 import { PROXY_ANSWER } from '../http/index.ts'
-import type { L7Event, L7Judgement } from '../tables/index.ts'
+import type { L7Event } from '../tables/index.ts'
+import { type ConnectionFields, isKnown, isRecord, judgedConnection, numberOf } from './haproxy-record.ts'
 
 type Fields = readonly [
-  micros: number,
-  client: string,
-  clientPort: number,
-  server: string,
-  serverPort: number,
-  openerIdentity: string,
-  responderIdentity: string,
-  egressAnswer: string,
-  ingressAnswer: string,
-  egressVerdict: string,
-  ingressVerdict: string,
-  egressRule: string,
-  ingressRule: string,
+  ...ConnectionFields,
   refusal: string,
   latencyMicros: string,
   grpcStatus: string,
@@ -28,9 +17,6 @@ type Fields = readonly [
   ended: string,
   mismatched: string,
 ]
-
-/** HAProxy's sign for what is not known. */
-const UNKNOWN = '-'
 
 const REFUSALS: Readonly<Record<string, string>> = {
   connect: 'a tunnel through the proxy was asked for (CONNECT)',
@@ -47,24 +33,14 @@ const REFUSALS: Readonly<Record<string, string>> = {
 export function eventOfHttpRecord(record: unknown): L7Event | undefined {
   const fields = fieldsOf(record)
   if (!fields) return undefined
-  const [micros, client, clientPort, server, serverPort, openerIdentity, responderIdentity] = fields
-  const [, , , , , , , egressAnswer, ingressAnswer, egressVerdict, ingressVerdict, egressRule, ingressRule] = fields
+  const egressAnswer = fields[7]
   const [refusal, latencyMicros, grpcStatus, target, host, version, status, ended, mismatched] = fields.slice(
     13,
   ) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
   const reason = reasonOf(refusal, ended, egressAnswer)
-  const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
   return {
-    timeMicros: micros,
-    verdict: reason === undefined ? (denied ? 'DROPPED' : 'FORWARDED') : 'ERROR',
-    transport: 'TCP',
-    opener: { address: client, port: clientPort, identity: numberOf(openerIdentity) ?? 0 },
-    responder: { address: server, port: serverPort, identity: numberOf(responderIdentity) ?? 0 },
-    egress: judgement(egressAnswer, egressVerdict, egressRule),
-    ingress: judgement(ingressAnswer, ingressVerdict, ingressRule),
-    ...(denied && { deniedBy: denied }),
-    ...(reason !== undefined && { reason }),
+    ...judgedConnection(fields, reason),
     ...(isKnown(latencyMicros) && { latencyNs: Number(latencyMicros) * 1000 }),
     ...(isKnown(mismatched) && { mismatchedHeaders: mismatched.split(',') }),
     content: {
@@ -86,26 +62,7 @@ const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4, 19])
 const FIELD_COUNT = 22
 
 function fieldsOf(record: unknown): Fields | undefined {
-  const isRecord =
-    Array.isArray(record) &&
-    record.length === FIELD_COUNT &&
-    record.every((field, place) => typeof field === (NUMBERS.has(place) ? 'number' : 'string'))
-  return isRecord ? (record as unknown as Fields) : undefined
-}
-
-const isKnown = (text: string): boolean => text !== UNKNOWN && text !== ''
-const numberOf = (text: string): number | undefined => (/^-?\d+$/.test(text) ? Number(text) : undefined)
-
-function judgement(answer: string, verdict: string, policyRule: string): L7Judgement {
-  const set = Math.max(0, (numberOf(answer) ?? 0) - PROXY_ANSWER)
-  const place = (numberOf(verdict) ?? 0) - 1
-  return { set, ...(place >= 0 && { rule: place }), policyRule: numberOf(policyRule) ?? 0 }
-}
-
-/** A direction without a verdict has denied too: its rules were not there. */
-function deniedBy(egress: string, ingress: string): 'egress' | 'ingress' | undefined {
-  if ((numberOf(egress) ?? -1) < 0) return 'egress'
-  return (numberOf(ingress) ?? -1) < 0 ? 'ingress' : undefined
+  return isRecord(record, FIELD_COUNT, NUMBERS) ? (record as unknown as Fields) : undefined
 }
 
 /** Of HAProxy's word on how it ended: who ended it, and when (its manual, 8.5). */

@@ -5,6 +5,7 @@
 import type { L7Event } from '../tables/index.ts'
 import { eventOfHttpRecord } from './http-record.ts'
 import { type Observed, Recent } from './recent.ts'
+import { eventOfTlsRecord } from './tls-record.ts'
 
 /** Most characters kept of a text, of one in a list, and items of a list: senders choose them. */
 const MOST_TEXT = 2048
@@ -43,7 +44,7 @@ export class RequestObserver {
 
   /** Takes one line of the stream. What is no event counts as lost. */
   take(told: unknown): void {
-    const line = isObject(told) && 'http' in told ? eventOfHttpRecord(told['http']) : told
+    const line = lineOf(told)
     const missed = missedOf(line)
     if (missed !== undefined) this.lost += missed
     else if (!isEvent(line)) this.lost++
@@ -71,6 +72,13 @@ export class RequestObserver {
     if (known) known.count++
     else this.#counts.set(key, { protocol, verdict, count: 1 })
   }
+}
+
+/** Written out, where HAProxy tells it in short. */
+function lineOf(told: unknown): unknown {
+  if (!isObject(told)) return told
+  if ('http' in told) return eventOfHttpRecord(told['http'])
+  return 'tls' in told ? eventOfTlsRecord(told['tls']) : told
 }
 
 function missedOf(line: unknown): number | undefined {

@@ -61,6 +61,7 @@ export async function datapathOf(
 export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
   using stack = new DisposableStack()
   stack.use(attachCgroup(datapath.programs.mark_proxy, cgroup, 'cgroup_inet_sock_create'))
+  stack.use(attachCgroup(datapath.programs.keep_hops, cgroup, 'cgroup_setsockopt'))
   stack.use(attachCgroup(datapath.programs.tell_proxy, cgroup, 'cgroup_getsockopt'))
   stack.use(attachNetns(datapath.programs.find_listener, '/proc/self/ns/net'))
   const sockets = KINDS.flatMap(kind =>

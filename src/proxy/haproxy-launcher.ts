@@ -61,7 +61,8 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
       const failures = maps.writeFiles(ruleSets, folder, user)
       const child = spawnWithRights(
         ['haproxy', '-db', '-f', HAPROXY_PLACES.configuration],
-        { capabilities: ['net_admin'], user },
+        // To speak as a client. With net_admin it could let connections go without a word, where they are to be reset.
+        { capabilities: ['net_raw'], user },
         { folder, stdio: ['ignore', 'pipe', 'pipe', ...options.descriptors] },
       )
       for (const stream of [child.stdout, child.stderr])

@@ -6,7 +6,7 @@ import { type ChildLauncherOptions, childLauncher, childProgram } from './child-
 import type { ProxyConfiguration } from './configuration.ts'
 import type { Attached } from './datapath.ts'
 import type { EventLog } from './event-log.ts'
-import { maxConnectionsFor } from './haproxy/configuration.ts'
+import { HAPROXY_FILES, maxConnectionsFor } from './haproxy/configuration.ts'
 import { haproxyRules } from './haproxy/rules.ts'
 import { haproxyLauncher } from './haproxy-launcher.ts'
 import { raiseDescriptorLimit, type SystemUser } from './rights.ts'
@@ -42,7 +42,7 @@ function haproxy({ configuration, place, haproxyFolder, haproxyUser, log }: Serv
   return haproxyLauncher({
     rules: haproxyRules(),
     folder: haproxyFolder,
-    files: [LUA_FILE],
+    files: HAPROXY_FILES.map(name => fileURLToPath(new URL(`haproxy/${name}`, import.meta.url))),
     descriptors: [
       place.descriptor('HTTP', 4),
       place.descriptor('HTTP', 6),
@@ -58,7 +58,6 @@ function haproxy({ configuration, place, haproxyFolder, haproxyUser, log }: Serv
   })
 }
 
-const LUA_FILE = fileURLToPath(new URL('haproxy/judge.lua', import.meta.url))
 /** HAProxy sets aside memory for each that there may be. */
 const MOST_CONNECTIONS = 50_000
 

@@ -91,5 +91,9 @@ export type L7Event = {
   readonly content: L7Content
 }
 
-/** A line of a proxy's event stream: an event, HAProxy's short form of one, or how many were lost since the last line. */
-export type L7EventLine = L7Event | { readonly http: readonly (string | number)[] } | { readonly missed: number }
+/** A line of a proxy's event stream: an event, one of HAProxy's short forms of one, or how many were lost since the last line. */
+export type L7EventLine =
+  | L7Event
+  | { readonly http: readonly (string | number)[] }
+  | { readonly tls: readonly (string | number)[] }
+  | { readonly missed: number }

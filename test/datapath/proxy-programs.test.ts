@@ -31,6 +31,8 @@ test('the programs load beside the pinned maps and go on a control group', { ski
   using proxy = loadProxyPrograms({ object: PROXY_OBJECT, pins })
   using mark = attachCgroup(proxy.programs.mark_proxy, cgroup.path, 'cgroup_inet_sock_create')
   using tell = attachCgroup(proxy.programs.tell_proxy, cgroup.path, 'cgroup_getsockopt')
+  using hops = attachCgroup(proxy.programs.keep_hops, cgroup.path, 'cgroup_setsockopt')
+  assert.notEqual(hops.info().programId, mark.info().programId)
   assert.notEqual(mark.info().programId, tell.info().programId)
   assert.equal(proxy.maps.flows.id, datapath.maps.flows.id)
 })

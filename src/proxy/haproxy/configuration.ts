@@ -6,9 +6,13 @@
 import { AMBIGUOUS_PATH, PROXY_ANSWER } from '../../http/index.ts'
 import { LOG_FORMAT } from './log-line.ts'
 import type { HaproxyKind, HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+import { TLS_BACKEND, tlsFrontend } from './tls-frontend.ts'
 
 /** Maps that the configuration names; each is a file, perhaps empty, when HAProxy starts. */
-export const HAPROXY_MAPS = ['http-programs', 'http-rules'] as const
+export const HAPROXY_MAPS = ['http-programs', 'http-rules', 'server-names'] as const
+
+/** What comes with the package, beside this file. */
+export const HAPROXY_FILES = ['judge.lua', 'server-name.lua'] as const
 
 const KERNEL_ANSWERS: KernelAnswers = {
   egressSet: 'fc_unacked',
@@ -30,8 +34,15 @@ export const maxConnectionsFor = (descriptorLimit: number): number =>
 export function haproxyConfiguration(options: HaproxyOptions): string {
   const sections = [globalSection(options), options.logSocket ? ringSection(options.logSocket) : [], defaultsSection()]
   sections.push(httpFrontend(options.sockets.http, options))
-  for (const kind of ['tls', 'https'] as const) sections.push(closedFrontend(kind, options.sockets[kind]))
-  sections.push(...BACKENDS)
+  sections.push(
+    tlsFrontend({
+      sockets: options.sockets.tls,
+      answers: options.tlsAnswers ?? KERNEL_ANSWERS,
+      logged: options.logSocket !== undefined,
+    }),
+    closedFrontend('https', options.sockets.https),
+    ...BACKENDS,
+  )
   return `${sections
     .filter(section => section.length > 0)
     .map(([title, ...lines]) => [title, ...lines.map(line => `  ${line}`)].join('\n'))
@@ -49,7 +60,8 @@ const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: 
   'tune.h2.max-concurrent-streams 1000',
   // Arguments of a script do not reach it in each thread.
   `setenv AXONEME_HTTP_PROGRAMS ${quoted(`${maps}/http-programs.map`)}`,
-  `lua-load-per-thread ${quoted(`${files}/judge.lua`)}`,
+  `setenv AXONEME_SERVER_NAMES ${quoted(`${maps}/server-names.map`)}`,
+  ...HAPROXY_FILES.map(file => `lua-load-per-thread ${quoted(`${files}/${file}`)}`),
 ]
 
 /** A ring: whoever reads the lines may be slow or away, and costs no more than this. */
@@ -94,6 +106,7 @@ const LOG_RULES: readonly string[] = [
 const BACKENDS: readonly string[][] = [
   ['backend http1', 'source 0.0.0.0 usesrc clientip', 'server original 0.0.0.0'],
   ['backend http2', 'source 0.0.0.0 usesrc clientip', 'server original 0.0.0.0 proto h2'],
+  [...TLS_BACKEND],
 ]
 
 /** No header has them (RFC 9110, 5.5), and programs in C end at the first of them. */

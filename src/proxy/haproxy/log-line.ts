@@ -4,16 +4,22 @@
 
 const text = (sample: string, length: number): string => `"%[${sample},bytes(0,${length}),json(utf8s)]"`
 
-/** One word of the configuration, for `log-format`. */
-export const LOG_FORMAT = `'{"http":[${[
+const variable = (name: string): string => `"%[var(${name})]"`
+
+/** When, who with whom, and by which rules. */
+export const CONNECTION_FIELDS: readonly string[] = [
   '%[date(0,us)]',
   '"%ci"',
   '%cp',
   '"%[dst]"',
   '%[dst_port]',
-  ...['sess.o', 'sess.r', 'txn.e', 'txn.i', 'txn.er', 'txn.ir', 'sess.pe', 'sess.pi', 'txn.why', 'txn.l', 'txn.g'].map(
-    variable => `"%[var(${variable})]"`,
-  ),
+  ...['sess.o', 'sess.r', 'txn.e', 'txn.i', 'txn.er', 'txn.ir', 'sess.pe', 'sess.pi'].map(variable),
+]
+
+/** One word of the configuration, for `log-format`. */
+export const LOG_FORMAT = `'{"http":[${[
+  ...CONNECTION_FIELDS,
+  ...['txn.why', 'txn.l', 'txn.g'].map(variable),
   text('var(txn.q)', 2048),
   text('var(txn.h)', 256),
   '"%HV"',

@@ -40,6 +40,8 @@ export type HaproxyOptions = {
   readonly deniedBody?: string | undefined
   /** For tests without the programs on the proxy's control group. */
   readonly answers?: KernelAnswers | undefined
+  /** The same where there are no requests. */
+  readonly tlsAnswers?: KernelAnswers | undefined
 }
 
 /** One line of a map. Keys and values have no blanks; values are one line. */

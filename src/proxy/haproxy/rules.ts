@@ -5,6 +5,7 @@ import { haproxyEntries, type SecretValue } from '../../http/index.ts'
 import type { L7RuleSet } from '../../policy/index.ts'
 import { HAPROXY_MAPS, haproxyConfiguration } from './configuration.ts'
 import type { HaproxyMapEntry } from './options.ts'
+import { serverNameEntries } from './server-names.ts'
 
 /** @param secretValue of the secrets that headers are compared with; what is not there matches nothing */
 export const haproxyRules = (secretValue: SecretValue = () => undefined) => ({
@@ -14,6 +15,6 @@ export const haproxyRules = (secretValue: SecretValue = () => undefined) => ({
   entries(set: L7RuleSet): readonly HaproxyMapEntry[] {
     const { entries, problem } = haproxyEntries(set, secretValue)
     if (problem !== undefined) throw new RangeError(`rule set ${set.number}: ${problem}`)
-    return entries
+    return [...entries, ...serverNameEntries(set)]
   },
 })

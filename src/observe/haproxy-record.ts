@@ -1,0 +1,69 @@
+// What the log lines of all of HAProxy's frontends have in common: who with whom, by which
+// rules, and what these said (src/proxy/haproxy/log-line.ts).
+
+import { PROXY_ANSWER } from '../http/index.ts'
+import type { L7Event, L7Judgement } from '../tables/index.ts'
+
+export type ConnectionFields = readonly [
+  micros: number,
+  client: string,
+  clientPort: number,
+  server: string,
+  serverPort: number,
+  openerIdentity: string,
+  responderIdentity: string,
+  egressAnswer: string,
+  ingressAnswer: string,
+  egressVerdict: string,
+  ingressVerdict: string,
+  egressRule: string,
+  ingressRule: string,
+]
+
+/** HAProxy's sign for what is not known. */
+const UNKNOWN = '-'
+
+export const isKnown = (text: string): boolean => text !== UNKNOWN && text !== ''
+export const numberOf = (text: string): number | undefined => (/^-?\d+$/.test(text) ? Number(text) : undefined)
+
+/** Texts, but for numbers at the places that are given. */
+export function isRecord(record: unknown, fieldCount: number, numbers: ReadonlySet<number>): record is unknown[] {
+  return (
+    Array.isArray(record) &&
+    record.length === fieldCount &&
+    record.every((field, place) => typeof field === (numbers.has(place) ? 'number' : 'string'))
+  )
+}
+
+/** @param reason why rules did not come to decide */
+export function judgedConnection(
+  fields: readonly [...ConnectionFields, ...unknown[]],
+  reason: string | undefined,
+): Omit<L7Event, 'content'> {
+  const [micros, client, clientPort, server, serverPort, openerIdentity, responderIdentity] = fields
+  const [, , , , , , , egressAnswer, ingressAnswer, egressVerdict, ingressVerdict, egressRule, ingressRule] = fields
+  const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
+  return {
+    timeMicros: micros,
+    verdict: reason === undefined ? (denied ? 'DROPPED' : 'FORWARDED') : 'ERROR',
+    transport: 'TCP',
+    opener: { address: client, port: clientPort, identity: numberOf(openerIdentity) ?? 0 },
+    responder: { address: server, port: serverPort, identity: numberOf(responderIdentity) ?? 0 },
+    egress: judgement(egressAnswer, egressVerdict, egressRule),
+    ingress: judgement(ingressAnswer, ingressVerdict, ingressRule),
+    ...(denied && { deniedBy: denied }),
+    ...(reason !== undefined && { reason }),
+  }
+}
+
+function judgement(answer: string, verdict: string, policyRule: string): L7Judgement {
+  const set = Math.max(0, (numberOf(answer) ?? 0) - PROXY_ANSWER)
+  const place = (numberOf(verdict) ?? 0) - 1
+  return { set, ...(place >= 0 && { rule: place }), policyRule: numberOf(policyRule) ?? 0 }
+}
+
+/** A direction without a verdict has denied too: its rules were not there. */
+function deniedBy(egress: string, ingress: string): 'egress' | 'ingress' | undefined {
+  if ((numberOf(egress) ?? -1) < 0) return 'egress'
+  return (numberOf(ingress) ?? -1) < 0 ? 'ingress' : undefined
+}

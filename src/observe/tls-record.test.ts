@@ -1,0 +1,41 @@
+// A connection of TLS in HAProxy's short form; test/proxy/tls.test.ts has HAProxy write it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { eventOfTlsRecord } from './tls-record.ts'
+
+const line = (more: Readonly<Record<number, string>>): unknown[] => {
+  const fields = [1700000000000000, '10.0.1.5', 40000, '10.0.2.7', 443, '1001', '1002']
+  fields.push('1476395013', '1476395008', '3', '0', '7', '8', '-', 'www.example.com', '--')
+  return fields.map((field, place) => more[place] ?? field)
+}
+const verdict = (more: Readonly<Record<number, string>>) => {
+  const event = eventOfTlsRecord(line(more))
+  return [event?.verdict, event?.deniedBy, event?.reason]
+}
+
+test('what is in it', () =>
+  assert.deepEqual(eventOfTlsRecord(line({})), {
+    timeMicros: 1700000000000000,
+    verdict: 'FORWARDED',
+    transport: 'TCP',
+    opener: { address: '10.0.1.5', port: 40000, identity: 1001 },
+    responder: { address: '10.0.2.7', port: 443, identity: 1002 },
+    egress: { set: 5, rule: 2, policyRule: 7 },
+    ingress: { set: 0, policyRule: 8 },
+    content: { parser: 'tls', serverName: 'www.example.com' },
+  }))
+
+test('how it ended', () => {
+  assert.deepEqual(verdict({ 9: '-1' }), ['DROPPED', 'egress', undefined])
+  assert.deepEqual(verdict({ 10: '-' }), ['DROPPED', 'ingress', undefined])
+  assert.match(String(verdict({ 9: '-', 13: 'form' })), /^ERROR,,.*ClientHello/)
+  assert.match(String(verdict({ 9: '-', 13: 'hello', 14: '-' })), /^ERROR,,.*not well-formed/)
+  assert.match(String(verdict({ 7: '0', 9: '-1' })), /^ERROR,,the kernel/)
+  assert.match(String(verdict({ 15: 'SC' })), /^ERROR,,the server could not be reached/)
+})
+
+test('what is none', () => {
+  for (const record of [undefined, [], line({}).slice(1), line({ 0: 'x' }), [...line({}), '']])
+    assert.equal(eventOfTlsRecord(record), undefined)
+})
