@@ -52,8 +52,7 @@ const SPARE_LINES = 50_000
 export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
   return {
     name: 'haproxy',
-    // Names of servers in TLS are not judged yet: connections about them are refused, and their rule sets said to fail.
-    parsers: ['http'],
+    parsers: ['http', 'tls'],
     async launch(ruleSets) {
       prepare(options)
       const { folder, rules, user } = options

@@ -27,10 +27,10 @@ test('ports that are to be seen', () => {
     'egress 53/17 dns',
     'ingress 80/6 http',
   ])
-  assert.deepEqual(textsOf(' <egress/53/ANY/dns> , <Egress/443/tcp/http>,<Egress/9092/TCP/Kafka>'), [
+  assert.deepEqual(textsOf(' <egress/53/ANY/dns> , <Egress/443/tcp/TLS>,<Egress/9092/TCP/Kafka>'), [
     'egress 53/6 dns',
     'egress 53/17 dns',
-    'egress 443/6 http',
+    'egress 443/6 tls',
     'egress 9092/6 kafka',
   ])
   assert.deepEqual(pod([OURS, '']), { visibility: [], problems: [] })
@@ -45,8 +45,7 @@ for (const [item, says] of [
   ['<Ingress/0/TCP/HTTP>', /port 0 is not 1 to 65535$/],
   ['<Ingress/http/TCP/HTTP>', /port http is not 1 to 65535$/],
   ['<Ingress/80/SCTP/HTTP>', /SCTP is not TCP, UDP or ANY$/],
-  ['<Ingress/80/TCP/SMTP>', /SMTP is not HTTP, DNS or Kafka$/],
-  ['<Ingress/443/TCP/TLS>', /TLS is not HTTP, DNS or Kafka$/],
+  ['<Ingress/80/TCP/SMTP>', /SMTP is not HTTP, DNS, Kafka or TLS$/],
   ['<Ingress/80/UDP/HTTP>', /HTTP is not spoken over UDP$/],
   ['<Ingress/8080/TCP/Kafka>', /^ingress port 8080 is taken for http already, not for kafka too$/],
 ] as const)

@@ -25,6 +25,7 @@ const TRANSPORTS: ReadonlyMap<string, readonly number[]> = new Map([
 const PARSERS: ReadonlyMap<string, { readonly parser: L7Parser; readonly over: readonly number[] }> = new Map([
   ['http', { parser: 'http', over: [PROTOCOLS.TCP] }],
   ['kafka', { parser: 'kafka', over: [PROTOCOLS.TCP] }],
+  ['tls', { parser: 'tls', over: [PROTOCOLS.TCP] }],
   ['dns', { parser: 'dns', over: [PROTOCOLS.TCP, PROTOCOLS.UDP] }],
 ])
 
@@ -63,7 +64,7 @@ function readItem(text: string): readonly Visibility[] | string {
   const protocols = TRANSPORTS.get(transport.toLowerCase())
   if (!protocols) return `${transport} is not TCP, UDP or ANY`
   const spoken = PARSERS.get(language.toLowerCase())
-  if (!spoken) return `${language} is not HTTP, DNS or Kafka`
+  if (!spoken) return `${language} is not HTTP, DNS, Kafka or TLS`
   const over = protocols.filter(protocol => spoken.over.includes(protocol))
   if (over.length === 0) return `${language} is not spoken over ${transport}`
   return over.map(protocol => ({ direction, protocol, port, parser: spoken.parser }))
