@@ -33,7 +33,9 @@ struct proxy_info {
 	__u32 lost; /* identity of the opener */
 	__u32 retrans; /* identity of the responder */
 	__u32 fackets; /* egress rule of the policy map */
-	__u32 times[11];
+	__u32 times[6];
+	__u32 rtt; /* number of the service that it was opened to; 0: none */
+	__u32 more[4];
 	__u32 reordering; /* ingress rule of the policy map */
 };
 
@@ -116,6 +118,7 @@ int tell_proxy(struct bpf_sockopt *ctx)
 	info->lost = flow ? flow->identity[FLOW_ORIGINAL] : 0;
 	info->retrans = flow ? flow->identity[FLOW_REPLY] : 0;
 	info->fackets = flow ? flow->egress_rule : 0;
+	info->rtt = flow ? flow->service : 0;
 	info->reordering = flow ? flow->ingress_rule : 0;
 	return 1;
 }

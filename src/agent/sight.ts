@@ -42,7 +42,7 @@ export function createSight({ configuration, datapath, tables, serviceNames }: S
     describePacket: event => describeFlow(event, { node, tables, schema, enforcement, bootMicros, serviceNames }),
     requests: new RequestObserver(),
     describeRequest: event => {
-      const flow = describeRequest(event, { node, tables, redaction })
+      const flow = describeRequest(event, { node, tables, redaction, serviceNames })
       if (flow.verdict === 'DROPPED') denied.set(flow, event)
       return flow
     },

@@ -41,11 +41,14 @@ tables.database.write(tx => {
   })
 })
 
+const WEB = { namespace: 'shop', name: 'web', port: 80, portName: 'http' }
+const serviceNames = { nameOf: (number: number) => (number === 5 ? WEB : undefined) }
+
 const describe = (more: Partial<L7Event> = {}, redaction: Redaction = DEFAULT_REDACTION): Flow =>
-  describeRequest(l7Event(more), { node: 'node1', tables, redaction })
+  describeRequest(l7Event(more), { node: 'node1', tables, redaction, serviceNames })
 
 test('a request that was allowed', () => {
-  assert.deepEqual(describe(), {
+  assert.deepEqual(describe({ service: 5 }), {
     time: '2023-11-14T22:13:20.123456Z',
     node: 'node1',
     type: 'L7',
@@ -67,6 +70,7 @@ test('a request that was allowed', () => {
       labels: [],
       pod: { namespace: 'shop', name: 'web' },
     },
+    destinationService: WEB,
     protocol: 'TCP',
     family: 4,
     isReply: false,

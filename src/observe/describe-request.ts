@@ -8,19 +8,23 @@ import type { Flow, FlowL7 } from './flow.ts'
 import { flowEnd } from './flow-end.ts'
 import { logsOf, type NamedRule, ruleOf, shownRule } from './flow-rule.ts'
 import { type Redaction, redacted } from './redaction.ts'
+import type { ServiceNames } from './service-names.ts'
 import { kafkaRequestName } from './why-request.ts'
 
 export type DescribeRequestOptions = {
   readonly node: string
   readonly tables: Tables
   readonly redaction: Redaction
+  readonly serviceNames: Pick<ServiceNames, 'nameOf'>
 }
 
-export function describeRequest(event: L7Event, { node, tables, redaction }: DescribeRequestOptions): Flow {
+export function describeRequest(event: L7Event, options: DescribeRequestOptions): Flow {
+  const { node, tables, redaction, serviceNames } = options
   const { opener, responder, verdict, deniedBy } = event
   const egressRule = decidingRule(event.egress, tables)
   const ingressRule = decidingRule(event.ingress, tables)
   const denier = deniedBy && (deniedBy === 'egress' ? egressRule : ingressRule)
+  const service = serviceNames.nameOf(event.service ?? 0)
   const policyLog = logsOf(denier ? [denier] : [egressRule, ingressRule])
   return {
     time: timeText(event.timeMicros),
@@ -30,6 +34,7 @@ export function describeRequest(event: L7Event, { node, tables, redaction }: Des
     event: 'l7',
     source: flowEnd(opener, tables),
     destination: flowEnd(responder, tables),
+    ...(service && { destinationService: service }),
     protocol: event.transport,
     family: opener.address.includes(':') ? 6 : 4,
     isReply: false,

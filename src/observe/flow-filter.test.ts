@@ -10,10 +10,16 @@ import { httpContent, l7Event } from './testing/l7-events.ts'
 
 const redaction = readRedaction([])
 const tables = createTables()
-const flowOf = (more: Partial<L7Event>) => describeRequest(l7Event(more), { node: 'node1', tables, redaction })
+const web = { namespace: 'shop', name: 'web', port: 80, portName: '' }
+const serviceNames = { nameOf: (number: number) => (number === 5 ? web : undefined) }
+const flowOf = (more: Partial<L7Event>) =>
+  describeRequest(l7Event(more), { node: 'node1', tables, redaction, serviceNames })
 
 const flows = {
-  get: flowOf({ content: httpContent({ path: '/products/7?full=1', headers: [{ name: 'x-team', value: 'red' }] }) }),
+  get: flowOf({
+    service: 5,
+    content: httpContent({ path: '/products/7?full=1', headers: [{ name: 'x-team', value: 'red' }] }),
+  }),
   denied: flowOf({ verdict: 'DROPPED', content: httpContent({ method: 'DELETE', status: 403 }) }),
   unanswered: flowOf({ verdict: 'ERROR', content: { ...httpContent(), status: undefined as never } }),
   dns: flowOf({ transport: 'UDP', content: { parser: 'dns', query: 'api.example.com.', queryTypes: ['A'], rcode: 0 } }),
@@ -28,6 +34,7 @@ for (const [filter, want] of [
   [{ protocol: 'DNS' }, ['dns']],
   [{ protocol: 'udp' }, ['dns']],
   [{ verdict: 'dropped' }, ['denied']],
+  [{ service: 'shop/web' }, ['get']],
   [{ 'http-method': 'delete' }, ['denied']],
   [{ 'http-path': '^/products/\\d' }, ['get']],
   [{ 'http-path': '^/products$' }, ['denied', 'unanswered']],

@@ -1,5 +1,5 @@
 // What the log lines of all of HAProxy's frontends have in common: who with whom, by which
-// rules, and what these said (src/proxy/haproxy/log-line.ts).
+// rules, what these said, and through which service (src/proxy/haproxy/log-line.ts).
 
 import { PROXY_ANSWER } from '../http/index.ts'
 import type { L7Event, L7Judgement } from '../tables/index.ts'
@@ -18,6 +18,7 @@ export type ConnectionFields = readonly [
   ingressVerdict: string,
   egressRule: string,
   ingressRule: string,
+  service: string,
 ]
 
 /** HAProxy's sign for what is not known. */
@@ -42,6 +43,7 @@ export function judgedConnection(
 ): Omit<L7Event, 'content'> {
   const [micros, client, clientPort, server, serverPort, openerIdentity, responderIdentity] = fields
   const [, , , , , , , egressAnswer, ingressAnswer, egressVerdict, ingressVerdict, egressRule, ingressRule] = fields
+  const service = numberOf(fields[13]) ?? 0
   const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
   return {
     timeMicros: micros,
@@ -49,6 +51,7 @@ export function judgedConnection(
     transport: 'TCP',
     opener: { address: client, port: clientPort, identity: numberOf(openerIdentity) ?? 0 },
     responder: { address: server, port: serverPort, identity: numberOf(responderIdentity) ?? 0 },
+    ...(service > 0 && { service }),
     egress: judgement(egressAnswer, egressVerdict, egressRule),
     ingress: judgement(ingressAnswer, ingressVerdict, ingressRule),
     ...(denied && { deniedBy: denied }),

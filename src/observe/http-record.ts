@@ -35,7 +35,7 @@ export function eventOfHttpRecord(record: unknown): L7Event | undefined {
   if (!fields) return undefined
   const egressAnswer = fields[7]
   const [refusal, latencyMicros, grpcStatus, target, host, version, status, ended, mismatched] = fields.slice(
-    13,
+    14,
   ) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
   const reason = reasonOf(refusal, ended, egressAnswer)
@@ -58,8 +58,8 @@ export function eventOfHttpRecord(record: unknown): L7Event | undefined {
 
 type Tail = [string, string, string, string, string, string, number, string, string]
 
-const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4, 19])
-const FIELD_COUNT = 22
+const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4, 20])
+const FIELD_COUNT = 23
 
 function fieldsOf(record: unknown): Fields | undefined {
   return isRecord(record, FIELD_COUNT, NUMBERS) ? (record as unknown as Fields) : undefined

@@ -37,9 +37,11 @@ const DENIED: Partial<L7Event> = {
   content: httpContent({ method: 'DELETE', path: '/products?token=1', status: 403 }),
 }
 
+const serviceNames = { nameOf: () => undefined }
+
 function nearest(more: Partial<L7Event>, ...redact: readonly string[]) {
   const event = l7Event({ ...DENIED, ...more })
-  const flow = describeRequest(event, { node: 'node1', tables, redaction: readRedaction(redact) })
+  const flow = describeRequest(event, { node: 'node1', tables, redaction: readRedaction(redact), serviceNames })
   return withNearestRule(flow, event, tables)
 }
 

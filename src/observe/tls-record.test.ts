@@ -6,7 +6,7 @@ import { eventOfTlsRecord } from './tls-record.ts'
 
 const line = (more: Readonly<Record<number, string>>): unknown[] => {
   const fields = [1700000000000000, '10.0.1.5', 40000, '10.0.2.7', 443, '1001', '1002']
-  fields.push('1476395013', '1476395008', '3', '0', '7', '8', '-', 'www.example.com', '--')
+  fields.push('1476395013', '1476395008', '3', '0', '7', '8', '5', '-', 'www.example.com', '--')
   return fields.map((field, place) => more[place] ?? field)
 }
 const verdict = (more: Readonly<Record<number, string>>) => {
@@ -21,6 +21,7 @@ test('what is in it', () =>
     transport: 'TCP',
     opener: { address: '10.0.1.5', port: 40000, identity: 1001 },
     responder: { address: '10.0.2.7', port: 443, identity: 1002 },
+    service: 5,
     egress: { set: 5, rule: 2, policyRule: 7 },
     ingress: { set: 0, policyRule: 8 },
     content: { parser: 'tls', serverName: 'www.example.com' },
@@ -29,10 +30,10 @@ test('what is in it', () =>
 test('how it ended', () => {
   assert.deepEqual(verdict({ 9: '-1' }), ['DROPPED', 'egress', undefined])
   assert.deepEqual(verdict({ 10: '-' }), ['DROPPED', 'ingress', undefined])
-  assert.match(String(verdict({ 9: '-', 13: 'form' })), /^ERROR,,.*ClientHello/)
-  assert.match(String(verdict({ 9: '-', 13: 'hello', 14: '-' })), /^ERROR,,.*not well-formed/)
+  assert.match(String(verdict({ 9: '-', 14: 'form' })), /^ERROR,,.*ClientHello/)
+  assert.match(String(verdict({ 9: '-', 14: 'hello', 15: '-' })), /^ERROR,,.*not well-formed/)
   assert.match(String(verdict({ 7: '0', 9: '-1' })), /^ERROR,,the kernel/)
-  assert.match(String(verdict({ 15: 'SC' })), /^ERROR,,the server could not be reached/)
+  assert.match(String(verdict({ 16: 'SC' })), /^ERROR,,the server could not be reached/)
 })
 
 test('what is none', () => {

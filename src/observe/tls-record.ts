@@ -8,7 +8,7 @@ import { type ConnectionFields, isKnown, isRecord, judgedConnection, numberOf } 
 type Fields = readonly [...ConnectionFields, refusal: string, serverName: string, ended: string]
 
 const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4])
-const FIELD_COUNT = 16
+const FIELD_COUNT = 17
 
 const REFUSALS: Readonly<Record<string, string>> = {
   form: 'the connection does not begin with a whole ClientHello of TLS in one record, or it did not come in time',
@@ -19,7 +19,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 export function eventOfTlsRecord(record: unknown): L7Event | undefined {
   if (!isRecord(record, FIELD_COUNT, NUMBERS)) return undefined
   const fields = record as unknown as Fields
-  const [refusal, serverName, ended] = [fields[13], fields[14], fields[15]]
+  const [refusal, serverName, ended] = [fields[14], fields[15], fields[16]]
   return {
     ...judgedConnection(fields, reasonOf(refusal, ended, fields[7])),
     content: { parser: 'tls', serverName: isKnown(serverName) ? serverName : '' },

@@ -46,7 +46,7 @@ const FLOW: Flow = {
   tcp_flags: new Uint8Array(2),
   flags: 0,
   audit: 0,
-  service: 0,
+  service: 9,
   proxy: schema.proxyKind.number.DNS,
   l7: [7, 8],
 }
@@ -60,7 +60,7 @@ describe('known flows', () => {
     it(`tell of ${client} and ${server} in the client's order`, () => {
       const asked = connection(client, server)
       write(asked)
-      assert.deepEqual(known.find(asked), { identities: [300, 400], sets: [7, 8], rules: [5, 6] })
+      assert.deepEqual(known.find(asked), { identities: [300, 400], sets: [7, 8], rules: [5, 6], service: 9 })
       assert.equal(known.find({ ...asked, transport: 'TCP' }), undefined)
     })
 

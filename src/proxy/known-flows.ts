@@ -32,6 +32,8 @@ export type KnownFlow = {
   readonly sets: readonly [egress: number, ingress: number]
   /** Numbers of the policy rules that allowed the connection. */
   readonly rules: readonly [egress: number, ingress: number]
+  /** Number of the service that the connection was opened to; 0: none. */
+  readonly service: number
 }
 
 export class KnownFlows {
@@ -78,6 +80,7 @@ export class KnownFlows {
     const flow = this.#flows.get({ ...key, leg: OPENERS_LEG })
     if (!flow || flow.proxy !== this.#proxy || flow.expires_ns <= this.#clock()) return undefined
     if (sourceIsHigh !== ((flow.flags & this.#initiatorIsHigh) !== 0)) return undefined
-    return { identities: flow.identity, sets: flow.l7, rules: [flow.egress_rule, flow.ingress_rule] }
+    const { identity: identities, l7: sets, service } = flow
+    return { identities, sets, rules: [flow.egress_rule, flow.ingress_rule], service }
   }
 }

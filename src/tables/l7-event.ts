@@ -78,6 +78,8 @@ export type L7Event = {
   readonly transport: 'TCP' | 'UDP'
   readonly opener: L7End
   readonly responder: L7End
+  /** Number of the service that the connection was opened to; absent: none. */
+  readonly service?: number
   readonly egress: L7Judgement
   readonly ingress: L7Judgement
   /** Whose rules allow nothing of it; absent where no rule set decided. */

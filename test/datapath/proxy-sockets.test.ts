@@ -7,7 +7,7 @@ import type { DropReason, FlowEvent } from '../../src/maps/index.ts'
 import { SYN } from './frames.ts'
 import { needsRoot } from './node.ts'
 import { ProxyPods, type Rule } from './proxy-pods.ts'
-import { FRONTEND, NODE, PLACES, POD_PORT } from './service-pods.ts'
+import { FRONTEND, NODE, PLACES, POD_PORT, SERVICE_NUMBER } from './service-pods.ts'
 import type { Name, SocketProcess, TestSocket } from './socket-calls.ts'
 
 let proxied: ProxyPods
@@ -88,9 +88,9 @@ for (const family of [4, 6] as const) {
     proxied.reset({ a: egress(3) }, { byPacket: true })
     proxied.pods.setService('TCP', family, 80, ['b'])
     const socket = await connected(proxied.pods.process('a'), family, { address: FRONTEND[family], port: 80 })
-    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1 service ${SERVICE_NUMBER}] pod b`)
     assert.equal(await socket.send('same'), 'ok')
-    assert.equal(await socket.receive(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b: same`)
+    assert.equal(await socket.receive(), `[3/0 ${ID.a}>${ID.b} 13,1 service ${SERVICE_NUMBER}] pod b: same`)
     await socket.close()
   })
 

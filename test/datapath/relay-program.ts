@@ -31,7 +31,16 @@ const TCP_INFO = 11
 const PROXY_ANSWER = 0x58000000
 const ECONNREFUSED = 111
 const LATE_PORT = 9999
-const INFO = { bytes: 104, unacked: 24, sacked: 28, lost: 32, retrans: 36, fackets: 40, reordering: 88 } as const
+const INFO = {
+  bytes: 104,
+  unacked: 24,
+  sacked: 28,
+  lost: 32,
+  retrans: 36,
+  fackets: 40,
+  rtt: 68,
+  reordering: 88,
+} as const
 
 const { schema } = readDatapathObject(parseObject(POD_OBJECT))
 const sockets = KernelMap.byId<number, bigint>(Number(process.argv[2]))
@@ -87,7 +96,7 @@ function fromSamePort(opener: SocketEnd, responder: SocketEnd): net.Socket {
 
 const endOf = (address = '', port = 0): SocketEnd => ({ address: ip(address).bytes, port })
 
-/** What the kernel answers: rule sets, identities and rules, of opener and responder. */
+/** What the kernel answers: rule sets, identities and rules, of opener and responder, and the service. */
 function judgedBy(client: net.Socket): string {
   const info = stableBuffer(INFO.bytes)
   const length = stableBuffer(4)
@@ -98,7 +107,8 @@ function judgedBy(client: net.Socket): string {
   const at = (name: Exclude<keyof typeof INFO, 'bytes'>) => info.readUInt32LE(INFO[name])
   if (at('unacked') < PROXY_ANSWER) return '[unknown]'
   const sets = `${at('unacked') - PROXY_ANSWER}/${at('sacked') - PROXY_ANSWER}`
-  return `[${sets} ${at('lost')}>${at('retrans')} ${at('fackets')},${at('reordering')}]`
+  const service = at('rtt') === 0 ? '' : ` service ${at('rtt')}`
+  return `[${sets} ${at('lost')}>${at('retrans')} ${at('fackets')},${at('reordering')}${service}]`
 }
 
 function relayDatagrams(fd: number, family: 4 | 6): void {

@@ -274,7 +274,7 @@ export class DnsNode implements Disposable {
         tcp_flags: new Uint8Array(2),
         flags: sourceIsHigh ? schema.flowFlags.number.INITIATOR_IS_HIGH : 0,
         audit: 0,
-        service: 0,
+        service: 9,
         proxy: schema.proxyKind.number.DNS,
         l7: [set, 0],
       },

@@ -216,7 +216,8 @@ describe('DNS through the proxy', needsRoot, () => {
     await node.ask({ set: 7, port: 31_001, names: ['secret.example AAAA'] })
     const [allowed, denied] = [await node.eventOf(31_000), await node.eventOf(31_001)]
     assert.equal(node.events.filter(({ opener }) => opener.port >= 31_000).length, 2)
-    const ends = { responder: { address: SERVER[4], port: 53, identity: 400 }, ingress: { set: 0, policyRule: 0 } }
+    const direct = { service: 9, ingress: { set: 0, policyRule: 0 } }
+    const ends = { responder: { address: SERVER[4], port: 53, identity: 400 }, ...direct }
     assert.deepEqual(
       { ...allowed, timeMicros: 0, latencyNs: 0 },
       {

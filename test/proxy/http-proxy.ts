@@ -36,6 +36,7 @@ const ANSWERS_IN_HEADERS: KernelAnswers = {
   responderIdentity: 'int(1002)',
   egressRule: 'int(7)',
   ingressRule: 'int(8)',
+  service: 'int(9)',
 }
 
 export type Seen = {

@@ -156,6 +156,7 @@ describe('requests by rules', needsRoot, () => {
     assert.equal(allowed.verdict, 'FORWARDED')
     assert.deepEqual([allowed.opener.address, allowed.opener.identity], ['10.9.1.1', 1001])
     assert.deepEqual([allowed.responder.address, allowed.responder.port], ['10.9.2.2', 80])
+    assert.equal(allowed.service, 9)
     assert.deepEqual(allowed.egress, { set: 1, rule: 0, policyRule: 7 })
     assert.deepEqual(allowed.ingress, { set: 0, policyRule: 8 })
     assert.ok(allowed.latencyNs !== undefined)

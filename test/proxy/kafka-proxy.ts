@@ -164,7 +164,7 @@ const FLOW: Flow = {
   tcp_flags: new Uint8Array(2),
   flags: 0,
   audit: 0,
-  service: 0,
+  service: 9,
   proxy: 0,
   l7: [0, 0],
 }

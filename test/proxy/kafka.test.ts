@@ -42,8 +42,8 @@ describe('Kafka clients through the proxy', needsRoot, () => {
         assert.ok(requests.every(({ api, version, session }) => api !== 'fetch' || version < 7 || session === -1))
         const produced = bench.events.find(({ content }) => content.parser === 'kafka' && content.apiKey === 0)
         assert.deepEqual(
-          [produced?.verdict, produced?.opener.identity, produced?.egress, produced?.ingress],
-          ['FORWARDED', 300, { set: ORDERS, policyRule: 5, rule: 0 }, { set: ALL, policyRule: 6, rule: 0 }],
+          [produced?.verdict, produced?.opener.identity, produced?.service, produced?.egress, produced?.ingress],
+          ['FORWARDED', 300, 9, { set: ORDERS, policyRule: 5, rule: 0 }, { set: ALL, policyRule: 6, rule: 0 }],
         )
         const secret = bench.events.filter(({ content }) => content.parser === 'kafka' && content.topic === 'secret')
         assert.ok(secret.length > 0)

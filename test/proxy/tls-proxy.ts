@@ -112,6 +112,7 @@ export class TlsProxy implements AsyncDisposable {
         responderIdentity: 'int(1002)',
         egressRule: 'int(7)',
         ingressRule: 'int(8)',
+        service: 'int(9)',
       },
     })
     fs.writeFileSync(this.#path('haproxy.cfg'), configuration)

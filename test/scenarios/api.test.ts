@@ -56,7 +56,7 @@ async function started(t: TestContext) {
     describeFlow(event, { node: NODE.name, tables, schema, enforcement: 'default', bootMicros: () => 0, serviceNames })
   const requests = new RequestObserver()
   const describeEvent = (event: L7Event): Flow =>
-    describeRequest(event, { node: NODE.name, tables, redaction: DEFAULT_REDACTION })
+    describeRequest(event, { node: NODE.name, tables, redaction: DEFAULT_REDACTION, serviceNames })
   const server = await serveApi(
     socket,
     agentRoutes({

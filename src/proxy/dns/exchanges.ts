@@ -137,7 +137,7 @@ export class Exchanges {
 
   #tell(exchange: Exchange, verdict: L7Event['verdict'], answer: Partial<Content>, reason?: string): void {
     const { connection, client, question, judgement, startedMs } = exchange
-    const { egress, ingress, deniedBy, identities } = judgement
+    const { egress, ingress, deniedBy, identities, service } = judgement
     const told = reason ?? judgement.reason
     this.#options.emit({
       timeMicros: nowMicros(),
@@ -149,6 +149,7 @@ export class Exchanges {
         port: connection.server.port,
         identity: identities[1],
       },
+      ...(service !== 0 && { service }),
       egress,
       ingress,
       ...(deniedBy && { deniedBy }),

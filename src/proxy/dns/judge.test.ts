@@ -16,7 +16,7 @@ const set = (number: number, ...names: string[]): L7RuleSet => ({
 })
 
 function judgeOf(sets: readonly [number, number] | undefined): Judge {
-  const flow: KnownFlow | undefined = sets && { identities: [300, 400], sets, rules: [5, 6] }
+  const flow: KnownFlow | undefined = sets && { identities: [300, 400], sets, rules: [5, 6], service: 0 }
   const judge = new Judge({ find: () => flow })
   judge.apply({ whole: true, add: [set(1, 'a.', 'b.'), set(2, 'b.'), set(3)], remove: [] })
   return judge

@@ -9,11 +9,14 @@ import type { Connection, KnownFlow, KnownFlows } from '../known-flows.ts'
 export type Judgement = Pick<L7Event, 'egress' | 'ingress' | 'deniedBy' | 'reason'> & {
   readonly isAllowed: boolean
   readonly identities: readonly [client: number, server: number]
+  /** Number; 0: none. */
+  readonly service: number
 }
 
 const UNKNOWN: Judgement = {
   isAllowed: false,
   identities: [0, 0],
+  service: 0,
   egress: { set: 0, policyRule: 0 },
   ingress: { set: 0, policyRule: 0 },
   reason: 'the datapath knows no such connection',
@@ -42,13 +45,14 @@ export class Judge {
   judge(connection: Connection, name: string | undefined): Judgement {
     const flow = this.#flows.find(connection)
     if (!flow) return UNKNOWN
+    const { identities, service } = flow
     const egress = this.#byRules(flow, 0, name)
     const ingress = this.#byRules(flow, 1, name)
     const deniedBy = denies(egress) ? 'egress' : denies(ingress) ? 'ingress' : undefined
-    if (deniedBy === undefined) return { isAllowed: true, identities: flow.identities, egress, ingress }
+    if (deniedBy === undefined) return { isAllowed: true, identities, service, egress, ingress }
     const { set } = deniedBy === 'egress' ? egress : ingress
     const reason = this.#sets.has(set) ? {} : { reason: `rule set ${set} is not known here` }
-    return { isAllowed: false, identities: flow.identities, egress, ingress, deniedBy, ...reason }
+    return { isAllowed: false, identities, service, egress, ingress, deniedBy, ...reason }
   }
 
   #byRules({ sets, rules }: KnownFlow, side: 0 | 1, name: string | undefined): L7Judgement {

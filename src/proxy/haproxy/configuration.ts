@@ -21,6 +21,7 @@ const KERNEL_ANSWERS: KernelAnswers = {
   responderIdentity: 'fc_retrans',
   egressRule: 'fc_fackets',
   ingressRule: 'fc_reordering',
+  service: 'fc_rtt(us)',
 }
 
 /** A client's socket and a server's; bodies are not moved by pipes. */
@@ -192,6 +193,7 @@ const connectionRules = (answers: KernelAnswers): string[] => [
   'http-request set-var(txn.h) req.fhdr(host)',
   `http-request set-var(sess.o) ${answers.openerIdentity} if !{ var(sess.o) -m found }`,
   `http-request set-var(sess.r) ${answers.responderIdentity} if !{ var(sess.r) -m found }`,
+  `http-request set-var(sess.s) ${answers.service} if !{ var(sess.s) -m found }`,
   `http-request set-var(sess.pe) ${answers.egressRule} if !{ var(sess.e),sub(txn.e) -m int 0 }`,
   `http-request set-var(sess.pi) ${answers.ingressRule} if !{ var(sess.i),sub(txn.i) -m int 0 }`,
   'http-request set-var(sess.e) var(txn.e)',

@@ -6,14 +6,14 @@ const text = (sample: string, length: number): string => `"%[${sample},bytes(0,$
 
 const variable = (name: string): string => `"%[var(${name})]"`
 
-/** When, who with whom, and by which rules. */
+/** When, who with whom, by which rules, and through which service. */
 export const CONNECTION_FIELDS: readonly string[] = [
   '%[date(0,us)]',
   '"%ci"',
   '%cp',
   '"%[dst]"',
   '%[dst_port]',
-  ...['sess.o', 'sess.r', 'txn.e', 'txn.i', 'txn.er', 'txn.ir', 'sess.pe', 'sess.pi'].map(variable),
+  ...['sess.o', 'sess.r', 'txn.e', 'txn.i', 'txn.er', 'txn.ir', 'sess.pe', 'sess.pi', 'sess.s'].map(variable),
 ]
 
 /** One word of the configuration, for `log-format`. */

@@ -18,6 +18,8 @@ export type KernelAnswers = {
   readonly responderIdentity: string
   readonly egressRule: string
   readonly ingressRule: string
+  /** Number of the service that the connection was opened to; 0: none. */
+  readonly service: string
 }
 
 export type HaproxyOptions = {

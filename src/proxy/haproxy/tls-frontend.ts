@@ -37,6 +37,7 @@ export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged }: TlsFro
     ? [
         `tcp-request content set-var(sess.o) ${answers.openerIdentity}`,
         `tcp-request content set-var(sess.r) ${answers.responderIdentity}`,
+        `tcp-request content set-var(sess.s) ${answers.service}`,
         `tcp-request content set-var(sess.pe) ${answers.egressRule}`,
         `tcp-request content set-var(sess.pi) ${answers.ingressRule}`,
       ]

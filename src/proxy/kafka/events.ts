@@ -35,6 +35,7 @@ export function eventsOf(connection: Connection, report: Report, timeMicros: num
       transport: connection.transport,
       opener: endOf(connection.client, flow?.identities[0]),
       responder: endOf(connection.server, flow?.identities[1]),
+      ...(flow && flow.service !== 0 && { service: flow.service }),
       egress: judgement(flow, 0, judged?.egress, place),
       ingress: judgement(flow, 1, judged?.ingress, place),
       ...(judged?.egress?.allowed === false && { deniedBy: 'egress' }),

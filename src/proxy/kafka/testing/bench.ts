@@ -16,6 +16,7 @@ export const flowOf = (egress: number, ingress: number): KnownFlow => ({
   identities: [300, 400],
   sets: [egress, ingress],
   rules: [5, 6],
+  service: 0,
 })
 
 export class Bench {
