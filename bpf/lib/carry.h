@@ -73,6 +73,45 @@ static __always_inline void carry_proxied(struct outcome *outcome, const struct 
 	end_flow(outcome->flow);
 }
 
+/* What a pod's policy hands its connections of that kind to. */
+static __noinline int proxy_of(const struct address *pod, struct policy_question *question)
+{
+	const struct endpoint *endpoint = endpoint_lookup(pod);
+	struct policy_answer answer;
+
+	if (!endpoint)
+		return PROXY_NONE;
+	question->policy = endpoint->policy;
+	policy_decide(question, &answer);
+	return answer.proxy;
+}
+
+/*
+ * Whether the packet answers what only a proxy may carry, of a connection that is forgotten.
+ * As a new one of its own it would let the other end speak, as if it answered, to whom it may
+ * speak through a proxy alone.
+ */
+static __always_inline bool answers_proxied(const struct packet *packet,
+					    const struct outcome *outcome)
+{
+	const struct tuple *tuple = &packet->tuple;
+	struct policy_question question = {
+		.port = tuple->source_port,
+		.protocol = tuple->protocol,
+		.direction = DIRECTION_EGRESS,
+		.identity = outcome->identity[0],
+	};
+
+	if (tuple->protocol == PROTOCOL_TCP ? opens_connection(packet)
+					    : tuple->protocol != PROTOCOL_UDP)
+		return false;
+	if (proxy_of(&tuple->destination, &question) != PROXY_NONE)
+		return true;
+	question.direction = DIRECTION_INGRESS;
+	question.identity = outcome->identity[1];
+	return proxy_of(&tuple->source, &question) != PROXY_NONE;
+}
+
 static __always_inline void carry_new(struct __sk_buff *skb, const struct packet *packet,
 				      struct tracked *tracked, struct outcome *outcome)
 {
@@ -97,11 +136,16 @@ static __always_inline void carry_new(struct __sk_buff *skb, const struct packet
 		return;
 	}
 	/* Whatever policy says of it as a connection of its own: it is none. */
-	if (!is_for_proxy(skb, packet, tracked))
-		return;
-	outcome->for_proxy = true;
-	outcome->reason = DROP_NONE;
-	outcome->audit = 0;
+	if (is_for_proxy(skb, packet, tracked)) {
+		outcome->for_proxy = true;
+		outcome->reason = DROP_NONE;
+		outcome->audit = 0;
+	} else if (outcome->reason == DROP_NONE && !tracked->from_host && tracked->proxies &&
+		   answers_proxied(packet, outcome)) {
+		outcome->reason = DROP_SOCKET_LOOKUP_FAILED;
+		outcome->direction = tracked->to_pod ? DIRECTION_INGRESS : DIRECTION_EGRESS;
+		outcome->refuse = protocol == PROTOCOL_TCP;
+	}
 }
 
 /* After a judgement, where proxies are in use. Says which leg it is, or why it can not go on. */

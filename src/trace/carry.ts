@@ -4,7 +4,7 @@
 import { proxySocketIndex } from '../maps/index.ts'
 import { ended, type Found, isIcmp, isLoneSyn, makerOf, proxiesInUse } from './conntrack.ts'
 import { type Packet, PROTOCOL } from './dissect.ts'
-import type { Judgement } from './policy.ts'
+import { type Judgement, proxyOf } from './policy.ts'
 import { refusal } from './refusal.ts'
 import { turned } from './serve.ts'
 import { hasPorts } from './translation.ts'
@@ -65,16 +65,36 @@ export function carryNew(
     if (tcp || packet.protocol === PROTOCOL.udp) return { judgement, leg: TO_PROXY }
     return { judgement: { ...judgement, reason: 'SOCKET_LOOKUP_FAILED' }, leg: DIRECT }
   }
-  if (question.hook === 'from_pod' || !proxiesInUse(world) || packet.fragment?.place === 'later')
-    return { judgement, leg: DIRECT }
-  const received = quoted ? turned(quoted) : packet
-  if (!hasPorts(received.protocol) || isLoneSyn(packet) || !world.sockets.has(received))
+  if (isForProxy(world, question, packet, quoted))
+    return {
+      judgement: { ...judgement, reason: 'NONE', direction: undefined, audit: undefined },
+      leg: DIRECT,
+      forProxy: true,
+    }
+  if (judgement.reason !== 'NONE' || makerOf(world, question).host || !answersProxied(world, packet, judgement))
     return { judgement, leg: DIRECT }
   return {
-    judgement: { ...judgement, reason: 'NONE', direction: undefined, audit: undefined },
+    judgement: { ...judgement, reason: 'SOCKET_LOOKUP_FAILED', direction: undefined },
     leg: DIRECT,
-    forProxy: true,
+    refuse: tcp,
   }
+}
+
+function isForProxy(world: World, question: Question, packet: Packet, quoted: Found['quoted']): boolean {
+  if (question.hook === 'from_pod' || !proxiesInUse(world) || packet.fragment?.place === 'later') return false
+  const received = quoted ? turned(quoted) : packet
+  return hasPorts(received.protocol) && !isLoneSyn(packet) && world.sockets.has(received)
+}
+
+/** Whether a packet of no known connection answers what only a proxy may carry. */
+function answersProxied(world: World, packet: Packet, { identity: [sender, receiver] }: Judgement): boolean {
+  const { protocol, sourcePort: port } = packet
+  const isAnswer = protocol === PROTOCOL.tcp ? !isLoneSyn(packet) : protocol === PROTOCOL.udp
+  if (!isAnswer || !proxiesInUse(world)) return false
+  return (
+    proxyOf(world, packet.destination, { direction: 'EGRESS', identity: sender, protocol, port }) !== 0 ||
+    proxyOf(world, packet.source, { direction: 'INGRESS', identity: receiver, protocol, port }) !== 0
+  )
 }
 
 /** What becomes of a packet that is given to a proxy: taken, or why not, and what its sender is told. */

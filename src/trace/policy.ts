@@ -65,7 +65,8 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
     steps.push({ at: 'policy', found: 'not asked: a service gives the pod to itself' })
     return judgement
   }
-  const egress = opener && decide(world, opener.policy, 'EGRESS', to, tuple.protocol, port, steps)
+  const egress =
+    opener && decide(world, opener.policy, { direction: 'EGRESS', identity: to, protocol: tuple.protocol, port }, steps)
   const egress_rule = egress?.rule ?? 0
   if (egress && egress.reason !== 'NONE')
     return { ...judgement, reason: egress.reason, direction: 'EGRESS', egress_rule }
@@ -77,7 +78,12 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
     steps.push({ at: 'ingress policy', found: 'not asked: the node itself opened the connection' })
     return soFar
   }
-  const ingress = decide(world, responder.policy, 'INGRESS', from, tuple.protocol, port, steps)
+  const ingress = decide(
+    world,
+    responder.policy,
+    { direction: 'INGRESS', identity: from, protocol: tuple.protocol, port },
+    steps,
+  )
   const ingress_rule = ingress.rule
   if (ingress.reason !== 'NONE') return { ...soFar, ingress_rule, reason: ingress.reason, direction: 'INGRESS' }
   const auditOfIngress = ingress.audit && ({ reason: ingress.audit, direction: 'INGRESS' } as const)
@@ -123,15 +129,26 @@ type Decision = {
   readonly l7: number
 }
 
+/** What the policy of the pod at an address hands such connections to; 0: nobody, or there is no pod. */
+export function proxyOf(world: World, pod: Uint8Array, about: PolicyQuestion): number {
+  const endpoint = endpointAt(world, pod)
+  return endpoint ? decide(world, endpoint.policy, about, []).proxy : 0
+}
+
+type PolicyQuestion = {
+  readonly direction: 'INGRESS' | 'EGRESS'
+  /** Of the other side. */
+  readonly identity: number
+  readonly protocol: number
+  readonly port: number
+}
+
 const UNPROXIED = { proxy: 0, l7: 0 } as const
 
 function decide(
   world: World,
   policy: number,
-  direction: 'INGRESS' | 'EGRESS',
-  identity: number,
-  protocol: number,
-  port: number,
+  { direction, identity, protocol, port }: PolicyQuestion,
   steps: Step[],
 ): Decision {
   const say = (found: string): void => void steps.push({ at: `${direction.toLowerCase()} policy`, found })

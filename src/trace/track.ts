@@ -110,7 +110,8 @@ function openLeg(world: World, question: Question, served: Served, found: Found,
   return { leg, report: 'NEW', flow, forgotten: [...(served.outcome.forgotten ?? []), found.key] }
 }
 
-function openOrPass(world: World, question: Question, { packet, service, outcome }: Served, steps: Step[]): Outcome {
+function openOrPass(world: World, question: Question, served: Served, steps: Step[]): Outcome {
+  const { packet, service, outcome } = served
   const maker = makerOf(world, question)
   const fromHost = maker.host
   const opens = opensFlow(packet)
@@ -118,7 +119,7 @@ function openOrPass(world: World, question: Question, { packet, service, outcome
   const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : packet.destinationPort
   const asked = judge(world, { tuple: packet, port, fromHost }, steps)
   const quoted = nameFlow(question, packet)?.quoted
-  const { judgement, leg, forProxy } = carryNew(world, question, asked, { packet, quoted })
+  const { judgement, leg, forProxy, refuse } = carryNew(world, question, asked, { packet, quoted })
   const outside = service === undefined && question.hook === 'to_pod' && !maker.proxy && hasPorts(packet.protocol)
   const answers = outside ? answersTo(world, packet, question.now) : undefined
   const opening = {
@@ -128,7 +129,8 @@ function openOrPass(world: World, question: Question, { packet, service, outcome
     leg,
   }
   const about = { ...spread(judgement, question), service: opening.service, leg }
-  if (judgement.reason !== 'NONE') return about
+  if (judgement.reason !== 'NONE')
+    return refuse ? { ...about, refusal: refusal(question.frame, served.sent ?? packet) } : about
   if (forProxy) return { ...about, to: 'proxy' }
   const { TO_PROXY } = world.schema.flowLeg.number
   const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined

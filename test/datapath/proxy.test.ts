@@ -137,4 +137,20 @@ for (const family of [4, 6] as const) {
     assert.equal(flowOf(inward, family, 0, 17), undefined)
     assert.deepEqual(flowOf(inward, family, 1, 17)?.l7, [0, 7])
   })
+
+  for (const [name, packet, rule, protocol] of [
+    ['TCP', (conversation: Conversation) => tcp(conversation, ACK), http('egress', 7), 6],
+    ['UDP', udp, dns('egress', 7), 17],
+  ] as const)
+    test(about(`an answer of a connection that is forgotten opens no way around the proxy, ${name}`), {
+      skip: needsRoot,
+    }, () => {
+      const judged = between(A, B, 40002, 80)
+      node().reset({ a: [{ direction: 'ingress', rule: 1 }, rule] }, true)
+      assert.equal(reasonOf(node().send(sentOf(packet(back(judged)), family)).event), 'SOCKET_LOOKUP_FAILED')
+      assert.equal(flowOf(judged, family, 0, protocol), undefined)
+      assert.equal(reasonOf(node().send(sentOf(packet(judged), family)).event), 'SOCKET_LOOKUP_FAILED', 'none listens')
+      const inwards = between(A, B, 80, 40002)
+      assert.equal(node().send(sentOf(tcp(back(inwards), SYN), family)).event?.drop_reason, 0, 'B may open one')
+    })
 }
