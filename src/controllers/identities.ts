@@ -1,13 +1,12 @@
 // Who stands at every address: pods, this node, the world, the prefixes that policies
 // name, and who was answered for a name. Says which labels each has; numbers for them
-// and the content of the ipcache follow in identity-holder.ts. What it says depends on the intent tables and the policies' references alone,
-// never on the order in which they came.
+// and the content of the ipcache follow in identity-holder.ts. What it says depends on
+// the intent tables and the policies' references alone, never on their order.
 
 import { type Cidr, cidr, parseIp } from '../ip/index.ts'
 import { addressLabels, type LabelSet, reservedLabels } from '../labels/index.ts'
 import type { References } from '../policy/index.ts'
-import { type Endpoint, type Node, objectKey, type Pod, type Problem } from '../tables/index.ts'
-import type { Unnumbered } from './identity-holder.ts'
+import { type Endpoint, type Node, objectKey, type Pod } from '../tables/index.ts'
 import { LearntLabels, worldLabels } from './learnt-labels.ts'
 import type { PodLabels } from './pod-labels.ts'
 
@@ -147,31 +146,4 @@ function podAddresses(facts: AddressFacts): PodAddresses[] {
     .filter(pod => !pod.hostNetwork && !local.has(objectKey(pod)))
     .toSorted((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1))
   return [...used, ...declared.map(pod => ({ pod, addresses: pod.addresses, endpoint: undefined }))]
-}
-
-/** Problems that are about no file stand under this name. */
-export const ADDRESSES_FILE = '(addresses)'
-
-/** What people are told of addresses that two claim, and of those that no identity was left for. */
-export function addressProblems(conflicts: readonly AddressConflict[], unnumbered: readonly Unnumbered[]): Problem[] {
-  return [...conflicts.map(conflictProblem), ...unnumbered.map(unnumberedProblem)]
-}
-
-const conflictProblem = ({ prefix, owner, other }: AddressConflict): Problem =>
-  addressProblem(
-    `conflict ${prefix} ${other}`,
-    other,
-    `address ${prefix} is claimed by ${owner} and by ${other}; ${owner} keeps it`,
-  )
-
-function unnumberedProblem({ prefix, owner, kind, error }: Unnumbered): Problem {
-  const effect =
-    kind === 'name'
-      ? 'counts as one of the world, and rules about names do not match it'
-      : "counts as nobody's, and only what is allowed to anybody is allowed to it"
-  return addressProblem(`unnumbered ${prefix}`, owner, `address ${prefix} of ${owner} ${effect}: ${error.message}`)
-}
-
-function addressProblem(id: string, object: string, message: string): Problem {
-  return { id, severity: 'error', object, message, file: ADDRESSES_FILE, line: 0, column: 0 }
 }

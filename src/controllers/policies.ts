@@ -11,6 +11,7 @@ import type { IdentityAllocator, LabelSet } from '../labels/index.ts'
 import { type PolicyRepository, ReferenceCounts, type References } from '../policy/index.ts'
 import { type Clock, type Row, rowsEqual, systemClock, type Table, Waiters, waitForAny } from '../state/index.ts'
 import type { Address, EndpointEntry, PolicyMap, Tables } from '../tables/index.ts'
+import { addressProblems } from './address-problems.ts'
 import { type Change, carryOut, carryOutMoves, type InForce, introduce } from './change-steps.ts'
 import { closingPolicies } from './closing.ts'
 import { DeclaredPolicies, NO_CHANGES, type PolicyChanges } from './declared-policies.ts'
@@ -19,7 +20,6 @@ import { FactReader } from './facts.ts'
 import {
   type AddressFacts,
   type AddressPlan,
-  addressProblems,
   type Claim,
   hostPrefix,
   outsideClaim,
