@@ -30,6 +30,7 @@ import type { AgentConfiguration } from './configuration.ts'
 import { createEngine } from './engine.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { Journal } from './journal.ts'
+import type { Log } from './log.ts'
 import { ProxyLink } from './proxy-link.ts'
 import { agentRoutes } from './routes.ts'
 import { createSight } from './sight.ts'
@@ -38,11 +39,6 @@ import { sourcePorts } from './source-ports.ts'
 
 /** MAC of the node's side of every pod's veth pair. Locally administered; nobody else can have it on such a link. */
 export const HOST_MAC = '02:61:78:6f:6e:65'
-
-export type Log = {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void
-  error(fields: Readonly<Record<string, unknown>>, message: string): void
-}
 
 export type AgentRun = {
   readonly configuration: AgentConfiguration

@@ -8,7 +8,7 @@ import { type Feature, type ProbeResult, probe } from '../bpf/index.ts'
 import { type Datapath, loadSocketPrograms, type SocketPrograms } from '../maps/index.ts'
 import { type Namespace, NETLINK_SOCK_DIAG, NetlinkSocket, namespaceCookie } from '../net/index.ts'
 import { attachSockets, destroyStaleSockets, detachSockets } from '../reconcilers/index.ts'
-import type { Log } from './agent.ts'
+import type { Log } from './log.ts'
 import type { LoadedBeside } from './routes.ts'
 
 const LINKS = 'socket-links'

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ip } from '../ip/index.ts'
-import { type Flow, MemoryDatapath, orderedFlowKey } from '../maps/index.ts'
+import { type Flow, type FlowLeg, MemoryDatapath } from '../maps/index.ts'
 import { type Connection, KnownFlows } from './known-flows.ts'
+import { flowEntry } from './testing/flow-entry.ts'
 
 const { maps, schema } = new MemoryDatapath(readFileSync(new URL('../../build/pod.o', import.meta.url)))
 const known = new KnownFlows(maps.flows, schema, 'DNS', () => 1000n)
@@ -19,36 +20,9 @@ function connection(client: string, server: string, transport: 'TCP' | 'UDP' = '
 }
 
 /** Writes the flow that the datapath would have. */
-function write({ client, server, transport }: Connection, change: Partial<Flow> = {}, leg = 1): void {
-  const { key, sourceIsHigh } = orderedFlowKey({
-    source: { bytes: client.address },
-    destination: { bytes: server.address },
-    source_port: client.port,
-    destination_port: server.port,
-    protocol: transport === 'UDP' ? 17 : 6,
-  })
-  maps.flows.set(
-    { ...key, leg },
-    { ...FLOW, flags: sourceIsHigh ? schema.flowFlags.number.INITIATOR_IS_HIGH : 0, ...change },
-  )
-}
-
-const FLOW: Flow = {
-  expires_ns: 2000n,
-  reported_ns: 0n,
-  packets: [0n, 0n],
-  bytes: [0n, 0n],
-  revision: 1,
-  identity: [300, 400],
-  endpoint: [1, 2],
-  egress_rule: 5,
-  ingress_rule: 6,
-  tcp_flags: new Uint8Array(2),
-  flags: 0,
-  audit: 0,
-  service: 9,
-  proxy: schema.proxyKind.number.DNS,
-  l7: [7, 8],
+function write(connection: Connection, change: Partial<Flow> = {}, leg: FlowLeg = 'TO_PROXY'): void {
+  const [key, flow] = flowEntry(schema, 'DNS', connection, { expires_ns: 2000n, l7: [7, 8], ...change })
+  maps.flows.set({ ...key, leg: schema.flowLeg.number[leg] }, flow)
 }
 
 describe('known flows', () => {
@@ -64,12 +38,12 @@ describe('known flows', () => {
       assert.equal(known.find({ ...asked, transport: 'TCP' }), undefined)
     })
 
-  const others: readonly (readonly [string, Partial<Flow>, leg?: number])[] = [
+  const others: readonly (readonly [string, Partial<Flow>, leg?: FlowLeg])[] = [
     ['of another proxy', { proxy: schema.proxyKind.number.HTTP }],
     ['that has expired', { expires_ns: 1000n }],
     ['that the other end opened', { flags: schema.flowFlags.number.INITIATOR_IS_HIGH }],
-    ['that is direct', {}, 0],
-    ['between proxy and server', {}, 2],
+    ['that is direct', {}, 'DIRECT'],
+    ['between proxy and server', {}, 'FROM_PROXY'],
   ]
   for (const [what, change, leg] of others)
     it(`are not one ${what}`, () => {

@@ -15,8 +15,6 @@ import {
 } from '../maps/index.ts'
 import type { SocketEnd } from '../net/index.ts'
 
-/** The leg between the one who opened the connection and the proxy. */
-const OPENERS_LEG = 1
 const PROTOCOL = { TCP: 6, UDP: 17 } as const
 
 export type Connection = {
@@ -40,18 +38,21 @@ export class KnownFlows {
   readonly #flows: Pick<BpfMap<FlowKey, Flow>, 'get'>
   readonly #proxy: number
   readonly #initiatorIsHigh: number
+  /** The leg between the one who opened the connection and the proxy. */
+  readonly #leg: number
   readonly #clock: () => bigint
 
   /** @param clock CLOCK_MONOTONIC in nanoseconds */
   constructor(
     flows: Pick<BpfMap<FlowKey, Flow>, 'get'>,
-    schema: Pick<Schema, 'proxyKind' | 'flowFlags'>,
+    schema: Pick<Schema, 'proxyKind' | 'flowFlags' | 'flowLeg'>,
     kind: Exclude<ProxyKind, 'NONE'>,
     clock: () => bigint = () => process.hrtime.bigint(),
   ) {
     this.#flows = flows
     this.#proxy = schema.proxyKind.number[kind]
     this.#initiatorIsHigh = schema.flowFlags.number.INITIATOR_IS_HIGH
+    this.#leg = schema.flowLeg.number.TO_PROXY
     this.#clock = clock
   }
 
@@ -77,7 +78,7 @@ export class KnownFlows {
       destination_port: server.port,
       protocol: PROTOCOL[transport],
     })
-    const flow = this.#flows.get({ ...key, leg: OPENERS_LEG })
+    const flow = this.#flows.get({ ...key, leg: this.#leg })
     if (!flow || flow.proxy !== this.#proxy || flow.expires_ns <= this.#clock()) return undefined
     if (sourceIsHigh !== ((flow.flags & this.#initiatorIsHigh) !== 0)) return undefined
     const { identity: identities, l7: sets, service } = flow

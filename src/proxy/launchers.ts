@@ -9,6 +9,7 @@ import type { EventLog } from './event-log.ts'
 import { HAPROXY_FILES, maxConnectionsFor } from './haproxy/configuration.ts'
 import { haproxyRules } from './haproxy/rules.ts'
 import { haproxyLauncher } from './haproxy-launcher.ts'
+import type { Log } from './log.ts'
 import { raiseDescriptorLimit, type SystemUser } from './rights.ts'
 import type { Launcher } from './server-process.ts'
 
@@ -18,7 +19,7 @@ export type ServerSetting = {
   readonly events: EventLog
   readonly haproxyFolder: string
   readonly haproxyUser: SystemUser | undefined
-  readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void }
+  readonly log: Pick<Log, 'error'>
 }
 
 /** To speak as a client (net_admin) and to ask the datapath (bpf); to answer questions from their servers' address (net_raw). */

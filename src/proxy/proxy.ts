@@ -12,15 +12,11 @@ import { type Attached, attach, datapathOf, socketState, whenExchanged } from '.
 import { EventLog } from './event-log.ts'
 import { HAPROXY_PLACES, makeHaproxyFolder } from './haproxy-launcher.ts'
 import { type ServerSetting, serverLaunchers } from './launchers.ts'
+import type { Log } from './log.ts'
 import { systemUser } from './rights.ts'
 import { failuresOf, proxyRoutes } from './routes.ts'
 import { RuleSetStore } from './rule-set-store.ts'
 import { ServerProcess } from './server-process.ts'
-
-type Log = {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void
-  error(fields: Readonly<Record<string, unknown>>, message: string): void
-}
 
 export type ProxyRun = {
   readonly configuration: ProxyConfiguration

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProxyServerState } from '../api/index.ts'
 import type { L7Parser, L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
+import type { Log } from './log.ts'
 
 /** A process that was started, and how it is spoken to. */
 export type Launched = {
@@ -30,10 +31,7 @@ export type ServerProcessOptions = {
   readonly launcher: Launcher
   /** All rule sets as they are now. */
   readonly ruleSets: () => readonly L7RuleSet[]
-  readonly log: {
-    info(fields: Readonly<Record<string, unknown>>, message: string): void
-    error(fields: Readonly<Record<string, unknown>>, message: string): void
-  }
+  readonly log: Log
 }
 
 const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const

@@ -10,11 +10,12 @@ import path from 'node:path'
 import readline from 'node:readline'
 import { type MessageRecord, message, TYPE } from '../../src/dns/testing/messages.ts'
 import { ip } from '../../src/ip/index.ts'
-import { type Datapath, loadDatapath, orderedFlowKey } from '../../src/maps/index.ts'
+import { type Datapath, loadDatapath } from '../../src/maps/index.ts'
 import { createLink, createNamespace, type Namespace, NetlinkSocket, withNamespace } from '../../src/net/index.ts'
 import type { L7RuleSet } from '../../src/policy/index.ts'
 import type { ChildStart, FromChild, ToChild } from '../../src/proxy/child.ts'
 import { linesOf } from '../../src/proxy/lines.ts'
+import { flowEntry } from '../../src/proxy/testing/flow-entry.ts'
 import { check } from '../../src/sys/errors.ts'
 import { addressOf, close, keepAlive, SYSCALL, stableBuffer, syscall } from '../../src/sys/native.ts'
 import type { L7Event, L7EventLine } from '../../src/tables/index.ts'
@@ -32,7 +33,6 @@ const CHILD = path.join(import.meta.dirname, '../../src/proxy/dns/main.ts')
 const NONBLOCK_CLOEXEC = 0o2004000
 const SOCK_STREAM = 1
 const SOCK_DGRAM = 2
-const NEVER = 0x7fffffffffffffffn
 
 /** Devices, addresses and routes, as `ip` takes them. */
 const NETWORK = {
@@ -252,33 +252,14 @@ export class DnsNode implements Disposable {
   /** As the datapath writes them: the connection is judged by a rule set of the pod's egress. */
   flow(connection: { from: string; port: number; to: string; transport: 'TCP' | 'UDP' }, set: number): void {
     const { schema, maps } = this.#datapath
-    const { key, sourceIsHigh } = orderedFlowKey({
-      source: { bytes: ip(connection.from).bytes },
-      destination: { bytes: ip(connection.to).bytes },
-      source_port: connection.port,
-      destination_port: PORT,
-      protocol: connection.transport === 'UDP' ? 17 : 6,
-    })
-    maps.flows.set(
-      { ...key, leg: 1 },
-      {
-        expires_ns: NEVER,
-        reported_ns: 0n,
-        packets: [0n, 0n],
-        bytes: [0n, 0n],
-        revision: 1,
-        identity: [300, 400],
-        endpoint: [1, 0],
-        egress_rule: 11,
-        ingress_rule: 0,
-        tcp_flags: new Uint8Array(2),
-        flags: sourceIsHigh ? schema.flowFlags.number.INITIATOR_IS_HIGH : 0,
-        audit: 0,
-        service: 9,
-        proxy: schema.proxyKind.number.DNS,
-        l7: [set, 0],
-      },
-    )
+    const { from, port, to, transport } = connection
+    const ends = {
+      transport,
+      client: { address: ip(from).bytes, port },
+      server: { address: ip(to).bytes, port: PORT },
+    }
+    const rules = { egress_rule: 11, ingress_rule: 0, l7: [set, 0] as const }
+    maps.flows.set(...flowEntry(schema, 'DNS', ends, { endpoint: [1, 0], ...rules }))
   }
 
   /** Another program in the pod, with its output. */

@@ -9,11 +9,12 @@ import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createMap, type KernelMap, PinDirectory } from '../../src/bpf/index.ts'
 import { ip } from '../../src/ip/index.ts'
-import { type Flow, type FlowKey, orderedFlowKey, readDatapathObject, type Schema } from '../../src/maps/index.ts'
+import { type Flow, type FlowKey, readDatapathObject, type Schema } from '../../src/maps/index.ts'
 import { withNamespace } from '../../src/net/index.ts'
 import type { KafkaRule } from '../../src/policy/index.ts'
 import type { FromChild, ToChild } from '../../src/proxy/child.ts'
 import { spawnWithRights } from '../../src/proxy/rights.ts'
+import { flowEntry } from '../../src/proxy/testing/flow-entry.ts'
 import { close } from '../../src/sys/native.ts'
 import type { L7Event } from '../../src/tables/index.ts'
 import { temporaryBpffs } from '../bpf/support.ts'
@@ -21,7 +22,6 @@ import type { ClientOutcome, ClientTask } from './kafka-client-program.ts'
 import { BROKER, CLIENT, CLIENT_PORTS, KafkaNetwork, listenAsBroker, startInside } from './kafka-network.ts'
 
 export const KAFKA_PORT = 9092
-const TCP = 6
 /** As the supervisor gives them to it. */
 const RIGHTS = { capabilities: ['net_admin', 'bpf'] }
 
@@ -104,16 +104,12 @@ export class KafkaBench implements AsyncDisposable {
   setFlows(egress: number, ingress: number): void {
     for (const family of [4, 6] as const)
       for (let port = CLIENT_PORTS.first; port <= CLIENT_PORTS.last; port++) {
-        const { key, sourceIsHigh } = orderedFlowKey({
-          source: { bytes: ip(CLIENT[family]).bytes },
-          destination: { bytes: ip(BROKER[family]).bytes },
-          source_port: port,
-          destination_port: KAFKA_PORT,
-          protocol: TCP,
-        })
-        const flags = sourceIsHigh ? this.#schema.flowFlags.number.INITIATOR_IS_HIGH : 0
-        const proxy = this.#schema.proxyKind.number.KAFKA
-        this.#flows.set({ ...key, leg: 1 }, { ...FLOW, flags, proxy, l7: [egress, ingress] })
+        const connection = {
+          transport: 'TCP',
+          client: { address: ip(CLIENT[family]).bytes, port },
+          server: { address: ip(BROKER[family]).bytes, port: KAFKA_PORT },
+        } as const
+        this.#flows.set(...flowEntry(this.#schema, 'KAFKA', connection, { l7: [egress, ingress] }))
       }
   }
 
@@ -150,21 +146,3 @@ export class KafkaBench implements AsyncDisposable {
 }
 
 const lines = (input: Interface): AsyncIterator<string> => input[Symbol.asyncIterator]()
-
-const FLOW: Flow = {
-  expires_ns: 2n ** 63n,
-  reported_ns: 0n,
-  packets: [0n, 0n],
-  bytes: [0n, 0n],
-  revision: 1,
-  identity: [300, 400],
-  endpoint: [1, 2],
-  egress_rule: 5,
-  ingress_rule: 6,
-  tcp_flags: new Uint8Array(2),
-  flags: 0,
-  audit: 0,
-  service: 9,
-  proxy: 0,
-  l7: [0, 0],
-}
