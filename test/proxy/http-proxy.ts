@@ -71,11 +71,11 @@ export class HttpProxy implements AsyncDisposable {
   haproxyPid = 0
 
   static async start(
-    options: { readonly sets?: readonly L7RuleSet[]; readonly logs?: boolean } = {},
+    options: { readonly sets?: readonly L7RuleSet[]; readonly logs?: boolean; readonly maxConnections?: number } = {},
   ): Promise<HttpProxy> {
     const proxy = new HttpProxy()
     try {
-      await proxy.#start(options.sets ?? [], options.logs ?? true)
+      await proxy.#start(options.sets ?? [], options.logs ?? true, options.maxConnections ?? 2000)
       return proxy
     } catch (error) {
       await proxy[Symbol.asyncDispose]()
@@ -83,7 +83,7 @@ export class HttpProxy implements AsyncDisposable {
     }
   }
 
-  async #start(sets: readonly L7RuleSet[], logs: boolean): Promise<void> {
+  async #start(sets: readonly L7RuleSet[], logs: boolean, maxConnections: number): Promise<void> {
     this.#server = startInside(this.network.server, 'http-server-program.ts', [])
     this.#client = startInside(this.network.client, 'http-client-program.ts', [])
     this.#children.push(this.#server, this.#client)
@@ -97,7 +97,7 @@ export class HttpProxy implements AsyncDisposable {
     this.#log.listen(this.#path('log.sock'))
     await once(this.#log, 'listening')
     this.#writeMaps(sets)
-    this.#startHaproxy(logs)
+    this.#startHaproxy(logs, maxConnections)
     await this.#runs()
   }
 
@@ -113,7 +113,7 @@ export class HttpProxy implements AsyncDisposable {
     }
   }
 
-  #startHaproxy(logs: boolean): void {
+  #startHaproxy(logs: boolean, maxConnections: number): void {
     const ports = [PORT.http1, PORT.tls, PORT.https, PORT.http2, PORT.nobody]
     for (const port of ports)
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
@@ -125,7 +125,7 @@ export class HttpProxy implements AsyncDisposable {
       maps: this.folder,
       files: HAPROXY_FILES,
       certificates: this.folder,
-      maxConnections: 2000,
+      maxConnections,
       threads: 2,
       deniedBody: this.#path('denied'),
       answers: ANSWERS_IN_HEADERS,

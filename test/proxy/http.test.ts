@@ -175,3 +175,33 @@ describe('requests by rules', needsRoot, () => {
     assert.deepEqual([unreachable.verdict, unreachable.reason], ['ERROR', 'the server could not be reached'])
   })
 })
+
+test('a client that takes all connections leaves others theirs', needsRoot, async () => {
+  await using proxy = await HttpProxy.start({ sets: SETS, maxConnections: 40 })
+  const idle = Array.from({ length: 40 }, () => proxy.ask('GET /', { silenceMs: 3000 }))
+  const closed = (await Promise.all(idle)).filter(result => result.closed)
+  assert.equal(closed.length, 30, "a quarter is one client's share")
+  const again = Array.from({ length: 40 }, () => proxy.ask('GET /', { silenceMs: 3000 }))
+  const { bytes } = await proxy.ask(get('/', [0, 0]), { family: 6 })
+  assert.match(bytes, /^HTTP\/1\.1 200/)
+  await Promise.all(again)
+})
+
+test('long paths that are asked for do not stay in memory', needsRoot, async () => {
+  await using proxy = await HttpProxy.start({ sets: SETS, logs: false })
+  const residentKib = (): number => {
+    const [, text] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${proxy.haproxyPid}/status`, 'utf8')) ?? []
+    return Number(text)
+  }
+  const ROUNDS = 12
+  const EACH = 250
+  await proxy.ask(get('/first', [2, 0]))
+  const before = residentKib()
+  for (let round = 0; round < ROUNDS; round++) {
+    const paths = Array.from({ length: EACH }, (_, index) => `/${round}-${index}-${'a'.repeat(14_000)}`)
+    const { bytes } = await proxy.ask(paths.map(path => get(path, [2, 0])).join(''), { answers: EACH })
+    assert.equal(bytes.match(/^HTTP\/1\.1 403/gm)?.length, EACH)
+  }
+  const grown = residentKib() - before
+  assert.ok(grown < 16_000, `${grown} KiB more after ${ROUNDS * EACH} paths of 14 kB`)
+})

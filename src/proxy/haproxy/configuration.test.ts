@@ -16,7 +16,7 @@ const OPTIONS = {
 test('every inherited socket is taken, and what nobody judges is closed', () => {
   const text = haproxyConfiguration(OPTIONS)
   for (const descriptor of [3, 4, 5, 6, 7, 8]) assert.match(text, new RegExp(`bind fd@${descriptor}\\n`))
-  assert.equal(text.match(/tcp-request connection reject/g)?.length, 1)
+  assert.equal(text.match(/tcp-request connection reject\n/g)?.length, 1)
 })
 
 test('logs are made only where somebody takes them', () => {

@@ -40,15 +40,32 @@ export function haproxyConfiguration(options: HaproxyOptions): string {
       sockets: options.sockets.tls,
       answers: options.tlsAnswers ?? KERNEL_ANSWERS,
       logged: options.logSocket !== undefined,
+      share: shareRules(options.maxConnections),
     }),
     closedFrontend('https', options.sockets.https),
     ...BACKENDS,
+    clientsTable(options.maxConnections),
   )
   return `${sections
     .filter(section => section.length > 0)
     .map(([title, ...lines]) => [title, ...lines.map(line => `  ${line}`)].join('\n'))
     .join('\n\n')}\n`
 }
+
+/** One client's share of all connections: whoever takes more takes it from the others. */
+const SHARE_OF_CLIENT = 4
+
+/** How many connections each client has. */
+const clientsTable = (maxConnections: number): string[] => [
+  'backend clients',
+  `stick-table type ipv6 size ${maxConnections} expire 1m store conn_cur`,
+]
+
+/** Every frontend that takes connections. */
+const shareRules = (maxConnections: number): string[] => [
+  'tcp-request connection track-sc0 src table clients',
+  `tcp-request connection reject if { sc0_conn_cur(clients) gt ${Math.ceil(maxConnections / SHARE_OF_CLIENT)} }`,
+]
 
 const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: HaproxyOptions): string[] => [
   'global',
@@ -124,6 +141,7 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
     `bind fd@${ipv4}`,
     `bind fd@${ipv6}`,
     ...(options.logSocket === undefined ? [] : LOG_RULES),
+    ...shareRules(options.maxConnections),
     ...formRules(),
     ...setRules(answers, `${options.maps}/http-rules.map`, options.logSocket !== undefined),
     ...answerRules(options),

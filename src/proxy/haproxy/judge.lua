@@ -9,6 +9,7 @@ local programs = Map.new(os.getenv("AXONEME_HTTP_PROGRAMS"), Map._str)
 local MAX_SETS = 1000 -- read at a time
 local MAX_STATES = 2000 -- of one automaton
 local MAX_MEMORY = 4000 -- verdicts remembered for one set
+local MAX_KEY = 400 -- bytes of a request that are kept for it: more would let one pod fill the memory
 local DENIED, ASKED = -1, -2
 
 local byte, find, match, gmatch, sub = string.byte, string.find, string.match, string.gmatch, string.sub
@@ -281,6 +282,7 @@ local function verdict(answer, request, effects)
   local known = set.memory[key]
   if known then return known end
   local result = judge_by(set, request, effects)
+  if #key > MAX_KEY then return result end
   if set.remembered >= MAX_MEMORY then set.memory, set.remembered = {}, 0 end
   set.memory[key] = result
   set.remembered = set.remembered + 1

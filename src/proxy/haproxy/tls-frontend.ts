@@ -21,9 +21,11 @@ type TlsFrontendOptions = {
   readonly sockets: ListeningDescriptors
   readonly answers: KernelAnswers
   readonly logged: boolean
+  /** Rules that bound what one client may take of all connections. */
+  readonly share: readonly string[]
 }
 
-export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged }: TlsFrontendOptions): string[] => [
+export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged, share }: TlsFrontendOptions): string[] => [
   'frontend tls',
   'mode tcp',
   `bind fd@${ipv4}`,
@@ -32,6 +34,7 @@ export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged }: TlsFro
   ...(logged
     ? ['log ring@requests len 8192 local0', `log-format ${TLS_LOG_FORMAT}`, `error-log-format ${TLS_LOG_FORMAT}`]
     : []),
+  ...share,
   `tcp-request inspect-delay ${HELLO_DELAY}`,
   ...(logged
     ? [
