@@ -23,7 +23,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-static double now_seconds(void)
+static inline double now_seconds(void)
 {
 	struct timespec t;
 
@@ -31,7 +31,7 @@ static double now_seconds(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static struct addrinfo *resolve(const char *host, const char *port)
+static inline struct addrinfo *resolve(const char *host, const char *port)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
@@ -45,14 +45,14 @@ static struct addrinfo *resolve(const char *host, const char *port)
 	return found;
 }
 
-static int by_value(const void *a, const void *b)
+static inline int by_value(const void *a, const void *b)
 {
 	float x = *(const float *)a, y = *(const float *)b;
 
 	return (x > y) - (x < y);
 }
 
-static void print_samples(float *micros, int count, double seconds)
+static inline void print_samples(float *micros, int count, double seconds)
 {
 	qsort(micros, count, sizeof(*micros), by_value);
 	printf("{\"count\":%d,\"seconds\":%.6f,\"p50_us\":%.3f,\"p99_us\":%.3f}\n", count, seconds,

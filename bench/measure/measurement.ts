@@ -23,6 +23,12 @@ export type Effort = {
   readonly serviceRounds: number
   /** Of one endpoint, and of one service. */
   readonly serviceChanges: number
+  /** Interleaved rounds of a second each, of HTTP and DNS. */
+  readonly l7Rounds: number
+  /** Of one rule; ten times as many under load. */
+  readonly l7Changes: number
+  /** In which names are asked for and connected to. */
+  readonly l7Seconds: number
 }
 
 export const FULL: Effort = {
@@ -37,6 +43,9 @@ export const FULL: Effort = {
   serviceCounts: [1, 100, 1000, 10_000],
   serviceRounds: 15,
   serviceChanges: 30,
+  l7Rounds: 15,
+  l7Changes: 100,
+  l7Seconds: 30,
 }
 
 export const QUICK: Effort = {
@@ -51,6 +60,9 @@ export const QUICK: Effort = {
   serviceCounts: [1, 100, 1000, 10_000],
   serviceRounds: 5,
   serviceChanges: 10,
+  l7Rounds: 3,
+  l7Changes: 20,
+  l7Seconds: 5,
 }
 
 export type Context = {

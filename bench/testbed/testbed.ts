@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient } from '../../src/api/client.ts'
+import { ProxyClient } from '../../src/api/proxy-client.ts'
 import { probe, queryTcx } from '../../src/bpf/index.ts'
 import { allLinks, Namespace, NetlinkSocket, withNamespace } from '../../src/net/index.ts'
 import {
@@ -47,6 +48,7 @@ export type TestPod = {
 export class Testbed implements AsyncDisposable {
   readonly client: SandboxClient
   readonly agent: AgentClient
+  readonly proxy: ProxyClient
   readonly podCount: number
   readonly #name: string
   readonly #paths: SandboxPaths
@@ -57,7 +59,9 @@ export class Testbed implements AsyncDisposable {
     this.#paths = sandboxPaths(name)
     this.client = new SandboxClient(name)
     this.podCount = podCount
-    this.agent = new AgentClient(nodePaths(this.#paths, NODE).agentSocket)
+    const { agentSocket, proxySocket } = nodePaths(this.#paths, NODE)
+    this.agent = new AgentClient(agentSocket)
+    this.proxy = new ProxyClient(proxySocket)
   }
 
   static async start(options: TestbedOptions): Promise<Testbed> {
