@@ -10,7 +10,9 @@ import { AgentClient } from '../api/index.ts'
 import { type Flow, flowLine } from '../observe/index.ts'
 import { defaultConfiguration, down, nodePaths, SandboxClient, sandboxPaths, up } from '../sandbox/index.ts'
 import { colours as pc } from './colours.ts'
-import { SCENES, showRows } from './demo-services.ts'
+import { callScenes } from './demo-calls.ts'
+import { SERVICE_SCENES } from './demo-services.ts'
+import { showRows } from './demo-stage.ts'
 import { type Attempt, STORY, STORY_PORTS, type Step } from './demo-story.ts'
 import { tableText } from './output.ts'
 
@@ -22,7 +24,9 @@ const PROBE = { timeoutMs: 500, tries: 2, family: 4 } as const
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('try it: a sandbox, a small shop, policies that protect it, and services that lead to it')
+    .description(
+      'try it: a sandbox, a small shop, policies that protect it, services that lead to it, and rules for API calls',
+    )
     .option('--keep', 'leave the sandbox up', false)
     .action(async ({ keep }: { readonly keep: boolean }) => {
       const interrupted = new AbortController()
@@ -55,10 +59,11 @@ async function playAll(signal: AbortSignal): Promise<number> {
     console.log(`\n${pc.bold(`${index + 1}. ${step.title}`)}`)
     wrong += await play(step, signal)
   }
-  for (const [index, { title, play: playScene }] of SCENES.entries()) {
+  for (const [index, { title, play: playScene, questions = [] }] of [...SERVICE_SCENES, ...callScenes()].entries()) {
     signal.throwIfAborted()
     console.log(`\n${pc.bold(`${STORY.length + index + 1}. ${title}`)}`)
     wrong += showRows(await playScene({ sandbox: NAME, signal, axoneme }))
+    for (const question of questions) await axoneme(question)
   }
   return wrong
 }
@@ -113,7 +118,7 @@ async function showRecords(attempts: readonly Attempt[]): Promise<void> {
 
 /** Runs a command on the demo's sandbox, shown as a user would type it. */
 async function axoneme(args: readonly string[]): Promise<void> {
-  console.log(pc.cyan(`$ axoneme ${args.join(' ')}`))
+  console.log(pc.cyan(`$ axoneme ${args.map(arg => (/[ *]/.test(arg) ? `"${arg}"` : arg)).join(' ')}`))
   const child = spawn('bin/axoneme', [...args, '--sandbox', NAME], { cwd: ROOT, stdio: 'inherit' })
   const [code] = (await once(child, 'exit')) as [number | null]
   if (code !== 0) throw new Error(`axoneme ${args.join(' ')} ended with ${code}`)
@@ -123,7 +128,7 @@ function summarise(wrong: number): void {
   const count = STORY.reduce((total, step) => total + step.attempts.length, 0)
   console.log(
     wrong === 0
-      ? `\n${pc.green(`All ${count} connection attempts, and all requests to services, ended as expected`)}, each a real connection between two processes.`
+      ? `\n${pc.green(`All ${count} connection attempts, and all requests, ended as expected`)}, each a real connection between two processes.`
       : `\n${pc.red(`${wrong} of the results did not come out as expected.`)}`,
   )
 }
@@ -134,6 +139,7 @@ The sandbox is still up. Go on with:
   bin/axoneme observe -f --sandbox ${NAME}                 flows as they happen
   bin/axoneme apply -f demo/allow-shop.yaml --sandbox ${NAME}
   bin/axoneme services --sandbox ${NAME}
+  bin/axoneme fqdn --sandbox ${NAME}
   bin/axoneme sandbox probe --name ${NAME} --ports 8080/TCP,5432/TCP
   bin/axoneme status --sandbox ${NAME}
   bin/axoneme sandbox down --name ${NAME}                  when you are done`)

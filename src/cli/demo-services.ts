@@ -4,8 +4,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandboxClient, spawnInPod, spawnOutside } from '../sandbox/index.ts'
-import { colours as pc } from './colours.ts'
-import { tableText } from './output.ts'
+import type { Row, Scene, Stage } from './demo-stage.ts'
 
 const NAMESPACE = 'store'
 const CUSTOMER = 'customer'
@@ -25,22 +24,7 @@ type Report = {
   readonly answers: Readonly<Record<string, number>>
 }
 
-type Row = { readonly tried: string; readonly want: string; readonly got: string; readonly isRight: boolean }
-
-export type Stage = {
-  readonly sandbox: string
-  readonly signal: AbortSignal
-  /** Runs a command on the demo's sandbox, shown as a user would type it. */
-  readonly axoneme: (args: readonly string[]) => Promise<void>
-}
-
-export type Scene = {
-  readonly title: string
-  /** Plays it and tells what was tried. */
-  readonly play: (stage: Stage) => Promise<readonly Row[]>
-}
-
-export const SCENES: readonly Scene[] = [
+export const SERVICE_SCENES: readonly Scene[] = [
   { title: 'A Service of three pods. Its cluster IP leads to all of them.', play: callService },
   { title: 'Another Service of the same pods keeps a client with one of them: session affinity.', play: keepClient },
   {
@@ -49,18 +33,6 @@ export const SCENES: readonly Scene[] = [
   },
   { title: 'All pods are replaced by the next version, under load from inside and outside.', play: replaceAll },
 ]
-
-/** Shows what was tried. @returns how much of it did not end as expected */
-export function showRows(rows: readonly Row[]): number {
-  const text = ({ tried, want, got, isRight }: Row) => [
-    `  ${tried}`,
-    want,
-    got,
-    isRight ? pc.green('ok') : pc.red('WRONG'),
-  ]
-  console.log(tableText(['  TRIED', 'EXPECTED', 'HAPPENED', ''], rows.map(text)))
-  return rows.filter(({ isRight }) => !isRight).length
-}
 
 async function callService(stage: Stage): Promise<readonly Row[]> {
   await stage.axoneme(['apply', '-f', 'demo/services.yaml'])

@@ -24,7 +24,8 @@ import { colours as pc } from './colours.ts'
 /** Most connections named that a change turns round too. */
 const NAMED = 5
 
-export function explanationText(explanation: Explanation): string {
+/** @param options `change: false` leaves out what would turn the verdict round */
+export function explanationText(explanation: Explanation, options: { readonly change: boolean }): string {
   const { from, to, egress, ingress, notes, change } = explanation
   return [
     `${pc.bold(endText(from))} → ${pc.bold(endText(to))} ${portText(explanation)}: ${outcomeText(explanation.verdict)}`,
@@ -33,8 +34,7 @@ export function explanationText(explanation: Explanation): string {
     ...sideLines('egress', from, egress),
     '',
     ...sideLines('ingress', to, ingress),
-    '',
-    ...changeLines(explanation, change),
+    ...(options.change ? ['', ...changeLines(explanation, change)] : []),
   ].join('\n')
 }
 

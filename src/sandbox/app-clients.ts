@@ -82,19 +82,20 @@ export function connect(args: string[]): void {
   }
 }
 
-/** get URL [--timeout 3s]: prints the body */
+/** get URL [--method GET] [--timeout 3s]: prints the body */
 export function getUrl(args: string[]): void {
-  const options = flags(args, { timeout: { type: 'string' } })
+  const options = flags(args, { method: { type: 'string' }, timeout: { type: 'string' } })
   const url = options['positional'] ?? ''
-  if (!URL.canParse(url)) quit(EXIT.usage, 'get http://HOST[:PORT]/PATH [--timeout 3s]')
+  if (!URL.canParse(url)) quit(EXIT.usage, 'get http://HOST[:PORT]/PATH [--method GET] [--timeout 3s]')
   setTimeout(() => quitAs(timeoutError()), durationMs(options['timeout'] ?? '3s'))
   http
-    .get(url, response => {
+    .request(url, { method: options['method'] ?? 'GET' }, response => {
       const failed = (response.statusCode ?? 0) >= 400
       if (failed) process.stderr.write(`HTTP ${response.statusCode}\n`)
       response.on('end', () => process.exit(failed ? EXIT.failed : EXIT.answered)).pipe(process.stdout)
     })
     .on('error', quitAs)
+    .end()
 }
 
 // ---- load

@@ -1,12 +1,15 @@
-// The program that stands in for the usual test images inside a pod: serves HTTP and echo on TCP, echo on UDP, and
+// The program that stands in for the usual test images inside a pod: serves HTTP, gRPC and echo on TCP, echo on UDP, and
 // connects as a client. It understands the command lines of agnhost (netexec, serve-hostname, porter, test-webserver,
-// pause, connect) and of http-echo. It is copied into each pod with app-clients.ts, so it imports nothing else but Node.
+// pause, connect) and of http-echo. It is copied into each pod with app-*.ts, so it imports nothing else but Node.
 
 import dgram from 'node:dgram'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import net from 'node:net'
 import { hostname } from 'node:os'
 import { connect, durationMs, EXIT, flags, getUrl, load, quit } from './app-clients.ts'
+import { serveNames } from './app-names.ts'
+import { HTTP2_BEGINNING, rpcServer } from './app-rpc.ts'
+import { talk } from './app-talk.ts'
 
 const MAX_CONNECTIONS = 1024
 const REQUEST_LINE = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE) \S+ HTTP\/1\./
@@ -23,6 +26,8 @@ const COMMANDS: Readonly<Record<string, (args: string[]) => void | Promise<void>
   connect,
   get: getUrl,
   load,
+  names: serveNames,
+  talk,
 }
 
 /** Until then a process that was asked to end serves on. */
@@ -81,15 +86,21 @@ function onListenError(error: Error): never {
   quit(EXIT.failed, `cannot listen: ${error.message}`)
 }
 
-/** HTTP for who speaks HTTP, plain echo for anything else. */
+/** HTTP for who speaks HTTP, gRPC for who speaks HTTP/2, plain echo for anything else. */
 function serveTcp(port: number, answer: Answer): void {
   const http = createServer(answer)
+  const rpc = rpcServer(podName)
   const server = net.createServer(socket => {
     socket.on('error', () => socket.destroy())
     socket.once('data', first => {
       socket.pause()
       socket.unshift(first)
-      if (REQUEST_LINE.test(first.toString('latin1'))) http.emit('connection', socket)
+      const text = first.toString('latin1')
+      if (text.startsWith(HTTP2_BEGINNING)) {
+        rpc.emit('connection', socket) // reads what is there by itself, but not from a socket that flows
+        return
+      }
+      if (REQUEST_LINE.test(text)) http.emit('connection', socket)
       else socket.pipe(socket)
       socket.resume()
     })

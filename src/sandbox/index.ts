@@ -1,6 +1,7 @@
 // A cluster of network namespaces on one machine, for the demo, for tests and for trying policies out. This is what
 // other parts of the project use of it.
 
+export type { Question, Said } from './app-talk.ts'
 export { SandboxClient } from './client.ts'
 export { defaultConfiguration, type NodeConfiguration, type SandboxConfiguration } from './configuration.ts'
 export type { NodeStatus, PodEntry, ProbeAnswer, ProbeRequest, SandboxStatus } from './control.ts'

@@ -18,7 +18,11 @@ export const PROGRAMS = {
   podInit: path.join(PACKAGE_FOLDER, 'build/pod-init'),
   /** The application of pods, a TypeScript or JavaScript module. */
   app: path.join(OWN_FOLDER, `app${OWN_EXTENSION}`),
-  appClients: path.join(OWN_FOLDER, `app-clients${OWN_EXTENSION}`),
+  /** What it imports, by the names that pods find it by. */
+  appParts: ['app-clients', 'app-names', 'app-rpc', 'app-talk'].map(name => ({
+    name: `${name}.mjs`,
+    source: path.join(OWN_FOLDER, `${name}${OWN_EXTENSION}`),
+  })),
   /** Asks for the probes of pods from a node's network. */
   health: path.join(OWN_FOLDER, `health-program${OWN_EXTENSION}`),
   daemon: path.join(OWN_FOLDER, `daemon${OWN_EXTENSION}`),
@@ -28,9 +32,9 @@ export const PROGRAMS = {
 
 /** Where pods find the programs of the sandbox. Nothing else of the sandbox is visible to them. */
 export const POD_PROGRAMS = {
+  folder: '/run/sandbox',
   node: '/run/sandbox/node',
   app: '/run/sandbox/app.mjs',
-  appClients: '/run/sandbox/app-clients.mjs',
   searchFolder: '/run/sandbox/bin',
   agnhost: '/run/sandbox/bin/agnhost',
 } as const

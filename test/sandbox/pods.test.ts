@@ -57,7 +57,14 @@ suite('pods', { skip: NEEDS_ROOT }, () => {
       [],
     )
     assert.equal(await endpoints(), 0)
-    assert.deepEqual(fs.readdirSync(sandbox.paths.podFiles).sort(), ['agnhost', 'app-clients.mjs', 'app.mjs'])
+    assert.deepEqual(fs.readdirSync(sandbox.paths.podFiles).sort(), [
+      'agnhost',
+      'app-clients.mjs',
+      'app-names.mjs',
+      'app-rpc.mjs',
+      'app-talk.mjs',
+      'app.mjs',
+    ])
   })
 
   test('no command runs before the agent has said that the network is ready', async () => {

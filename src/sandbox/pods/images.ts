@@ -39,6 +39,7 @@ const SHELLS: ReadonlySet<string> = new Set([
 const AGNHOST_COMMANDS: ReadonlySet<string> = new Set([
   'connect',
   'load',
+  'names',
   'netexec',
   'pause',
   'porter',

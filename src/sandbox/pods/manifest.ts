@@ -46,6 +46,18 @@ const specSchema = z.object({
   nodeName: z.string().optional(),
   serviceAccountName: z.string().optional(),
   hostNetwork: z.boolean().optional(),
+  dnsConfig: z
+    .object({
+      nameservers: z
+        .array(z.union([z.ipv4(), z.ipv6()]))
+        .max(3)
+        .optional(),
+      searches: z.array(z.string().regex(/^\S+$/)).optional(),
+      options: z
+        .array(z.object({ name: z.string().regex(/^\S+$/), value: z.string().regex(/^\S*$/).optional() }))
+        .optional(),
+    })
+    .optional(),
   securityContext: securitySchema.optional(),
 })
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseManifests } from '../../manifests/index.ts'
 import { type EnvironmentVariable, type PodManifest, type PodSpec, readPodManifest, restartKey } from './manifest.ts'
-import { expand, type PodPlan, planPod } from './plan.ts'
+import { expand, type PodPlan, planPod, resolverOf } from './plan.ts'
 
 const CONTEXT = { node: 'node1', hostAddress: '172.30.0.2', addresses: ['10.244.0.5', 'fd00::5'] }
 
@@ -141,6 +141,34 @@ status: { podIPs: [{ ip: 10.244.0.9 }] }
   assert.equal(planned.plan.initContainers[0]?.sidecar, true)
   const [container] = planned.plan.containers
   assert.deepEqual([container?.uid, container?.environment['IP']], [5, '10.244.0.5'])
+})
+
+const resolverCases: { name: string; dns: string; want: readonly string[] }[] = [
+  { name: 'none', dns: '', want: ['# This sandbox serves no names.', 'options timeout:1 attempts:1'] },
+  {
+    name: 'all of it',
+    dns: 'dnsConfig: {nameservers: [10.96.0.10, "fd00::a"], searches: [a.b, b], options: [{name: ndots, value: "5"}, {name: edns0}]}',
+    want: ['nameserver 10.96.0.10', 'nameserver fd00::a', 'search a.b b', 'options timeout:1 attempts:1 ndots:5 edns0'],
+  },
+]
+
+for (const { name, dns, want } of resolverCases)
+  test(`a pod asks the DNS servers of its dnsConfig: ${name}`, () => {
+    const { pod } = read(`apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: [{name: c}]\n  ${dns}\n`)
+    assert.ok(pod)
+    assert.equal(resolverOf(pod), `${want.join('\n')}\n`)
+  })
+
+test('a DNS server is an address', () => {
+  const dns = 'dnsConfig: {nameservers: ["1.2.3.4\\noptions rotate"]}'
+  const { pod, problems } = read(
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: [{name: c}]\n  ${dns}\n`,
+  )
+  assert.equal(pod, undefined)
+  assert.deepEqual(
+    problems.map(({ path }) => path),
+    ['spec.dnsConfig.nameservers[0]'],
+  )
 })
 
 test('a field that only the sandbox reads is checked too, with its place', () => {

@@ -58,6 +58,19 @@ export function planPod(
   }
 }
 
+/** What the pod's /etc/resolv.conf says: its `dnsConfig`, for the sandbox itself serves no names. */
+export function resolverOf({ spec: { dnsConfig } }: PodManifest): string {
+  const { nameservers = [], searches = [], options = [] } = dnsConfig ?? {}
+  const own = options.map(({ name, value }) => (value === undefined ? name : `${name}:${value}`))
+  return [
+    ...(nameservers.length === 0 ? ['# This sandbox serves no names.'] : []),
+    ...nameservers.map(address => `nameserver ${address}`),
+    ...(searches.length > 0 ? [`search ${searches.join(' ')}`] : []),
+    `options ${['timeout:1', 'attempts:1', ...own].join(' ')}`,
+    '',
+  ].join('\n')
+}
+
 function plan(pod: PodManifest, context: PodContext): PodPlan {
   const { spec } = pod
   const policy = spec.restartPolicy ?? 'Always'

@@ -15,6 +15,8 @@ const DAEMON_FD = 3
 
 export type PodSandboxOptions = {
   readonly hostname: string
+  /** What its /etc/resolv.conf says. */
+  readonly resolver: string
   readonly containerId: string
   /** Folder of the node's pods in the hierarchy of control groups. */
   readonly podsCgroup: string
@@ -31,7 +33,7 @@ export class PodSandbox {
   readonly cgroup: string
   /** Resolves when the first process has ended, and with it every process of the pod. */
   readonly ended: Promise<string>
-  readonly #hostname: string
+  readonly #options: PodSandboxOptions
   readonly #folder: string
 
   private constructor(options: PodSandboxOptions, pid: number, ended: Promise<string>) {
@@ -39,7 +41,7 @@ export class PodSandbox {
     this.pid = pid
     this.cgroup = cgroupOf(options)
     this.ended = ended
-    this.#hostname = options.hostname
+    this.#options = options
     this.#folder = folderOf(options)
   }
 
@@ -52,7 +54,7 @@ export class PodSandbox {
     const folder = folderOf(options)
     cgroup.create(cgroupOf(options))
     fs.mkdirSync(folder, { recursive: true })
-    writeFiles(folder, options.hostname, [])
+    writeFiles(folder, options, [])
     const binds = [
       ...Object.entries(programFiles(options.podFiles)).map(([target, source]) => `${source}:${target}`),
       `${folder}/hosts:/etc/hosts`,
@@ -76,7 +78,7 @@ export class PodSandbox {
 
   /** Tells the pod its own name and addresses. */
   setAddresses(addresses: readonly string[]): void {
-    writeFiles(this.#folder, this.#hostname, addresses)
+    writeFiles(this.#folder, this.#options, addresses)
   }
 
   /** Kills every process of the pod. Idempotent. */
@@ -127,10 +129,10 @@ async function readPid(child: ChildProcess, ended: Promise<string>): Promise<num
 }
 
 /** In place: the pod has these very files mounted. */
-function writeFiles(folder: string, hostname: string, addresses: readonly string[]): void {
+function writeFiles(folder: string, { hostname, resolver }: PodSandboxOptions, addresses: readonly string[]): void {
   const own = addresses.map(address => `${address}\t${hostname}\n`).join('')
   fs.writeFileSync(path.join(folder, 'hosts'), `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n${own}`)
-  fs.writeFileSync(path.join(folder, 'resolv.conf'), '# This sandbox serves no names.\noptions timeout:1 attempts:1\n')
+  fs.writeFileSync(path.join(folder, 'resolv.conf'), resolver)
 }
 
 /** Where each shared program is in a pod, and the file that is shown there. */
@@ -138,7 +140,9 @@ function programFiles(podFiles: string): Record<string, string> {
   return {
     [POD_PROGRAMS.node]: process.execPath,
     [POD_PROGRAMS.app]: path.join(podFiles, 'app.mjs'),
-    [POD_PROGRAMS.appClients]: path.join(podFiles, 'app-clients.mjs'),
+    ...Object.fromEntries(
+      PROGRAMS.appParts.map(({ name }) => [path.join(POD_PROGRAMS.folder, name), path.join(podFiles, name)]),
+    ),
     [POD_PROGRAMS.agnhost]: path.join(podFiles, 'agnhost'),
   }
 }

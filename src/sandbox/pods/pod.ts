@@ -9,7 +9,7 @@ import type { BackendPod } from '../services/slices.ts'
 import { Container, type ContainerStatus } from './container.ts'
 import type { Health } from './health.ts'
 import { type PodManifest, restartKey } from './manifest.ts'
-import { type PodPlan, planPod, type Refusal } from './plan.ts'
+import { type PodPlan, planPod, type Refusal, resolverOf } from './plan.ts'
 import { PodSandbox } from './pod-sandbox.ts'
 
 const AGENT_BACKOFF = { firstMs: 50, maxMs: 2_000 } as const
@@ -193,7 +193,8 @@ export class Pod {
     let sandbox: PodSandbox | undefined
     try {
       const networkNamespace = pod.spec.hostNetwork ? this.#host.nodeNetworkNamespace : undefined
-      sandbox = await PodSandbox.start({ hostname, containerId, podsCgroup, podFiles, networkNamespace })
+      const resolver = resolverOf(pod)
+      sandbox = await PodSandbox.start({ hostname, resolver, containerId, podsCgroup, podFiles, networkNamespace })
       const network = await this.#connect(sandbox, signal, admitted)
       admitted()
       return network === undefined ? signal.aborted : await this.#runContainers(sandbox, network, signal)

@@ -10,10 +10,12 @@ const AGNHOST = `#!/bin/sh\nexec ${POD_PROGRAMS.node} ${POD_PROGRAMS.app} "$@"\n
 
 export function writePodPrograms(podFiles: string): void {
   fs.mkdirSync(podFiles, { recursive: true })
-  for (const program of [PROGRAMS.app, PROGRAMS.appClients]) {
-    const source = fs.readFileSync(program, 'utf8').replace(/'\.\/(app-[a-z]+)\.[jt]s'/g, "'./$1.mjs'")
-    const { name, ext } = path.parse(program)
-    fs.writeFileSync(path.join(podFiles, `${name}.mjs`), ext === '.ts' ? stripTypeScriptTypes(source) : source)
+  for (const { name, source } of [
+    { name: path.basename(POD_PROGRAMS.app), source: PROGRAMS.app },
+    ...PROGRAMS.appParts,
+  ]) {
+    const text = fs.readFileSync(source, 'utf8').replace(/'\.\/(app-[a-z]+)\.[jt]s'/g, "'./$1.mjs'")
+    fs.writeFileSync(path.join(podFiles, name), source.endsWith('.ts') ? stripTypeScriptTypes(text) : text)
   }
   fs.writeFileSync(path.join(podFiles, 'agnhost'), AGNHOST, { mode: 0o755 })
 }
