@@ -78,5 +78,5 @@ function sourceText({ rule, field }: L7Source, side: JudgedSide | undefined): st
   if (rule === VISIBILITY) return "the pod's visibility, which allows everything"
   const view = side?.matching.find(({ policy, path }) => `${policyKey(policy)}/${path}` === rule)
   if (!view) return `${rule} ${field}`
-  return `${policyName(view.policy)} ${view.path}.${field}${placeText(view)}`
+  return `${policyName(view.policy)} ${view.path}.${field}${placeText({ file: view.file, line: view.l7Lines?.[field] ?? view.line })}`
 }

@@ -123,8 +123,15 @@ export class PolicyRows {
       const rule = ruleOf(key)
       const text = ruleText(key, rule)
       if (text === undefined) return before(number) ?? { number, key, text: key }
-      return rule?.log === undefined ? { number, key, text } : { number, key, text, log: rule.log }
+      return { number, key, text, ...(rule && furtherOf(rule)) }
     })
+  }
+}
+
+function furtherOf({ policy, path, origin: { file }, l7Lines: lines, log }: Rule): Pick<NumberedRule, 'said' | 'log'> {
+  return {
+    ...(lines && { said: { name: `${policyName(policy)} ${path}`, file, lines } }),
+    ...(log !== undefined && { log }),
   }
 }
 

@@ -5,7 +5,7 @@
 import { type FoundDocument, findObjects, NONE } from './find-objects.ts'
 import type { ManifestObject, ObjectKey, Path, Position, Problem } from './object.ts'
 import { parseOriginComment } from './origin.ts'
-import { unpackPosition } from './positions.ts'
+import { NO_ITEM, unpackPosition } from './positions.ts'
 import { parseYaml, type YamlDocument } from './yaml.ts'
 
 /** Largest file, in characters. Reading one takes about two seconds per million. */
@@ -132,7 +132,8 @@ function placedAt({ objects, problems, refused, complete }: FoundDocument, line:
   const local: Place = { file: place.file, lineShift: place.lineShift + line - 1 }
   return {
     objects: objects.map(({ header, content, written, positions, source }) => {
-      const position = (path: Path) => shifted(local, unpackPosition(positions, written, path))
+      const last = { ...NO_ITEM }
+      const position = (path: Path) => shifted(local, unpackPosition(positions, written, path, last))
       const { apiVersion, kind, metadata } = header
       const origin = { file: place.file, line: position([]).line }
       const lines = { start: inText(line, source.start), end: inText(line, source.end) }

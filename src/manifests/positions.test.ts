@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Path, Position } from './object.ts'
-import { packPositions, unpackPosition } from './positions.ts'
+import { NO_ITEM, packPositions, unpackPosition } from './positions.ts'
 import { parseYaml, type YamlPosition } from './yaml.ts'
 
 /** Every path of a value, with its position as it was read. */
@@ -17,8 +17,9 @@ function* everyPosition(value: unknown, positioned: YamlPosition, path: Path = [
 function checkAll(text: string): void {
   const { value, position } = parseYaml(text)
   const packed = packPositions(value, position)
+  const last = { ...NO_ITEM }
   for (const [path, want] of everyPosition(value, position))
-    assert.deepEqual(unpackPosition(packed, value, path), want, `${JSON.stringify(path)} of ${text}`)
+    assert.deepEqual(unpackPosition(packed, value, path, last), want, `${JSON.stringify(path)} of ${text}`)
 }
 
 test('every packed position is what was read', () => {
@@ -40,6 +41,20 @@ test('every packed position of any JSON is what was read', () => {
       if (!text.includes('__proto__')) checkAll(text)
     }),
     { numRuns: 300 },
+  )
+})
+
+test('items of a long list are found from each other, in any order', () => {
+  const list = Array.from({ length: 200 }, (_, i) => ({ names: Array.from({ length: 40 }, (_, j) => `${i}-${j}`) }))
+  const { value, position } = parseYaml(JSON.stringify(list, undefined, 1))
+  const packed = packPositions(value, position)
+  const last = { ...NO_ITEM }
+  const path = fc.tuple(fc.nat(210), fc.constant('names'), fc.nat(50))
+  fc.assert(
+    fc.property(fc.array(path), paths => {
+      for (const one of paths)
+        assert.deepEqual(unpackPosition(packed, value, one, last), unpackPosition(packed, value, one))
+    }),
   )
 })
 

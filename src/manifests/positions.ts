@@ -23,15 +23,28 @@ export function packPositions(value: unknown, positioned: YamlPosition): PackedP
   return packed
 }
 
-/** Where a path of the packed value stands; else its nearest ancestor. */
-export function unpackPosition(packed: PackedPositions, value: unknown, path: Path): Position {
+/** An item of a long list that was asked for, by where the list begins: those after it are found from there. */
+export type LastItem = { list: number; index: number; at: number }
+
+export const NO_ITEM: LastItem = { list: -1, index: 0, at: 0 }
+
+/**
+ * Where a path of the packed value stands; else its nearest ancestor.
+ * @param last of the same value, kept by the caller: whoever asks for all items of a list pays for each once
+ */
+export function unpackPosition(
+  packed: PackedPositions,
+  value: unknown,
+  path: Path,
+  last: LastItem = { ...NO_ITEM },
+): Position {
   const cursor = new Cursor(packed)
   let { line, column } = cursor.read(0)
   let inside = value
   for (const part of path) {
     const index = indexOf(inside, part)
     if (index === undefined) break
-    for (let i = 0; i < index; i++) cursor.skip()
+    cursor.pass(index, last)
     const position = cursor.read(line)
     line = position.line
     column = position.column
@@ -39,6 +52,9 @@ export function unpackPosition(packed: PackedPositions, value: unknown, path: Pa
   }
   return { line, column }
 }
+
+/** From here on it is worth while to remember a place. */
+const LONG_LIST = 16
 
 /** Most arguments of one call. */
 const CHUNK = 4096
@@ -78,8 +94,19 @@ class Cursor {
     return { line, column }
   }
 
-  /** Goes past the value here. */
-  skip(): void {
+  /** Goes past so many values. */
+  pass(count: number, last: LastItem): void {
+    const list = this.#at
+    let passed = 0
+    if (last.list === list && last.index <= count) {
+      passed = last.index
+      this.#at = last.at
+    }
+    for (; passed < count; passed++) this.#skip()
+    if (count >= LONG_LIST) Object.assign(last, { list, index: count, at: this.#at })
+  }
+
+  #skip(): void {
     this.#number()
     this.#number()
     const length = this.#number()

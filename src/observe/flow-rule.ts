@@ -1,9 +1,10 @@
 // What the number of a rule in an event stands for.
 
+import { placeText } from '../policy/index.ts'
 import type { NumberedRule, Tables } from '../tables/index.ts'
 import type { FlowRule } from './flow.ts'
 
-export type NamedRule = FlowRule & Pick<NumberedRule, 'log'>
+export type NamedRule = FlowRule & Pick<NumberedRule, 'log' | 'said'>
 
 /** Undefined for 0, where no rule decided. */
 export function ruleOf(number: number, { rules }: Tables): NamedRule | undefined {
@@ -11,7 +12,17 @@ export function ruleOf(number: number, { rules }: Tables): NamedRule | undefined
   return rules.get(String(number)) ?? { number, text: `rule ${number}` }
 }
 
-export const shownRule = ({ number, text, field }: NamedRule): FlowRule => ({ number, text, ...(field && { field }) })
+/** Of a rule or of a field in it, with the line of that. */
+export function ruleText({ text, said }: Pick<NumberedRule, 'text' | 'said'>, field: string | undefined): string {
+  const line = field === undefined ? undefined : said?.lines[field]
+  return said && line !== undefined ? `${said.name}${placeText({ file: said.file, line })}` : text
+}
+
+export const shownRule = (rule: NamedRule): FlowRule => ({
+  number: rule.number,
+  text: ruleText(rule, rule.field),
+  ...(rule.field && { field: rule.field }),
+})
 
 /** What rules have to say, each text once. */
 export const logsOf = (rules: readonly (NamedRule | undefined)[]): string[] => [

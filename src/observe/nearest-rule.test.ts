@@ -25,7 +25,9 @@ const ruleCount = (number: number, count: number) => ({
   },
 })
 tables.database.write(tx => {
-  tx.put(tables.rules, { number: 16, key: 'k', text: 'CiliumNetworkPolicy shop/web ingress[0] (web.yaml:7)' })
+  const name = 'CiliumNetworkPolicy shop/web ingress[0].toPorts[0]'
+  const said = { name, file: 'web.yaml', lines: { 'rules.http[0]': 12 } }
+  tx.put(tables.rules, { number: 16, key: 'k', text: `${name} (web.yaml:7)`, said })
   tx.put(tables.l7RuleSets, ruleCount(7, 3))
   tx.put(tables.l7RuleSets, ruleCount(8, 33))
 })
@@ -48,7 +50,7 @@ function nearest(more: Partial<L7Event>, ...redact: readonly string[]) {
 test('a denied request names the rule that comes nearest, and what it misses', () => {
   const content = httpContent({ method: 'DELETE', path: '/products', status: 403 })
   assert.deepEqual(nearest({ content }).l7?.nearestRule, {
-    text: 'CiliumNetworkPolicy shop/web ingress[0] (web.yaml:7)',
+    text: 'CiliumNetworkPolicy shop/web ingress[0].toPorts[0] (web.yaml:12)',
     field: 'rules.http[0]',
     because: [{ part: 'method', wants: 'GET', has: 'DELETE' }],
   })

@@ -3,6 +3,7 @@
 
 import type { L7Event, Tables } from '../tables/index.ts'
 import type { Flow } from './flow.ts'
+import { ruleText } from './flow-rule.ts'
 import { askedIn, whyRequest } from './why-request.ts'
 
 /** All of them are tried anew for each request: more would cost the agent too much. */
@@ -19,6 +20,7 @@ export function withNearestRule(flow: Flow, { deniedBy, ...event }: L7Event, tab
   const [nearest] = answer.allowed ? [] : answer.nearest
   if (!nearest) return flow
   const { rule, field, because } = nearest
-  const text = tables.rules.by('key', rule)[0]?.text ?? rule
+  const numbered = tables.rules.by('key', rule)[0]
+  const text = numbered ? ruleText(numbered, field) : rule
   return { ...flow, l7: { ...flow.l7, nearestRule: { text, field, because } } }
 }

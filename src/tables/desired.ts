@@ -5,6 +5,7 @@ import type {
   IsolatedBy,
   IsolatingPolicy,
   L7Judge,
+  L7Lines,
   L7RuleSet,
   PolicyEntry,
   RuleKey,
@@ -52,6 +53,8 @@ export type NumberedRule = {
   readonly key: RuleKey
   /** Names policy, place and line, for people. */
   readonly text: string
+  /** Of a rule with rules for what is said: whose lines these have in its file, for `ruleText`. */
+  readonly said?: { readonly name: string; readonly file: string; readonly lines: L7Lines } | undefined
   /** What its author wants to read in the flows that it decides. */
   readonly log?: string | undefined
 }

@@ -93,10 +93,7 @@ describe('connections by the names of their servers', needsRoot, () => {
     await proxy.ask(NAMELESS)
     await proxy.ask(bytes(Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n')))
     const events = await proxy.events(4)
-    assert.deepEqual(
-      events.map(({ service }) => service),
-      [9, 9, 9, 9],
-    )
+    assert.ok(events.every(({ service }) => service === 9))
     assert.deepEqual(
       events.map(({ verdict, content, deniedBy, egress, ingress, opener, reason }) => [
         verdict,

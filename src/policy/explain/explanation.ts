@@ -3,7 +3,7 @@
 // words for people are the command line's.
 
 import type { Outcome } from '../cluster/judge.ts'
-import type { L7Rules } from '../model/l7.ts'
+import type { L7Lines, L7Rules } from '../model/l7.ts'
 import type { Action, Audit, Direction, Origin, Tier } from '../model/rule.ts'
 
 /** Why a connection is allowed or denied, and what would turn that round. */
@@ -53,6 +53,8 @@ export type RuleView = Origin &
     readonly log?: string | undefined
     /** Of a rule for what is said. */
     readonly l7?: L7Rules | undefined
+    /** Where these stand. */
+    readonly l7Lines?: L7Lines | undefined
   }
 
 /**

@@ -14,7 +14,7 @@ export function policyView({ kind, namespace, name, origin, audit }: PolicyRef &
 }
 
 export function ruleView(rule: Rule): RuleView {
-  const { policy, path, direction, index, action, tier, precedence, origin, log, audit, l7 } = rule
+  const { policy, path, direction, index, action, tier, precedence, origin, log, audit, l7, l7Lines } = rule
   return {
     policy: policyView(policy),
     path,
@@ -28,6 +28,7 @@ export function ruleView(rule: Rule): RuleView {
     precedence,
     ...(log !== undefined && { log }),
     ...(l7 && { l7 }),
+    ...(l7Lines && { l7Lines }),
     ...(audit && { audit }),
   }
 }

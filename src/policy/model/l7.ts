@@ -10,6 +10,9 @@ export type L7Parser = 'http' | 'tls' | 'dns' | 'kafka'
 /** Where a rule of a set stands: the rule of the policy, and the field in it, such as `rules.http[1]`. */
 export type L7Source = { readonly rule: RuleKey; readonly field: string }
 
+/** Lines, counted from 1, of the places of a rule's `L7Source`s, by their fields. No part of a rule set: text that moves changes no set. */
+export type L7Lines = Readonly<Record<string, number>>
+
 /** Names a Secret; its namespace is filled in. */
 export type SecretReference = { readonly namespace: string; readonly name: string }
 

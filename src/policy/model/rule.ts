@@ -3,7 +3,7 @@
 // them, and holds rules. Each rule knows the object, place and line it comes from.
 
 import { has, lacks, type Selector, selector } from '../../labels/index.ts'
-import type { KeyedL7Rules, L7Rules } from './l7.ts'
+import type { KeyedL7Rules, L7Lines, L7Rules } from './l7.ts'
 import type { ServiceReference } from './service.ts'
 
 /** Which way a rule looks. Seen from the subject: `ingress` is what reaches it. Policies act on connections, replies need no rule. */
@@ -105,6 +105,8 @@ export type Rule = Audit & {
   readonly treatment?: Treatment | undefined
   /** Of a rule that allows: connections are allowed as far as these allow what is said on them. */
   readonly l7?: L7Rules | undefined
+  /** Where these stand, in the file of `origin`. */
+  readonly l7Lines?: L7Lines | undefined
   /** Text for the flow records of what this rule decides. */
   readonly log?: string | undefined
 }

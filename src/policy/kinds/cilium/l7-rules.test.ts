@@ -132,6 +132,27 @@ test('an item that judges content is a rule of its own, named by its place, and 
   )
 })
 
+test('each rule has its own line, which is no part of a set', () => {
+  const rules = (comment: string) =>
+    valid(`spec:
+  endpointSelector: {}
+  egress:
+    - toPorts:
+        - ports: [{port: "53"}]
+          rules:
+            dns:
+              - matchName: a.example
+${comment}              - matchPattern: "*.example"`).specs.flatMap(each => each.rules)
+  const [rule, moved] = ['', '              # Others.\n'].map(comment => rules(comment)[0])
+  assert.deepEqual(rule?.l7Lines, { 'rules.dns[0]': 11, 'rules.dns[1]': 12 })
+  assert.deepEqual(moved?.l7Lines, { 'rules.dns[0]': 11, 'rules.dns[1]': 13 })
+  assert.deepEqual(moved?.l7, rule?.l7)
+  const [names] = valid(
+    'spec: {endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [a,\n b]}]}]}',
+  ).specs.flatMap(each => each.rules)
+  assert.deepEqual(names?.l7Lines, { 'serverNames[0]': 4, 'serverNames[1]': 5 })
+})
+
 test('where all items judge content there is no other rule; where nothing isolates, the same', () => {
   const rule = 'ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]'
   for (const rest of ['', ', enableDefaultDeny: {ingress: false}'])

@@ -1,11 +1,13 @@
 // What an item of `toPorts` says of a connection's content, to the model's rules for it.
 // Names are made canonical here, and what Cilium says in words becomes what is compared.
 
+import type { Path } from '../../../manifests/index.ts'
 import type {
   DnsRule,
   HeaderMatch,
   HttpRule,
   KafkaRule,
+  L7Lines,
   L7Rules,
   L7Source,
   SecretReference,
@@ -45,6 +47,15 @@ export function readL7Rules(item: PortRuleContent, rule: RuleKey, namespace: str
     }
   }
   return serverNames.length > 0 ? { parser: 'tls', rules: serverNames } : undefined
+}
+
+/** The lines of an item's rules. `lineOf` takes places in the item. */
+export function l7Lines({ rules = {}, serverNames = [] }: PortRuleContent, lineOf: (place: Path) => number): L7Lines {
+  const lines: Record<string, number> = {}
+  for (const [name, list] of Object.entries(rules))
+    if (Array.isArray(list)) for (const i of list.keys()) lines[`rules.${name}[${i}]`] = lineOf(['rules', name, i])
+  for (const i of serverNames.keys()) lines[`serverNames[${i}]`] = lineOf(['serverNames', i])
+  return lines
 }
 
 type Place = (field: string) => L7Source

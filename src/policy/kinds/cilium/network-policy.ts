@@ -10,7 +10,7 @@ import { readAuditAnnotation } from '../audit-annotation.ts'
 import { closedEffect, Findings } from '../findings.ts'
 import { policyRef, ruleProvenance } from '../provenance.ts'
 import { type Rank, readRank } from '../rank-annotations.ts'
-import { readL7Rules } from './l7-rules.ts'
+import { l7Lines, readL7Rules } from './l7-rules.ts'
 import type { PeersContent } from './peer-schema.ts'
 import { type ReadPeers, readPeers } from './peers.ts'
 import {
@@ -147,7 +147,8 @@ class Reader {
 
   #made({ field: own, content, action, ...what }: What, { field, direction, log }: Place): Rule {
     const index = this.#counts[direction]++
-    const provenance = ruleProvenance(this.#object, this.ref, { field: own ?? field, direction, index })
+    const at = own ?? field
+    const provenance = ruleProvenance(this.#object, this.ref, { field: at, direction, index })
     const l7 = content && readL7Rules(content, provenance.key, this.ref.namespace)
     return {
       ...provenance,
@@ -156,7 +157,7 @@ class Reader {
       precedence: precedence({ ...this.#rank, action }),
       ...what,
       ...this.#audit,
-      ...(l7 && { l7 }),
+      ...(l7 && content && { l7, l7Lines: l7Lines(content, place => this.#object.position([...at, ...place]).line) }),
       ...(log && { log }),
     }
   }
