@@ -20,13 +20,25 @@ export function clusterAnswer(
       .map(({ podNamespace: namespace, podName: name, addresses }) => [objectKey({ namespace, name }), addresses]),
   )
   return {
-    pods: pods.all().map(({ namespace, name, labels, serviceAccount, hostNetwork, node: bound, addresses, ports }) => {
-      // An endpoint's addresses are those that it really uses, and it is here.
-      const own = used.get(objectKey({ namespace, name }))
-      const where = own ? node.name : bound
-      const pod = { namespace, name, labels, serviceAccount, hostNetwork, addresses: own ?? addresses, ports }
-      return where === undefined ? pod : { ...pod, node: where }
-    }),
+    pods: pods
+      .all()
+      .map(({ namespace, name, labels, serviceAccount, hostNetwork, node: bound, addresses, ports, visibility }) => {
+        // An endpoint's addresses are those that it really uses, and it is here.
+        const own = used.get(objectKey({ namespace, name }))
+        const where = own ? node.name : bound
+        const seen = visibility && { visibility }
+        const pod = {
+          namespace,
+          name,
+          labels,
+          serviceAccount,
+          hostNetwork,
+          addresses: own ?? addresses,
+          ports,
+          ...seen,
+        }
+        return where === undefined ? pod : { ...pod, node: where }
+      }),
     nodes: [node, ...nodes.all().filter(({ name }) => name !== node.name)].map(({ name, addresses }) => ({
       name,
       addresses,

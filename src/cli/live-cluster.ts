@@ -21,6 +21,7 @@ export function clusterOf(answer: ClusterAnswer): Cluster {
         namedPorts: pod.ports,
         addresses: pod.hostNetwork && own.length === 0 ? (addressesOf.get(node) ?? []) : own,
         hostNetwork: pod.hostNetwork,
+        ...(pod.visibility && { visibility: pod.visibility }),
         node,
       }
     }),

@@ -222,16 +222,16 @@ test('a request: the rule that allows it, or the nearest and what it misses', as
   assert.equal(
     allowed.out.slice(0, allowed.out.indexOf('\n\n')),
     `GET /products/7: allowed
-  ingress of default/api: allowed by CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):20)`,
+  ingress of default/api: allowed by CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):23)`,
   )
   const denied = await aboutRequest('web', 'api', '8080', '--http', 'DELETE /products/7')
   assert.equal(
     denied.out.slice(0, denied.out.indexOf('\n\n')),
     `DELETE /products/7: denied
   ingress of default/api: none of 2 rules for what is said allows it; the nearest first:
-    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):20)
+    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[0] ((standard input):23)
       method: wants GET; it is DELETE
-    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[1] ((standard input):20)
+    CiliumNetworkPolicy default/api ingress[0].toPorts[0].rules.http[1] ((standard input):24)
       method: wants POST; it is DELETE
       path: wants /orders; it is /products/7`,
   )
@@ -253,4 +253,26 @@ test('a flow of a request is explained with the request', async () => {
   const { out, err } = await aboutRequest('--flow', JSON.stringify(flow), '-o', 'json')
   const { request, notes } = JSON.parse(out) as { request: { verdict: string }; notes: readonly string[] }
   assert.deepEqual([err, request.verdict, notes], ['', 'denied', []])
+})
+
+const SEEN = `
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: main, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, annotations: {policy.axoneme.io/visibility: "<Ingress/8080/TCP/HTTP>,<Ingress/x>"}}
+spec: {containers: [{name: main, image: x}]}
+`
+
+test("a pod's visibility is told, and allows everything", async () => {
+  const { out, err } = await explain(['web', 'api', '8080', '-f', '-'], SEEN)
+  assert.match(out, /^default\/web .*: allowed\n/m)
+  assert.match(out, /HTTP seen: the pod's visibility asks for it, and allows everything/)
+  assert.match(err, /"<Ingress\/x>" is passed over/)
+  const request = await explain(['web', 'api', '8080', '--http', 'DELETE /x', '-f', '-'], SEEN)
+  assert.match(request.out, /^DELETE \/x: allowed\n.* allowed by the pod's visibility, which allows everything\n/)
+  assert.doesNotMatch((await explain(['web', 'api', '8081', '-f', '-'], SEEN)).out, /seen/)
 })

@@ -7,6 +7,7 @@ import {
   type ExplainedEnd,
   type Explanation,
   type Flip,
+  isOnlySeen,
   type JudgedSide,
   type MatchingRule,
   type MatchRole,
@@ -17,6 +18,7 @@ import {
   policyName,
   type RuleView,
   type Side,
+  seenWord,
   type Unjudged,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
@@ -63,6 +65,9 @@ function sideLines(direction: string, { name }: ExplainedEnd, side: Side): strin
   return [
     `${title} ${outcomeText(side.verdict)}`,
     ...decisionLines(side),
+    ...(side.rules && isOnlySeen(side.rules)
+      ? [`${seenWord(side.rules)}: the pod's visibility asks for it, and allows everything`]
+      : []),
     ...matchingLines(side),
     ...missedLines(side),
   ].map((line, i) => (i === 0 ? line : `  ${line}`))

@@ -13,6 +13,7 @@ import {
   reach,
   readCluster,
   rulesWord,
+  seenWord,
 } from '../policy/index.ts'
 import { colours as pc } from './colours.ts'
 import { printJsonList, printLines } from './long-output.ts'
@@ -63,8 +64,8 @@ function* tableLines(rows: Iterable<ReachRow>, pods: readonly ClusterPod[]): Gen
   for (const row of rows) yield line(row.from, row.to, `${row.port}/${row.protocol}`, verdictText(row))
 }
 
-const verdictText = ({ verdict, rules = [] }: ReachRow): string =>
-  [verdict, ...rules.map(parser => rulesWord({ parser }))].join(', ')
+const verdictText = ({ verdict, rules = [], seen = [] }: ReachRow): string =>
+  [verdict, ...rules.map(parser => rulesWord({ parser })), ...seen.map(parser => seenWord({ parser }))].join(', ')
 
 const PORT_WIDTH = '65535/SCTP'.length + 3
 

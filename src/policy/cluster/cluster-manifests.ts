@@ -25,7 +25,9 @@ import { readAuditAnnotation } from '../kinds/audit-annotation.ts'
 import { CILIUM_CIDR_GROUP_KIND, readCiliumCidrGroup } from '../kinds/cilium/cidr-group.ts'
 import { policyService } from '../kinds/policy-service.ts'
 import { readPolicy } from '../kinds/read-policy.ts'
+import { readVisibility } from '../kinds/visibility-annotation.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
+import type { Visibility } from '../model/l7.ts'
 import { type Peer, type Policy, policyKey } from '../model/rule.ts'
 import type { PolicyService } from '../model/service.ts'
 import { Cluster, type ClusterContent, type ClusterNode, type ClusterPod } from './cluster.ts'
@@ -53,7 +55,11 @@ export function readCluster(objects: Iterable<ManifestObject>, options: ReadClus
   return reading.finish(options)
 }
 
-type ReadPod = { readonly pod: PodManifest; readonly object: ManifestObject }
+type ReadPod = {
+  readonly pod: PodManifest
+  readonly object: ManifestObject
+  readonly visibility: readonly Visibility[]
+}
 
 class Reading {
   readonly #problems: Problem[] = []
@@ -106,7 +112,10 @@ class Reading {
     const { value, problems } = readPod(object)
     this.#problems.push(...problems)
     // What has ended has no address any more.
-    if (value && value.phase !== 'Succeeded' && value.phase !== 'Failed') this.#pods.push({ pod: value, object })
+    if (!value || value.phase === 'Succeeded' || value.phase === 'Failed') return
+    const { visibility, problems: unclear } = readVisibility(object)
+    this.#problems.push(...unclear)
+    this.#pods.push({ pod: value, object, visibility })
   }
 
   #readNamespace(object: ManifestObject): void {
@@ -189,7 +198,7 @@ class Reading {
           [...pools.keys()].flatMap(pool => nextFree(pool, pools, taken) ?? []),
         )
     this.#warnOfAssumed(assumed)
-    return unique.map(read => this.#clusterPod(read.pod, addresses.get(read)))
+    return unique.map(read => this.#clusterPod(read, addresses.get(read)))
   }
 
   /** Whether a pod's addresses are its own. The first pod in the manifests keeps one that two claim. */
@@ -215,7 +224,7 @@ class Reading {
     this.#problems.push(problemOf(first.object, 'warning', ['status', 'podIP'], message))
   }
 
-  #clusterPod(pod: PodManifest, assumed: readonly IpAddress[] | undefined): ClusterPod {
+  #clusterPod({ pod, visibility }: ReadPod, assumed: readonly IpAddress[] | undefined): ClusterPod {
     const onlyNode = this.#nodes.length === 1 ? this.#nodes[0]?.name : undefined
     const node = pod.nodeName ?? onlyNode ?? ''
     const own = pod.ips.map(ip)
@@ -228,6 +237,7 @@ class Reading {
       namedPorts: pod.namedPorts.map(({ name, protocol, port }) => ({ name, protocol: PROTOCOLS[protocol], port })),
       addresses: own.length > 0 ? own : pod.hostNetwork ? nodeAddresses : (assumed ?? []),
       hostNetwork: pod.hostNetwork,
+      ...(visibility.length > 0 && { visibility }),
       node,
     }
   }

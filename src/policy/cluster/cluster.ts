@@ -22,6 +22,7 @@ import { PolicyRepository } from '../engine/repository.ts'
 import type { ResolvedPolicy } from '../engine/subject.ts'
 import type { CidrGroup } from '../model/cidr-group.ts'
 import type { EnforcementMode } from '../model/enforcement.ts'
+import type { Visibility } from '../model/l7.ts'
 import { NameSelectors } from '../model/name-selector.ts'
 import type { Policy } from '../model/rule.ts'
 import type { PolicyService } from '../model/service.ts'
@@ -37,6 +38,8 @@ export type ClusterPod = {
   readonly addresses: readonly IpAddress[]
   /** Uses the network of its node, has its identity, and no policy applies to it. */
   readonly hostNetwork: boolean
+  /** What its annotations want seen of what is said; absent: nothing. */
+  readonly visibility?: readonly Visibility[] | undefined
   /** Name of its node; empty for the one node of a cluster that names none. */
   readonly node: string
 }
@@ -154,7 +157,8 @@ export class Cluster {
   }
 
   #policyOf(pod: ClusterPod): ResolvedPolicy {
-    const subject = { labels: this.#baseLabelsOf(pod), namedPorts: pod.namedPorts }
+    const { namedPorts, visibility } = pod
+    const subject = { labels: this.#baseLabelsOf(pod), namedPorts, ...(visibility && { visibility }) }
     const isAudited = this.content.auditedNamespaces?.has(pod.namespace)
     return this.repository.resolve(isAudited ? { ...subject, audit: true } : subject)
   }

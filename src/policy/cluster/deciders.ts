@@ -1,6 +1,6 @@
 // What decided a connection, on either side, in the words of the user's own objects.
 
-import { type ConnectionVerdict, type Judgement, rulesOf } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, isOnlySeen, type Judgement, rulesOf } from '../engine/evaluate.ts'
 import { type L7Parser, type L7Rules } from '../model/l7.ts'
 import { type Direction, type PolicyRef, placeText, policyName, type Rule } from '../model/rule.ts'
 import type { Cluster, End } from './cluster.ts'
@@ -14,7 +14,7 @@ export type Decider = {
   readonly rule: Rule | undefined
   /** For a denial by default: the policies that isolate this end. */
   readonly isolatedBy: readonly PolicyRef[]
-  /** What judges what is said, of a connection that is `judged`. */
+  /** What judges what is said, or only has it seen. */
   readonly rules?: L7Rules
   /** Of a denial: rules of different protocols about the same connection. */
   readonly conflict?: readonly Rule[]
@@ -44,14 +44,18 @@ export function conflictOf(cluster: Cluster, { entry }: Judgement): Rule[] | und
 /** One line: `ingress: NetworkPolicy shop/db ingress[0] (db.yaml:9)`. */
 export function deciderText({ direction, outcome, rule, isolatedBy, rules, conflict }: Decider): string {
   const nameOf = ({ policy, path, origin }: Rule): string => `${policyName(policy)} ${path}${placeText(origin)}`
-  if (rule) return `${direction}: ${nameOf(rule)}${rules ? `, ${rulesWord(rules)}` : ''}`
+  const said = rules ? `, ${isOnlySeen(rules) ? seenWord(rules) : rulesWord(rules)}` : ''
+  if (rule) return `${direction}: ${nameOf(rule)}${said}`
   if (conflict) return `${direction}: rules of different protocols: ${conflict.map(nameOf).join(', ')}`
-  if (isOpened(outcome)) return `${direction}: open, no policy isolates it`
+  if (isOpened(outcome)) return `${direction}: open, no policy isolates it${said}`
   const names = isolatedBy.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
   return `${direction}: no rule allows it; isolated by ${names.length > 0 ? names.join(', ') : 'the enforcement mode'}`
 }
 
 const PROTOCOL_WORDS: Readonly<Record<L7Parser, string>> = { http: 'HTTP', tls: 'TLS', dns: 'DNS', kafka: 'Kafka' }
+
+/** For people: `HTTP seen`, of what is allowed whatever is said. */
+export const seenWord = ({ parser }: Pick<L7Rules, 'parser'>): string => `${PROTOCOL_WORDS[parser]} seen`
 
 /** For people: `HTTP rules`. */
 export function rulesWord({ parser }: Pick<L7Rules, 'parser'>): string {

@@ -2,7 +2,7 @@
 // equal identity and policy are alike, so each pair of kinds of ends is judged once a
 // port.
 
-import { type ConnectionVerdict, type Judgement, type Party, rulesOf, verdict } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, isOnlySeen, type Judgement, type Party, rulesOf, verdict } from '../engine/evaluate.ts'
 import { policyKey } from '../model/rule.ts'
 import { type Cluster, type End, isOwnNode } from './cluster.ts'
 
@@ -19,13 +19,18 @@ export const isOpened = (outcome: Outcome): boolean => outcome === 'allowed' || 
 export function outcomeOf({ verdict, egress, ingress }: ConnectionVerdict): Outcome {
   if (verdict === 'denied') return 'denied'
   if (egress?.audit || ingress?.audit) return 'audited'
-  return rulesOf(egress) || rulesOf(ingress) ? 'judged' : 'allowed'
+  return isLimited(egress) || isLimited(ingress) ? 'judged' : 'allowed'
 }
 
 /** What would become of it if one end's policies were asked alone. */
 export function outcomeOfSide(judgement: Judgement): Outcome {
   if (judgement.audit) return 'audited'
-  return rulesOf(judgement) ? 'judged' : judgement.verdict
+  return isLimited(judgement) ? 'judged' : judgement.verdict
+}
+
+function isLimited(judgement: Judgement | undefined): boolean {
+  const rules = rulesOf(judgement)
+  return rules !== undefined && !isOnlySeen(rules)
 }
 
 export class Judge {

@@ -83,7 +83,7 @@ function classesOf(protocol: number, spans: readonly PortSpan[]): PortClass[] {
   })
 }
 
-/** What the rules of a cluster name; a named port is every number that a pod of any of the clusters has for it. */
+/** What the rules of a cluster name, and what annotations of pods have seen; a named port is every number that a pod of any of the clusters has for it. */
 function spansOf(cluster: Cluster, clusters: readonly Cluster[]): PortSpan[] {
   const pods = clusters.flatMap(({ content }) => content.pods)
   const matches = cluster.content.policies
@@ -99,7 +99,8 @@ function spansOf(cluster: Cluster, clusters: readonly Cluster[]): PortSpan[] {
   const named = pods.flatMap(({ namedPorts }) =>
     namedPorts.filter(({ protocol, name }) => names.has(`${protocol} ${name}`)),
   )
-  return [...spans, ...named.map(({ protocol, port }) => ({ protocol, first: port, last: port }))]
+  const visible = pods.flatMap(({ visibility = [] }) => visibility)
+  return [...spans, ...[...named, ...visible].map(({ protocol, port }) => ({ protocol, first: port, last: port }))]
 }
 
 /** A protocol that nobody names: one of those for experiments (RFC 3692), or else the first. */

@@ -3,7 +3,7 @@
 
 import { protocolName, protocolNumber, TRANSPORTS } from '../../labels/index.ts'
 import { isPortName } from '../../manifests/index.ts'
-import { type ConnectionVerdict, rulesOf } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, isOnlySeen, rulesOf } from '../engine/evaluate.ts'
 import type { L7Parser } from '../model/l7.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { Judge } from './judge.ts'
@@ -22,6 +22,8 @@ export type ReachRow = {
   readonly verdict: 'allowed' | 'denied'
   /** Of an allowed one: in whose languages rules judge what is said. */
   readonly rules?: readonly L7Parser[]
+  /** And in which what is said is seen, and all of it allowed. */
+  readonly seen?: readonly L7Parser[]
 }
 
 /** Which pairs and addresses are judged. */
@@ -50,16 +52,21 @@ export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: R
         if (port === undefined) continue
         const judged = verdicts?.(protocol, port)
         const verdict = judged?.verdict ?? 'denied'
-        const rules = judged && verdict === 'allowed' ? parsersOf(judged) : []
         const row = { from: from.name, to: to.name, port, protocol: protocolName, verdict }
-        yield rules.length > 0 ? { ...row, rules } : row
+        yield judged && verdict === 'allowed' ? { ...row, ...parsersOf(judged) } : row
       }
     }
 }
 
-const parsersOf = ({ egress, ingress }: ConnectionVerdict): L7Parser[] => [
-  ...new Set([egress, ingress].flatMap(judgement => rulesOf(judgement)?.parser ?? [])),
-]
+function parsersOf({ egress, ingress }: ConnectionVerdict): Pick<ReachRow, 'rules' | 'seen'> {
+  const both = [egress, ingress].flatMap(judgement => rulesOf(judgement) ?? [])
+  const limiting = both.filter(rules => !isOnlySeen(rules)).map(({ parser }) => parser)
+  const seen = both.map(({ parser }) => parser).filter(parser => !limiting.includes(parser))
+  return {
+    ...(limiting.length > 0 && { rules: [...new Set(limiting)] }),
+    ...(seen.length > 0 && { seen: [...new Set(seen)] }),
+  }
+}
 
 /** `NAMESPACE/NAME` */
 export function podName({ namespace, name }: Pick<ClusterPod, 'namespace' | 'name'>): string {

@@ -42,6 +42,8 @@ function linesOf(before: readonly string[], after: readonly string[]): string[] 
 }
 
 const PODS = [pod('web'), pod('db'), pod('cart')]
+const VISIBLE_WEB =
+  '{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {policy.axoneme.io/visibility: "<Ingress/80/TCP/HTTP>"}}, spec: {containers: [{name: m, ports: [{name: http, containerPort: 80}]}]}}'
 const DENY_WEB = policy('web', 'matchLabels: {app: web}', 'policyTypes: [Ingress]')
 const allow = (rule: string) => policy('web', 'matchLabels: {app: web}', `ingress: [{${rule}}]`)
 
@@ -56,6 +58,12 @@ const cases: readonly {
   readonly want: readonly string[]
 }[] = [
   { name: 'nothing', before: [...PODS, DENY_WEB], after: [...PODS, DENY_WEB], want: [] },
+  {
+    name: 'what is said is seen from now on',
+    before: PODS,
+    after: [VISIBLE_WEB, ...PODS.slice(1)],
+    want: ['shop/cart shop/db another node world → shop/web: 80/TCP allowed→allowed'],
+  },
   {
     name: 'requests are judged from now on',
     before: [...PODS, requests('')],

@@ -3,7 +3,7 @@
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
 import type { L7Parser, L7Rules } from '../model/l7.ts'
-import type { Audit, Direction } from '../model/rule.ts'
+import { type Audit, type Direction, VISIBILITY } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
 import type { ResolvedPolicy } from './subject.ts'
 
@@ -66,6 +66,10 @@ export function verdict(from: Party, to: Party, protocol: number, port: number):
 export function rulesOf(judgement: Judgement | undefined): L7Rules | undefined {
   return judgement?.verdict === 'allowed' ? judgement.entry?.treatment?.l7?.rules : undefined
 }
+
+/** Whether rules only have what is said seen: nobody wrote them, and they allow everything. */
+export const isOnlySeen = ({ rules }: L7Rules): boolean =>
+  rules.length > 0 && rules.every(({ rule }) => rule === VISIBILITY)
 
 /** Who can judge by some rules: requests inside of TLS need another proxy than others. */
 export type L7Judge = L7Parser | 'https'
