@@ -8,7 +8,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ProxyClient, requireUnserved, serveApi } from '../api/index.ts'
 import { probe, requireFeature } from '../bpf/index.ts'
-import { followNodeDevices } from '../controllers/index.ts'
+import { followNodeDevices, Secrets } from '../controllers/index.ts'
 import { ip, mac, wireBytes } from '../ip/index.ts'
 import { type Datapath, loadDatapath } from '../maps/index.ts'
 import { Namespace, namespaceCookie, readSysctl, watchLinks } from '../net/index.ts'
@@ -33,6 +33,7 @@ import { Journal } from './journal.ts'
 import type { Log } from './log.ts'
 import { ProxyLink } from './proxy-link.ts'
 import { agentRoutes } from './routes.ts'
+import { SecretDelivery } from './secret-delivery.ts'
 import { createSight } from './sight.ts'
 import { openSockets } from './sockets.ts'
 import { sourcePorts } from './source-ports.ts'
@@ -76,6 +77,15 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
 
   // From what is declared to what the kernel has.
   const proxyClient = configuration.proxy === undefined ? undefined : new ProxyClient(configuration.proxy)
+  const secrets = new Secrets()
+  const delivery =
+    proxyClient &&
+    new SecretDelivery({
+      client: proxyClient,
+      secrets,
+      onFailure: error =>
+        log.error({ error: error.message }, 'secrets could not be brought to the proxy; it is tried again'),
+    })
   const engine = createEngine({
     node: { name: configuration.node, addresses: configuration.nodeAddresses },
     podCidrs: configuration.podCidrs,
@@ -87,7 +97,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     names: { ...configuration.names, usedAddresses: usedAddresses(datapath.maps.flows) },
     memory: journal,
     datapath,
-    proxy: proxyClient,
+    proxy: delivery?.proxyFor(() => engine.tables),
+    secrets,
     onProxiesInUse: () => prepareForProxies(node, datapath.schema),
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
@@ -133,7 +144,10 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     proxyClient &&
     new ProxyLink({
       client: proxyClient,
-      onThere: () => engine.reconcilers['rule-sets'].refresh(),
+      onThere: () => {
+        delivery?.refresh()
+        engine.reconcilers['rule-sets'].refresh()
+      },
       onLine: line => sight.requests.take(line),
     })
 
@@ -205,6 +219,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     healthChecks.run(signal),
     sight.packets.run(signal),
     ...(proxy ? [proxy.run(signal)] : []),
+    ...(delivery ? [delivery.run(tables, signal)] : []),
     serviceNames.run(signal),
     becomeReady(),
   ]

@@ -12,6 +12,7 @@ import {
   PolicyController,
   PolicyStatusController,
   policyStatusView,
+  type Secrets,
   type ServicesInKernel,
   serviceStatusView,
 } from '../controllers/index.ts'
@@ -93,6 +94,8 @@ export type EngineOptions = {
   readonly onProxiesInUse?: () => void
   /** Takes the rules for what is said on connections; absent: nobody does. */
   readonly proxy?: RuleSetProxy | undefined
+  /** Where declared secrets are kept; absent: nowhere that anybody sees. */
+  readonly secrets?: Secrets
   /** Make endpoints' devices real. */
   readonly devices: Operations<Endpoint>
   readonly clock?: Clock
@@ -272,7 +275,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
   return {
     tables,
-    intent: new IntentController(tables, 'files', memory),
+    intent: new IntentController(tables, 'files', memory, options.secrets),
     endpoints,
     names: new Names({ tables, controller: names, policies, clock }),
     policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),

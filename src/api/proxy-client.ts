@@ -3,7 +3,7 @@
 
 import type { L7RuleSet } from '../policy/index.ts'
 import type { L7EventLine } from '../tables/index.ts'
-import type { ProxyStatus, RuleSetsAnswer, StoredRuleSets } from './proxy-schema.ts'
+import type { ProxyStatus, RuleSetsAnswer, SecretValueRow, StoredRuleSets } from './proxy-schema.ts'
 import { absenceText, UnixClient } from './unix-client.ts'
 
 export class ProxyUnreachableError extends Error {
@@ -41,6 +41,11 @@ export class ProxyClient {
     signal?: AbortSignal,
   ): Promise<RuleSetsAnswer> {
     return this.#api.ask('POST', '/v1/rule-sets', change, signal)
+  }
+
+  /** Resolves when every server judges by these secrets and no others. */
+  async replaceSecrets(secrets: readonly SecretValueRow[], signal?: AbortSignal): Promise<void> {
+    await this.#api.ask('PUT', '/v1/secrets', { secrets }, signal)
   }
 
   /** Follows what is judged; first come events that nobody has taken yet. @throws StreamCutError when the proxy ends */

@@ -11,6 +11,9 @@ export type RuleSetsAnswer = {
   readonly failures: readonly { readonly number: number; readonly server: string; readonly error: string }[]
 }
 
+/** Of `PUT /v1/secrets`: what a header is compared with. Nothing tells it again. */
+export type SecretValueRow = { readonly namespace: string; readonly name: string; readonly value: string }
+
 /** `GET /v1/rule-sets` */
 export type StoredRuleSets = { readonly generation: string; readonly ruleSets: readonly L7RuleSet[] }
 

@@ -15,9 +15,11 @@ import type { CidrGroup, Policy, Problem, Tables } from '../tables/index.ts'
 import { LastGoodObjects } from './last-good.ts'
 import type { Memory } from './memory.ts'
 import { type IntentRow, readIntent } from './read-intent.ts'
+import { Secrets } from './secrets.ts'
 
 /** Writes what a source delivers. One for each source. */
 export class IntentController {
+  readonly #secrets: Secrets
   readonly #tables: Tables
   readonly #source: string
   readonly #markInitialized: (() => void)[]
@@ -28,8 +30,9 @@ export class IntentController {
   readonly #removals = new Map<ObjectKey, (tx: Transaction) => void>()
 
   /** @param memory keeps the last good version of each policy and CIDR group */
-  constructor(tables: Tables, source: string, memory: Memory) {
+  constructor(tables: Tables, source: string, memory: Memory, secrets = new Secrets()) {
     this.#tables = tables
+    this.#secrets = secrets
     this.#source = source
     this.#lastGood = new LastGoodObjects(memory)
     const { pods, namespaces, nodes, policies, cidrGroups, services, endpointSlices, problems } = tables
@@ -66,6 +69,7 @@ export class IntentController {
       }
       for (const mark of this.#markInitialized) mark()
     })
+    this.#secrets.initialized()
   }
 
   /**
@@ -159,6 +163,10 @@ export class IntentController {
         break
       case 'endpointSlices':
         put(endpointSlices, value.row)
+        break
+      case 'none':
+        this.#secrets.put(value.secret)
+        this.#removals.set(manifestKey(object), () => this.#secrets.delete(value.secret))
         break
       case 'policies':
         putKept(this.#tables.policies, value.row)

@@ -10,7 +10,9 @@ import {
   readNamespace,
   readNode,
   readPod,
+  readSecret,
   readService,
+  type SecretManifest,
   type Validation,
 } from '../manifests/index.ts'
 import {
@@ -32,6 +34,8 @@ export type IntentRow =
   | { readonly table: 'cidrGroups'; readonly row: CidrGroup }
   | { readonly table: 'services'; readonly row: Service }
   | { readonly table: 'endpointSlices'; readonly row: EndpointSlice }
+  /** In no table: what is in it is not to be shown. */
+  | { readonly table: 'none'; readonly secret: SecretManifest }
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone'
 
@@ -52,6 +56,8 @@ export function readIntent(object: ManifestObject): Validation<IntentRow> {
       })
     case '/Service':
       return mapValue(readService(object), service => ({ table: 'services', row: { ...service, origin } }))
+    case '/Secret':
+      return mapValue(readSecret(object), secret => ({ table: 'none', secret }))
     case 'discovery.k8s.io/EndpointSlice':
       return mapValue(readEndpointSlice(object), slice => ({ table: 'endpointSlices', row: { ...slice, origin } }))
     case `cilium.io/${CILIUM_CIDR_GROUP_KIND}`:

@@ -21,6 +21,7 @@ export {
   type TransportProtocol,
 } from './pod.ts'
 export * from './schema.ts'
+export { readSecret, type SecretManifest } from './secret.ts'
 export { type LoadBalancerAddress, readService, type ServiceManifest, type ServicePort } from './service.ts'
 export { suggestion } from './spelling.ts'
 export { MAX_PROBLEMS_OF_OBJECT, problemOf, UNKNOWN_FIELD_EFFECT, type Validation, validate } from './validate.ts'

@@ -11,12 +11,14 @@ import { haproxyRules } from './haproxy/rules.ts'
 import { haproxyLauncher } from './haproxy-launcher.ts'
 import type { Log } from './log.ts'
 import { raiseDescriptorLimit, type SystemUser } from './rights.ts'
+import type { SecretStore } from './secret-store.ts'
 import type { Launcher } from './server-process.ts'
 
 export type ServerSetting = {
   readonly configuration: ProxyConfiguration
   readonly place: Attached
   readonly events: EventLog
+  readonly secrets: SecretStore
   readonly haproxyFolder: string
   readonly haproxyUser: SystemUser | undefined
   readonly log: Pick<Log, 'error'>
@@ -39,9 +41,9 @@ export function serverLaunchers(setting: ServerSetting): Launcher[] {
   ]
 }
 
-function haproxy({ configuration, place, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
+function haproxy({ configuration, place, secrets, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
   return haproxyLauncher({
-    rules: haproxyRules(),
+    rules: haproxyRules(secrets.valueOf),
     folder: haproxyFolder,
     files: HAPROXY_FILES.map(name => fileURLToPath(new URL(`haproxy/${name}`, import.meta.url))),
     descriptors: [

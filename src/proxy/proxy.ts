@@ -16,6 +16,7 @@ import type { Log } from './log.ts'
 import { systemUser } from './rights.ts'
 import { failuresOf, proxyRoutes } from './routes.ts'
 import { RuleSetStore } from './rule-set-store.ts'
+import { SecretStore } from './secret-store.ts'
 import { ServerProcess } from './server-process.ts'
 
 export type ProxyRun = {
@@ -38,6 +39,12 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
 
   const store = new RuleSetStore(path.join(configuration.state, 'rule-sets'), (file, error) =>
     log.error({ file, error: String(error) }, 'a rule set could not be read; it is denied until it comes again'),
+  )
+  const secrets = new SecretStore(path.join(configuration.state, 'secrets.json'), (file, error) =>
+    log.error(
+      { file, error: String(error) },
+      'secrets could not be read; rules that name them match nothing until they come again',
+    ),
   )
   const events = new EventLog()
   const haproxyUser = systemUser('haproxy') ?? systemUser('nobody')
@@ -69,7 +76,7 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   }
   const server = await serveApi(
     configuration.socket,
-    proxyRoutes({ store, servers: () => servers, events, status }),
+    proxyRoutes({ store, secrets, servers: () => servers, events, status }),
     ({ method, url, error }) => log.error({ method, url, error: String(error) }, 'a request failed'),
   )
   log.info({ ruleSets: store.counts.sets }, 'took over the rule sets that were there')
@@ -87,7 +94,7 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
     using place = attach(datapath, configuration.cgroup)
     const exchanged = new AbortController()
     const serving = AbortSignal.any([signal, exchanged.signal])
-    const setting: ServerSetting = { configuration, place, events, haproxyFolder, haproxyUser, log }
+    const setting: ServerSetting = { configuration, place, events, secrets, haproxyFolder, haproxyUser, log }
     servers = serverLaunchers(setting).map(
       launcher => new ServerProcess({ launcher, ruleSets: () => store.all(), log }),
     )

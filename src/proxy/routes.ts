@@ -3,10 +3,11 @@
 
 import { z } from 'zod'
 import { ApiError, type ProxyStatus, type Route, type RuleSetsAnswer, type StoredRuleSets } from '../api/index.ts'
-import type { L7RuleSet } from '../policy/index.ts'
+import { type L7RuleSet, secretsOf } from '../policy/index.ts'
 import type { RuleSetChange } from './child.ts'
 import type { EventLog } from './event-log.ts'
 import type { RuleSetStore } from './rule-set-store.ts'
+import type { SecretStore } from './secret-store.ts'
 import type { ServerProcess } from './server-process.ts'
 
 const number = z.int().min(1).max(0xffffffff)
@@ -17,6 +18,9 @@ const ruleSet = z.object({
   rules: z.looseObject({ parser: z.enum(['http', 'tls', 'dns', 'kafka']), rules: z.array(z.looseObject({})) }),
 })
 const whole = z.strictObject({ ruleSets: z.array(ruleSet) })
+const secretValues = z.strictObject({
+  secrets: z.array(z.strictObject({ namespace: z.string(), name: z.string(), value: z.string() })),
+})
 const change = z.strictObject({ add: z.array(ruleSet), remove: z.array(number) })
 
 /** Rule sets of a large cluster are tens of megabytes at most. */
@@ -24,12 +28,13 @@ const MAX_BODY_BYTES = 64 << 20
 
 export type RoutesOptions = {
   readonly store: RuleSetStore
+  readonly secrets: SecretStore
   readonly servers: () => readonly ServerProcess[]
   readonly events: EventLog
   readonly status: () => ProxyStatus
 }
 
-export function proxyRoutes({ store, servers, events, status }: RoutesOptions): Route[] {
+export function proxyRoutes({ store, secrets, servers, events, status }: RoutesOptions): Route[] {
   /** Resolves when those who are to judge by the sets do. */
   async function inForce(made: RuleSetChange, asked: readonly L7RuleSet[], signal: AbortSignal) {
     const all = servers()
@@ -70,6 +75,18 @@ export function proxyRoutes({ store, servers, events, status }: RoutesOptions): 
       answer: () => ({ generation: store.generation, ruleSets: store.all() }) satisfies StoredRuleSets,
     },
     {
+      method: 'PUT',
+      path: /\/v1\/secrets/,
+      async answer({ body, signal }) {
+        const changed = new Set(secrets.replace(parsed(secretValues, body).secrets).map(nameOfSecret))
+        const sets = store.all().filter(set => secretsOf([set]).some(secret => changed.has(nameOfSecret(secret))))
+        // The same numbers with another content: their servers exchange all that they have.
+        const made = { whole: false, add: sets, remove: sets.map(set => set.number) }
+        const { generation } = await inForce(made, servers().length > 0 ? sets : [], signal)
+        return { generation }
+      },
+    },
+    {
       method: 'GET',
       path: /\/v1\/events/,
       stream: ({ query, signal }) => {
@@ -82,6 +99,9 @@ export function proxyRoutes({ store, servers, events, status }: RoutesOptions): 
     { method: 'GET', path: /\/v1\/status/, answer: status },
   ]
 }
+
+const nameOfSecret = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
+  `${namespace}/${name}`
 
 /** Sets that nobody judges by, though servers are there. */
 export function failuresOf(servers: readonly ServerProcess[], store: RuleSetStore): RuleSetsAnswer['failures'] {

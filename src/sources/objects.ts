@@ -63,7 +63,7 @@ export class ObjectStore {
       if (isForeign) problems.push(problemOf(object, 'error', [], `is declared in ${before.file}; change it there`))
       if (isForeign || faults.some(fault => fault.severity === 'error')) return { object, outcome: 'refused' }
       const content = storedText(text, object)
-      if (before?.content !== content) writeAtomically(target, content)
+      if (before?.content !== content) writeAtomically(target, content, object.kind === 'Secret' ? 0o600 : 0o666)
       entries.set(objectKey(object), { object, file: target, content })
       if (!before) return { object, outcome: 'created' }
       return { object, outcome: rowsEqual(before.object.content, object.content) ? 'unchanged' : 'configured' }
@@ -130,10 +130,10 @@ export function fileNameOf(key: ObjectKey): string {
 }
 
 /** Readers see the old content or the new one, also after a crash. */
-function writeAtomically(file: string, content: string): void {
+function writeAtomically(file: string, content: string, mode: number): void {
   const temporary = path.join(path.dirname(file), `.${process.pid}-${randomBytes(6).toString('hex')}.tmp`)
   try {
-    fs.writeFileSync(temporary, content, { flag: 'wx', flush: true })
+    fs.writeFileSync(temporary, content, { flag: 'wx', flush: true, mode })
     fs.renameSync(temporary, file)
   } catch (error) {
     fs.rmSync(temporary, { force: true })

@@ -13,7 +13,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export type ClientCommand =
   /** `connection`: requests of one name use one connection, as long as it is open. */
-  | { readonly op: 'ask'; readonly url: string; readonly method?: string; readonly connection?: string }
+  | {
+      readonly op: 'ask'
+      readonly url: string
+      readonly method?: string
+      readonly connection?: string
+      readonly headers?: Readonly<Record<string, string>>
+    }
   /** So many at a time, each with a connection of its own, until `stop`. */
   | { readonly op: 'load'; readonly url: string; readonly atATime: number }
   | { readonly op: 'stop' }
@@ -43,7 +49,8 @@ for await (const line of readline.createInterface({ input: process.stdin }))
 process.exit(0)
 
 async function answer(command: ClientCommand): Promise<unknown> {
-  if (command.op === 'ask') return ask(command.url, command.method ?? 'GET', agentOf(command.connection))
+  if (command.op === 'ask')
+    return ask(command.url, command.method ?? 'GET', agentOf(command.connection), command.headers)
   if (command.op === 'load') {
     const begun = { stop: false, loops: [] as Promise<void>[], statuses: {}, longestMs: 0 }
     begun.loops = Array.from({ length: command.atATime }, () => askAgainAndAgain(command.url, begun))
@@ -73,9 +80,14 @@ function agentOf(connection: string | undefined): http.Agent | false {
   return agent
 }
 
-async function ask(url: string, method: string, agent: http.Agent | false): Promise<Asked> {
+async function ask(
+  url: string,
+  method: string,
+  agent: http.Agent | false,
+  headers: http.OutgoingHttpHeaders = {},
+): Promise<Asked> {
   try {
-    const request = http.request(url, { method, agent, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const request = http.request(url, { method, agent, headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
     request.end()
     const [response] = (await once(request, 'response')) as [http.IncomingMessage]
     const port = request.socket?.localPort ?? 0

@@ -33,6 +33,8 @@ export const httpPolicy = (key: string, to: string, from: string, ...rules: read
   }
 }
 
+type AskOptions = Omit<Extract<ClientCommand, { op: 'ask' }>, 'op' | 'url'>
+
 export class L7Client {
   readonly #send: (line: string) => void
   readonly #lines: AsyncIterator<string>
@@ -55,15 +57,12 @@ export class L7Client {
   }
 
   /** What is answered, in short: the status, or why there was none. */
-  async status(
-    url: string,
-    options: { readonly method?: string; readonly connection?: string } = {},
-  ): Promise<number | string> {
+  async status(url: string, options: AskOptions = {}): Promise<number | string> {
     const answered = await this.ask(url, options)
     return 'status' in answered ? answered.status : answered.error
   }
 
-  ask(url: string, options: { readonly method?: string; readonly connection?: string } = {}): Promise<Asked> {
+  ask(url: string, options: AskOptions = {}): Promise<Asked> {
     return this.#command<Asked>({ op: 'ask', url, ...options })
   }
 
