@@ -4,6 +4,7 @@
 
 import { check } from '../sys/errors.ts'
 import { addressOf, SYSCALL, stableBuffer, syscall } from '../sys/native.ts'
+import { CONTROL_HEADER_BYTES, MESSAGE_HEADER } from './message-header.ts'
 import { readSocketAddress, SOCKET_ADDRESS_BYTES, type SocketEnd } from './socket-address.ts'
 
 const MSG_DONTWAIT = 0x40
@@ -14,19 +15,8 @@ const IP_RECVORIGDSTADDR = 20
 const IPV6_RECVORIGDSTADDR = 74
 const NAME_BYTES = 32
 const CONTROL_BYTES = 64
-const CONTROL_HEADER_BYTES = 16
 /** struct mmsghdr: struct msghdr, then how many bytes came. */
-const MESSAGE = {
-  bytes: 64,
-  name: 0,
-  nameLength: 8,
-  vector: 16,
-  vectorLength: 24,
-  control: 32,
-  controlLength: 40,
-  flags: 48,
-  length: 56,
-} as const
+const MESSAGE = { ...MESSAGE_HEADER, length: MESSAGE_HEADER.bytes, bytes: 64 } as const
 
 /** Asks the kernel to tell where datagrams were sent to. @throws SystemError */
 export function tellOriginalDestination(fd: number, family: 4 | 6): void {

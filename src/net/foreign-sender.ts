@@ -8,6 +8,7 @@ import { check } from '../sys/errors.ts'
 import { addressOf, close, SYSCALL, stableBuffer, syscall } from '../sys/native.ts'
 import { AF_INET, AF_INET6 } from './addresses.ts'
 import { bindTo, makeTransparent } from './foreign-sockets.ts'
+import { CONTROL_HEADER_BYTES, MESSAGE_HEADER } from './message-header.ts'
 import { SOCKET_ADDRESS_BYTES, type SocketEnd, writeSocketAddress } from './socket-address.ts'
 
 const SOCK_RAW = 3
@@ -23,24 +24,12 @@ const SOURCE = {
   [AF_INET]: { level: 0, type: 8, bytes: 12, at: 4 },
   [AF_INET6]: { level: 41, type: 50, bytes: 20, at: 0 },
 } as const
-const CONTROL_HEADER_BYTES = 16
-
-/** struct msghdr, and what it points to. */
-const MESSAGE = {
-  name: 0,
-  nameLength: 8,
-  vector: 16,
-  vectorLength: 24,
-  control: 32,
-  controlLength: 40,
-  bytes: 56,
-} as const
 
 export class ForeignSender implements Disposable {
   readonly #fd: number
   readonly #family: typeof AF_INET | typeof AF_INET6
   readonly #datagram = stableBuffer(UDP_HEADER_BYTES + MAX_PAYLOAD_BYTES)
-  readonly #message = stableBuffer(MESSAGE.bytes)
+  readonly #message = stableBuffer(MESSAGE_HEADER.bytes)
   readonly #vector = stableBuffer(16)
   readonly #name = stableBuffer(SOCKET_ADDRESS_BYTES)
   readonly #control = stableBuffer(40)
@@ -65,11 +54,11 @@ export class ForeignSender implements Disposable {
     this.#control.writeInt32LE(level, 8)
     this.#control.writeInt32LE(type, 12)
     this.#vector.writeBigUInt64LE(addressOf(this.#datagram), 0)
-    this.#message.writeBigUInt64LE(addressOf(this.#name), MESSAGE.name)
-    this.#message.writeBigUInt64LE(addressOf(this.#vector), MESSAGE.vector)
-    this.#message.writeBigUInt64LE(1n, MESSAGE.vectorLength)
-    this.#message.writeBigUInt64LE(addressOf(this.#control), MESSAGE.control)
-    this.#message.writeBigUInt64LE(BigInt(CONTROL_HEADER_BYTES + bytes + (-bytes & 7)), MESSAGE.controlLength)
+    this.#message.writeBigUInt64LE(addressOf(this.#name), MESSAGE_HEADER.name)
+    this.#message.writeBigUInt64LE(addressOf(this.#vector), MESSAGE_HEADER.vector)
+    this.#message.writeBigUInt64LE(1n, MESSAGE_HEADER.vectorLength)
+    this.#message.writeBigUInt64LE(addressOf(this.#control), MESSAGE_HEADER.control)
+    this.#message.writeBigUInt64LE(BigInt(CONTROL_HEADER_BYTES + bytes + (-bytes & 7)), MESSAGE_HEADER.controlLength)
   }
 
   /** @returns 0, or a negated errno: EAGAIN where too much waits already, EMSGSIZE */
@@ -85,7 +74,10 @@ export class ForeignSender implements Disposable {
     datagram.writeUInt16BE(checksum(from.address, to.address, datagram, length), 6)
     this.#vector.writeUInt32LE(length, 8)
     // A raw socket has no port to send to.
-    this.#message.writeUInt32LE(writeSocketAddress(this.#name, 0, { address: to.address, port: 0 }), MESSAGE.nameLength)
+    this.#message.writeUInt32LE(
+      writeSocketAddress(this.#name, 0, { address: to.address, port: 0 }),
+      MESSAGE_HEADER.nameLength,
+    )
     const isFour = this.#family === AF_INET
     this.#control.set(isFour ? from.address.subarray(12) : from.address, CONTROL_HEADER_BYTES + SOURCE[this.#family].at)
     const result = syscall(SYSCALL.sendmsg, this.#fd, this.#messageAt, 0)
