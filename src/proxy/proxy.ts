@@ -51,7 +51,7 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   const haproxyFolder = path.join(configuration.state, 'haproxy')
   makeHaproxyFolder(haproxyFolder, haproxyUser)
   using stack = new DisposableStack()
-  stack.use(takeEvents(path.join(haproxyFolder, HAPROXY_PLACES.logSocket), events, haproxyUser?.uid))
+  stack.use(takeEvents(path.join(haproxyFolder, HAPROXY_PLACES.logSocket), events, haproxyUser?.uid, log))
 
   let servers: readonly ServerProcess[] = []
   let attached: Attached | undefined
@@ -122,11 +122,13 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
 }
 
 /** Takes what HAProxy tells, on a socket that only it and root can use. */
-function takeEvents(file: string, events: EventLog, uid: number | undefined): Disposable {
+function takeEvents(file: string, events: EventLog, uid: number | undefined, log: Log): Disposable {
   fs.rmSync(file, { force: true })
   const server = net.createServer(connection => {
     connection.on('error', () => undefined)
-    events.take(connection).catch(() => undefined)
+    events
+      .take(connection)
+      .catch(error => log.error({ error: String(error) }, 'events of haproxy ended midway; it begins a stream anew'))
   })
   const umask = process.umask(0o177)
   server.listen(file)
