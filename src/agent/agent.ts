@@ -31,6 +31,7 @@ import { createEngine } from './engine.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { Journal } from './journal.ts'
 import type { Log } from './log.ts'
+import { standInForNames } from './name-stand-in.ts'
 import { ProxyLink } from './proxy-link.ts'
 import { agentRoutes } from './routes.ts'
 import { SecretDelivery } from './secret-delivery.ts'
@@ -66,6 +67,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
   const journal = new Journal(path.join(configuration.state, 'agent.journal'))
   using node = Namespace.current()
   using datapath = openDatapath(configuration, node)
+  using standIn = await standInForNames({ configuration, datapath })
   using network = new PodNetwork({
     node,
     hostMac: HOST_MAC,
@@ -94,7 +96,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     podTranslation: configuration.podTranslation,
     onBackendsGone: () => sockets?.backendsGone(),
     services: configuration.services,
-    names: { ...configuration.names, usedAddresses: usedAddresses(datapath.maps.flows) },
+    names: { ...configuration.names, usedAddresses: usedAddresses(datapath.maps.flows), taughtBefore: standIn.taught },
+    audience: standIn.audience,
     memory: journal,
     datapath,
     proxy: delivery?.proxyFor(() => engine.tables),
@@ -103,6 +106,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
   })
+  standIn.forgetTaught()
   const { tables, endpoints } = engine
   const gone = endpoints.restore()
   log.info({ endpoints: tables.endpoints.size, gone, attach: attacher.mechanism }, 'took over what was there')

@@ -4,6 +4,7 @@
 
 import {
   AddressPool,
+  type IdentityAudience,
   IntentController,
   type Memory,
   NameController,
@@ -85,7 +86,12 @@ export type EngineOptions = {
   /** Called when backends of services are gone from the kernel's map. */
   readonly onBackendsGone?: () => void
   /** How long what DNS taught holds, and how much of it is kept. */
-  readonly names: Pick<NameControllerOptions, 'minimumTtlSeconds' | 'addressesPerName' | 'usedAddresses'>
+  readonly names: Pick<
+    NameControllerOptions,
+    'minimumTtlSeconds' | 'addressesPerName' | 'usedAddresses' | 'taughtBefore'
+  >
+  /** Gives addresses of names their identities while this process is away. */
+  readonly audience?: IdentityAudience
   /** What outlives the process. */
   readonly memory: Memory
   readonly datapath: WrittenMaps
@@ -219,6 +225,7 @@ export function createEngine(options: EngineOptions): Engine {
       addresses: async signal => void (await Promise.all([addresses.attempted(signal), entries.attempted(signal)])),
       address: (prefix, signal) => addresses.waitFor(prefix, tables.addresses.revisionOf(prefix) ?? 0, signal),
     },
+    audience: options.audience,
     onFirstResult: () => allocator.releaseUnclaimed(),
   })
   const names = new NameController({

@@ -2,6 +2,7 @@
 // the clients that ask.
 
 export * from './client.ts'
+export { datapathName, NameHandover } from './name-handover.ts'
 export * from './proxy-client.ts'
 export * from './proxy-schema.ts'
 export * from './schema.ts'

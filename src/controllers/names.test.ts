@@ -164,3 +164,17 @@ test('one name fills its own room alone', async () => {
   assert.equal(memory.entries('name').size, 3)
   assert.deepEqual(relabelled.at(-1), ['192.0.2.4', '192.0.2.2'], 'who lost his place is labelled anew')
 })
+
+test('what was taught while nobody was there is in table and journal from the start, and ends in its own time', async () => {
+  const clock = new ManualClock()
+  await clock.advance(100_000)
+  const before = (name: string, seconds: number): TaughtAnswer => ({
+    ...answer(name, 30, '192.0.2.1', '10.244.0.9'),
+    timeMicros: seconds * 1e6,
+  })
+  const { names, memory, controller } = started({ clock, taughtBefore: [before('a.', 20), before('b.', 90)] })
+  assert.deepEqual(names(), ['a 192.0.2.1 55000', 'b 192.0.2.1 125000'])
+  assert.equal(memory.entries('name').size, 2)
+  await controller.expire(never)
+  assert.deepEqual(names(), ['b 192.0.2.1 125000'])
+})

@@ -22,6 +22,8 @@ export type NameControllerOptions = {
   /** The shortest time that an answer holds. */
   readonly minimumTtlSeconds: number
   readonly addressesPerName: number
+  /** What was taught while no agent was there. */
+  readonly taughtBefore?: readonly TaughtAnswer[]
   /** Those of the addresses that a connection uses now. Absent: nobody can tell, and none counts as used. */
   readonly usedAddresses?: (addresses: ReadonlySet<string>, signal: AbortSignal) => Promise<ReadonlySet<string>>
   readonly onFailure?: (error: Error) => void
@@ -65,6 +67,8 @@ export class NameController {
     const restored = [...options.memory.entries(JOURNAL_KIND).values()].filter(isRecord)
     for (const record of restored.toSorted((a, b) => a.seenMs - b.seenMs)) this.#store.learn(record)
     options.tables.database.write(tx => tx.replace(options.tables.names, this.#store.rows()))
+    const before = (options.taughtBefore ?? []).flatMap(answer => this.#read(answer, 0))
+    this.#write(new Set(before.flatMap(answered => this.#store.learn(answered))))
     options.tables.names.registerInitializer('journal')()
   }
 
@@ -74,7 +78,7 @@ export class NameController {
    * @throws WaitError when that takes too long; it goes on nevertheless
    */
   async learn(answers: readonly TaughtAnswer[], signal: AbortSignal): Promise<void> {
-    const answered = answers.flatMap(answer => this.#read(answer))
+    const answered = answers.flatMap(answer => this.#read(answer, this.#clock.nowMs() - GRACE_MS))
     if (answered.length === 0) return
     const keys = new Set(answered.flatMap(each => this.#store.learn(each)))
     const addresses = [...answered, ...[...keys].flatMap(key => this.#options.tables.names.get(key) ?? [])]
@@ -110,11 +114,13 @@ export class NameController {
     if (gone.length > 0) await policies.relabel([...new Set(gone.map(({ address }) => address))], signal)
   }
 
-  /** Addresses that no name can have are passed over: nothing is opened for them. */
-  #read({ name, addresses, client, server, timeMicros }: TaughtAnswer) {
+  /**
+   * Addresses that no name can have are passed over: nothing is opened for them.
+   * @param earliestMs when it can have been answered: the server's clock may be set while ours goes on
+   */
+  #read({ name, addresses, client, server, timeMicros }: TaughtAnswer, earliestMs: number) {
     const nowMs = this.#clock.nowMs()
-    // The server's clock may be set while ours goes on.
-    const seenMs = Math.max(nowMs - GRACE_MS, Math.min(timeMicros / 1000, nowMs))
+    const seenMs = Math.max(earliestMs, Math.min(timeMicros / 1000, nowMs))
     return addresses.flatMap(({ address, ttlSeconds }) => {
       if (whyNotOutsideText(address, this.#own) !== undefined) return []
       const untilMs = seenMs + Math.max(ttlSeconds, this.#options.minimumTtlSeconds) * 1000 + GRACE_MS

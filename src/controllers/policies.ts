@@ -29,6 +29,7 @@ import { IdentityHolder } from './identity-holder.ts'
 import { KnownIdentities } from './known-identities.ts'
 import { LearntLabels } from './learnt-labels.ts'
 import type { Memory } from './memory.ts'
+import { type IdentityAudience, outsideIdentitiesOf } from './outside-identities.ts'
 import { PodLabels } from './pod-labels.ts'
 import { PolicyRows } from './policy-rows.ts'
 import { conflictProblems } from './rule-conflicts.ts'
@@ -45,6 +46,8 @@ export type PolicyControllerOptions = {
   readonly ownNode: AddressFacts['ownNode']
   readonly clock?: Clock
   readonly inForce?: InForce
+  /** Gives addresses of names their identities while this process is away. */
+  readonly audience?: IdentityAudience | undefined
   /** Called once, after the first result was written. */
   readonly onFirstResult?: () => void
 }
@@ -230,7 +233,8 @@ export class PolicyController {
     const after = this.#subjects.resolveAll()
     const policyMaps = [...this.#rows.policyMaps(after), ...this.#transit.plan(undefined, after, after).maps]
     const clock = this.#clock
-    await introduce({ ...this.#named(policyMaps), policyMaps }, tables, { inForce, clock }, signal)
+    const change = { ...this.#named(policyMaps), policyMaps }
+    await this.#toldAround(change, () => introduce(change, tables, { inForce, clock }, signal))
   }
 
   #inputs() {
@@ -294,7 +298,16 @@ export class PolicyController {
 
   #carryOut(change: Change, signal: AbortSignal): Promise<void> {
     const { tables, inForce } = this.#options
-    return carryOut(change, tables, { inForce, clock: this.#clock }, signal)
+    return this.#toldAround(change, () => carryOut(change, tables, { inForce, clock: this.#clock }, signal))
+  }
+
+  /** At no moment anybody else takes an identity for one that policy maps know which they do not. */
+  async #toldAround({ identities }: Pick<Change, 'identities'>, carriedOut: () => Promise<void>): Promise<void> {
+    const { audience } = this.#options
+    const told = audience ? outsideIdentitiesOf(identities) : []
+    audience?.restrict(told)
+    await carriedOut()
+    audience?.publish(told)
   }
 
   /** What the kernel is to have until now. */

@@ -3,6 +3,7 @@
 
 export * from './chain.ts'
 export * from './edns.ts'
+export * from './handover.ts'
 export * from './message.ts'
 export * from './name.ts'
 export * from './patterns.ts'

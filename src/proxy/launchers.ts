@@ -24,7 +24,7 @@ export type ServerSetting = {
   readonly log: Pick<Log, 'error'>
 }
 
-/** To speak as a client (net_admin) and to ask the datapath (bpf); to answer questions from their servers' address (net_raw). */
+/** To speak as a client (net_admin) and to ask the datapath, and to stand in for the agent (bpf); to answer questions from their servers' address (net_raw). */
 const CAPABILITIES = { dns: ['net_admin', 'bpf', 'net_raw', 'net_bind_service'], kafka: ['net_admin', 'bpf'] } as const
 
 export function serverLaunchers(setting: ServerSetting): Launcher[] {

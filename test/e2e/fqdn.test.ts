@@ -19,6 +19,9 @@ const PORT = 8080
 const ADDRESSES = 120
 /** Where services outside begin, in the networks of the node. */
 const FIRST = ['172.30.0.100', 'fd00:172:30::100'] as const
+/** Answered while no agent is there, for a short time. */
+const AWAY = 'a119.t5.away.web.example'
+const AWAY_ADDRESS = '172.30.0.219'
 const OUTSIDE = Array.from({ length: ADDRESSES }, (_, i) => [`172.30.0.${100 + i}`, `fd00:172:30::1${hex(i)}`]).flat()
 
 function hex(value: number): string {
@@ -127,17 +130,25 @@ test('services outside by name', { skip: NEEDS_ROOT }, async t => {
     const { pid } = await cluster.agent.status()
     const before = (await cluster.agent.names()).map(({ name }) => name)
     process.kill(pid, 'SIGKILL')
-    // What was answered before passes while no agent runs.
-    assert.equal((await client.attempt({ name: 'a50.rotating.web.example', port: PORT })).outcome, 'connected')
+    // What was answered before passes while no agent runs, and so does what is answered now.
+    const names = ['a50.rotating.web.example', AWAY]
+    const alone = await Promise.all(names.map(name => client.attempt({ name, port: PORT })))
+    assert.deepEqual(
+      alone.map(({ outcome }) => outcome),
+      ['connected', 'connected'],
+    )
+    assert.equal(await cluster.agent.status().catch(() => undefined), undefined, 'no agent is there')
     await until('the next agent', async () => {
       const status = await cluster.agent.status().catch(() => undefined)
       return status !== undefined && status.pid !== pid && status.ready
     })
     const after = new Set((await cluster.agent.names()).map(({ name }) => name))
+    assert.ok(after.has(AWAY), 'and those that were answered while there was none')
     assert.deepEqual(
       before.filter(name => !after.has(name) && !name.includes('.t1.')),
       [],
     )
+    assert.equal((await client.attempt({ name: AWAY, port: PORT })).outcome, 'connected')
     await client.until({ name: 'a112.new.web.example', port: PORT }, 'connected')
     const attempts = Array.from({ length: 6 }, (_, i) =>
       client.attempt({ name: `a${113 + i}.later.web.example`, port: PORT }),
@@ -146,6 +157,10 @@ test('services outside by name', { skip: NEEDS_ROOT }, async t => {
       (await Promise.all(attempts)).map(({ outcome }) => outcome),
       Array(6).fill('connected'),
     )
+    await until('what was answered meanwhile to expire', async () => (await stateOf(cluster, AWAY)) === undefined)
+    const pod = (await SocketHost.inPod(t, cluster, WEB)).begin('TCP', AWAY_ADDRESS, PORT)
+    await sleep(500)
+    assert.equal(pod.port, 0, 'its address is closed')
   })
 })
 

@@ -6,12 +6,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type ApiServer, serveApi } from '../../src/api/index.ts'
+import { type ApiServer, datapathName, NameHandover, serveApi } from '../../src/api/index.ts'
 import { type NamesAnswer, type TaughtName, taughtNames } from '../../src/dns/index.ts'
+import { ip } from '../../src/ip/index.ts'
+import { ipcacheQuestion, worldEntries } from '../../src/maps/index.ts'
+import { FolderLock } from '../../src/sys/folder-lock.ts'
 import { needsRoot } from '../net/fixture.ts'
 import { DnsNode, POD, SERVER } from './dns-node.ts'
 
 const ANSWER: NamesAnswer = { selectorsRevision: '1', selectors: ['*.held.example'] }
+
+/** Of IPv4. */
+const WORLD = 9
 
 /** An agent that answers when it is told to. */
 class StubAgent {
@@ -107,5 +113,28 @@ describe('what answers of DNS teach', needsRoot, () => {
     await node.countsWhen('heldInVain', 1)
     await agent.start()
     assert.deepEqual((await agent.told('a7.held.example.')).addresses[0]?.address, '192.0.2.7')
+  })
+
+  it('gets the identity that the agent has prepared, once that is away', async () => {
+    const handover = new NameHandover(agent.socket)
+    const identities = [{ number: 1 << 24, base: WORLD, selectors: ['*.held.example'] }]
+    const { maps } = node.datapath
+    for (const element of worldEntries(node.datapath.schema.reservedIdentity)) maps.ipcache.set(...element)
+    handover.writeIdentities({ datapath: datapathName(maps.ipcache.id), own: ['192.0.2.8/32'], identities })
+    const identityOf = (address: string) => maps.ipcache.get(ipcacheQuestion(ip(address)))?.identity
+    const revision = maps.runtime.get(0)?.revision ?? 0
+    using lock = new FolderLock(node.datapath.pins?.path ?? '')
+    assert.ok(lock.take())
+    await agent.stop()
+    // As long as an agent lives, however busy, nobody else writes.
+    await node.ask({ names: ['a21.held.example'], timeoutMs: 5_000 })
+    assert.equal(identityOf('192.0.2.21'), WORLD)
+    lock.release()
+    for (const name of ['a22.held.example', 'a8.held.example', 'a23.free.example'])
+      assert.equal((await node.ask({ names: [name], timeoutMs: 5_000 })).answers.length, 1)
+    assert.deepEqual(['192.0.2.22', '192.0.2.8', '192.0.2.23'].map(identityOf), [1 << 24, WORLD, WORLD])
+    assert.ok((maps.runtime.get(0)?.revision ?? 0) > revision)
+    const written = handover.taught().map(({ name }) => name)
+    assert.ok(written.includes('a22.held.example.') && !written.includes('a23.free.example.'))
   })
 })

@@ -274,6 +274,10 @@ export class DnsNode implements Disposable {
     await outputInside(this.#namespaces.node, 'sh', ['-c', script])
   }
 
+  get datapath(): Datapath {
+    return this.#datapath
+  }
+
   get isAlive(): boolean {
     return this.#child?.exitCode === null && this.#child.signalCode === null
   }

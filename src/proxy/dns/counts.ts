@@ -18,6 +18,8 @@ export type DnsCounts = {
   held: number
   /** Of them, those that were passed on before the agent had confirmed them: the kernel denies what they teach. */
   heldInVain: number
+  /** Addresses that were given their identity here, while no agent was there. */
+  standIn: number
   /** Names that the agent will not hear of, because too many were waiting, or because it refused them. */
   untaught: number
 }
@@ -33,5 +35,6 @@ export const noCounts = (): DnsCounts => ({
   failed: 0,
   held: 0,
   heldInVain: 0,
+  standIn: 0,
   untaught: 0,
 })

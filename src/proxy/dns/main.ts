@@ -5,5 +5,5 @@ import { KnownFlows } from '../known-flows.ts'
 import { serveDns } from './server.ts'
 
 serveAsChild(({ bpf, agentSocket, dns }, emit) =>
-  serveDns(CHILD_DESCRIPTORS, { ...dns, agentSocket, emit, flows: KnownFlows.open(bpf, 'DNS') }),
+  serveDns(CHILD_DESCRIPTORS, { ...dns, agentSocket, bpf, emit, flows: KnownFlows.open(bpf, 'DNS') }),
 )

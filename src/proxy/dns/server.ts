@@ -10,6 +10,7 @@ import { DatagramServer } from './datagrams.ts'
 import { Exchanges } from './exchanges.ts'
 import { Judge } from './judge.ts'
 import { DNS_DEFAULTS, type DnsOptions } from './options.ts'
+import { StandIn } from './stand-in.ts'
 import { StreamServer } from './streams.ts'
 import { Teacher } from './teacher.ts'
 
@@ -24,6 +25,8 @@ export type DnsListeners = {
 export type DnsServerOptions = Partial<DnsOptions> & {
   readonly flows: Pick<KnownFlows, 'find'>
   readonly emit: EmitEvent
+  /** Folder of the pinned maps, for names while the agent is away. Absent: such names wait for it. */
+  readonly bpf?: string | undefined
   /** Unix socket of the agent. */
   readonly agentSocket?: string | undefined
 }
@@ -42,7 +45,9 @@ export function serveDns(listeners: DnsListeners, options: DnsServerOptions): Dn
   const { rejectWith, teachWaitMs } = { ...DNS_DEFAULTS, ...options }
   const counts = noCounts()
   const judge = new Judge(options.flows)
-  const teacher = new Teacher({ tell: tellAgent(options.agentSocket), waitMs: teachWaitMs, counts })
+  const { agentSocket, bpf } = options
+  const standIn = agentSocket && bpf ? StandIn.open(bpf, agentSocket, counts) : undefined
+  const teacher = new Teacher({ tell: tellAgent(agentSocket), standIn, waitMs: teachWaitMs, counts })
   const exchanges = new Exchanges({ judge, teacher, emit: options.emit, counts, rejectWith })
   const questions = new Admission(OPEN_QUESTIONS.all, OPEN_QUESTIONS.each)
   const connections = new Admission(OPEN_CONNECTIONS.all, OPEN_CONNECTIONS.each)

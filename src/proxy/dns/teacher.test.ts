@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError } from '../../api/index.ts'
 import type { NamesAnswer, TaughtName, TaughtNames } from '../../dns/index.ts'
 import { noCounts } from './counts.ts'
-import { Teacher } from './teacher.ts'
+import { Teacher, type TeacherOptions } from './teacher.ts'
 
 const SELECTORS: NamesAnswer = { selectorsRevision: 'r1', selectors: ['*.held.example'] }
 /** Longer than any test takes. */
@@ -21,13 +21,14 @@ const taught = (name: string, ...addresses: string[]): TaughtName => ({
 })
 
 /** A teacher of an agent that this test plays: requests wait until it answers. */
-function start(t: TestContext, waitMs = LONG_MS) {
+function start(t: TestContext, waitMs = LONG_MS, standIn?: TeacherOptions['standIn']) {
   const counts = noCounts()
   const asked: { names: TaughtNames; answer: (answer: NamesAnswer) => void; fail: (error: Error) => void }[] = []
   const wanted: (() => void)[] = []
   const teacher = new Teacher({
     waitMs,
     counts,
+    standIn,
     tell: names => {
       const { promise, resolve, reject } = Promise.withResolvers<NamesAnswer>()
       asked.push({ names, answer: resolve, fail: reject })
@@ -146,6 +147,36 @@ describe('teaching', () => {
     answer(SELECTORS)
     await soon()
     assert.deepEqual(passed, ['a.held.example.', 'a.held.example.'])
+  })
+
+  it('has an answer put in force by the stand-in while the agent is away, and only then', async t => {
+    const alone: string[] = []
+    const teachAlone = ({ name }: TaughtName) => {
+      alone.push(name)
+      return name.startsWith('b.') ? 'not mine' : 'in force'
+    }
+    const { counts, next, nextNames, teach, passed } = start(t, LONG_MS, { teach: teachAlone })
+    ;(await next()).answer(SELECTORS)
+    await soon()
+    teach('a.held.example.', '192.0.2.1')
+    assert.deepEqual(alone, [])
+    ;(await nextNames()).fail(new Error('away'))
+    await soon()
+    assert.deepEqual(passed, ['a.held.example.'], 'who waited already')
+    teach('c.held.example.', '192.0.2.3')
+    teach('c.held.example.', '192.0.2.3')
+    teach('b.held.example.', '192.0.2.2')
+    assert.deepEqual(passed, ['a.held.example.', 'c.held.example.', 'c.held.example.'])
+    assert.deepEqual(alone, ['a.held.example.', 'c.held.example.', 'b.held.example.'], 'each once')
+    const { names, answer } = await nextNames()
+    assert.deepEqual(
+      names.names.map(({ name }) => name),
+      ['b.held.example.'],
+      'what is left for the agent',
+    )
+    answer(SELECTORS)
+    await soon()
+    assert.deepEqual([passed.length, counts.heldInVain], [4, 0])
   })
 
   it('gives up what the agent refuses', async t => {

@@ -1,7 +1,8 @@
 // Tells the agent which addresses answers give to names, before or after those who asked
 // hear of it: an answer for a name that selectors mean waits until the agent has its
 // addresses in force, unless they are already. Works without the agent: then answers
-// wait only shortly, or not at all, and the kernel denies what it was never told of.
+// wait only shortly, or not at all, and the kernel denies what it was never told of and
+// what the stand-in cannot give.
 
 import { ApiError } from '../../api/index.ts'
 import {
@@ -14,11 +15,14 @@ import {
 } from '../../dns/index.ts'
 import type { DnsCounts } from './counts.ts'
 import { KnownNames } from './known-names.ts'
+import type { StandIn, StandInOutcome } from './stand-in.ts'
 import { TaughtQueue, type Waiter, type Waiting } from './taught-queue.ts'
 
 export type TeacherOptions = {
   /** Resolves when the names are in force. Undefined: nobody can be told. */
   readonly tell: ((names: TaughtNames, signal: AbortSignal) => Promise<NamesAnswer>) | undefined
+  /** Does what it can while no agent is there. */
+  readonly standIn?: Pick<StandIn, 'teach'> | undefined
   /** How long an answer waits at most. */
   readonly waitMs: number
   readonly counts: Pick<DnsCounts, 'held' | 'heldInVain' | 'untaught'>
@@ -56,7 +60,9 @@ export class Teacher implements Disposable {
   /** @param pass called once, perhaps before this returns, when those who asked may hear the answer */
   teach(taught: TaughtName, pass: () => void): void {
     const knowledge = this.#options.tell ? this.#known.look(taught) : 'known'
-    if (knowledge === 'news' && this.#isWaitedFor(taught.name)) {
+    const alone = knowledge !== 'known' && this.#awaySinceMs !== undefined ? this.#teachAlone(taught) : 'not mine'
+    if (alone === 'in force') return pass()
+    if (knowledge === 'news' && this.#isWaitedFor(taught.name, alone === 'agent there')) {
       this.#queue.add(taught, this.#holdBack(taught.name, pass))
       this.#tellIn(0)
       return
@@ -66,6 +72,12 @@ export class Teacher implements Disposable {
       this.#tellIn(LAZY_MS)
     }
     pass()
+  }
+
+  #teachAlone(taught: TaughtName): StandInOutcome {
+    const outcome = this.#options.standIn?.teach(taught) ?? 'not mine'
+    if (outcome === 'in force') this.#known.add(taught)
+    return outcome
   }
 
   #holdBack(name: string, pass: () => void): Waiter {
@@ -89,8 +101,9 @@ export class Teacher implements Disposable {
   }
 
   /** Whether its answers are to be in force first. As long as no selectors are known, any may mean it. */
-  #isWaitedFor(name: string): boolean {
-    if (this.#awaySinceMs !== undefined && performance.now() - this.#awaySinceMs > AWAY_MS) return false
+  #isWaitedFor(name: string, isAgentStarting: boolean): boolean {
+    const awayMs = this.#awaySinceMs === undefined ? 0 : performance.now() - this.#awaySinceMs
+    if (awayMs > AWAY_MS && !isAgentStarting) return false
     return !this.#selectors || allMatches(this.#selectors.index, name).length > 0
   }
 
@@ -159,9 +172,14 @@ export class Teacher implements Disposable {
       endAll(some, false)
       return
     }
-    // Whoever waits goes on waiting until his time is over: the agent may come back before.
     this.#awaySinceMs ??= performance.now()
-    this.#queue.putBack(some)
+    const isLeft = ({ taught, waiters }: Waiting): boolean => {
+      if (waiters.size === 0 || this.#teachAlone(taught) !== 'in force') return true
+      for (const waiter of waiters) waiter.end(true)
+      return false
+    }
+    // Whoever waits still goes on waiting until his time is over: the agent may come back before.
+    this.#queue.putBack(some.filter(isLeft))
     this.#tellIn(RETRY_MS)
   }
 
