@@ -52,8 +52,10 @@ export function haproxyConfiguration(options: HaproxyOptions): string {
     .join('\n\n')}\n`
 }
 
-/** One client's share of all connections: whoever takes more takes it from the others. */
-const SHARE_OF_CLIENT = 4
+/** Of all connections, those that a client may take whatever it has already. The others are for clients with few. */
+const FREE_FOR_ALL = 0.75
+/** What such a client may have. */
+const FEW = 0.25
 
 /** How many connections each client has. */
 const clientsTable = (maxConnections: number): string[] => [
@@ -64,7 +66,8 @@ const clientsTable = (maxConnections: number): string[] => [
 /** Every frontend that takes connections. */
 const shareRules = (maxConnections: number): string[] => [
   'tcp-request connection track-sc0 src table clients',
-  `tcp-request connection reject if { sc0_conn_cur(clients) gt ${Math.ceil(maxConnections / SHARE_OF_CLIENT)} }`,
+  'tcp-request connection set-var(sess.c) fe_conn(http)',
+  `tcp-request connection reject if { fe_conn(tls),add(sess.c) gt ${Math.ceil(maxConnections * FREE_FOR_ALL)} } { sc0_conn_cur(clients) gt ${Math.ceil(maxConnections * FEW)} }`,
 ]
 
 const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: HaproxyOptions): string[] => [
