@@ -2,7 +2,7 @@
 // that are refused with nothing of them in force. What it costs grows with the policies
 // and the entries of the maps, so it is for when somebody asks.
 
-import { comparePolicies, type L7RuleSet, policyKind, type RuleKey } from '../policy/index.ts'
+import { comparePolicies, type L7RuleSet, type PolicySpec, policyKind, type RuleKey } from '../policy/index.ts'
 import type { Status, Table, ViewSpec } from '../state/index.ts'
 import {
   type EnforcedPolicy,
@@ -55,6 +55,9 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
   const known = tables.enforcedPolicies.get(key)
   const isCurrent = known?.version === tables.policies.revisionOf(key)
   const state = stateOf(failures.length > 0, isCurrent, isOutdated)
+  const auditedEndpoints = podNames(
+    selected.filter(({ endpoint }) => isAudited || tables.namespaces.get(endpoint.podNamespace)?.audit),
+  )
   return {
     kind,
     namespace,
@@ -67,13 +70,25 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
     ...(isCurrent && known && { enforced: { revision: known.revision, since: isoTime(known) } }),
     audit: isAudited,
     endpoints: podNames(selected),
-    auditedEndpoints: podNames(
-      selected.filter(({ endpoint }) => isAudited || tables.namespaces.get(endpoint.podNamespace)?.audit),
-    ),
+    auditedEndpoints,
     entries: entries.get(key) ?? 0,
-    unenforced: rules.unenforced ?? [],
+    unenforced: [
+      ...(rules.unenforced ?? []),
+      ...(isAudited || auditedEndpoints.length > 0 ? untriedRequests(rules.specs) : []),
+    ],
   }
 }
+
+/** Audit is for connections: nobody judges requests for the record. */
+const untriedRequests = (specs: readonly PolicySpec[]): PolicyStatus['unenforced'] =>
+  specs
+    .flatMap(({ rules }) => rules)
+    .filter(({ l7 }) => l7 !== undefined)
+    .map(({ path }) => ({
+      path: path.startsWith('specs') ? path : `spec.${path}`,
+      reason:
+        'what is said is not tried out: while it is audited, requests that it would deny pass and are not recorded',
+    }))
 
 const podNames = (subjects: readonly PolicySubject[]): string[] =>
   subjects
