@@ -237,6 +237,8 @@ test('a request: the rule that allows it, or the nearest and what it misses', as
   )
   const closed = await aboutRequest('web', 'api', '8081', '--http', 'GET /products')
   assert.match(closed.out, /^GET \/products: denied\n {2}the connection is denied already\n/)
+  assert.match(closed.out, /To allow it/, 'the connection is what has to change')
+  assert.doesNotMatch(denied.out, /To deny it/, 'it is not what is asked about')
   const open = await aboutRequest('api', 'web', '80', '--http', 'GET /')
   assert.match(open.out, /^GET \/: allowed\n {2}no rules judge what is said there\n/)
 })

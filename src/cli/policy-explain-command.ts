@@ -125,7 +125,7 @@ function printExplanation(explained: Explained, { output, change }: ExplainOptio
     console.log(explained.change.yaml.trimEnd())
   } else if (output === 'text') {
     if (request) console.log(`${requestText(request, explained)}\n`)
-    // Where rules deny the request, a change of what the connection may do is no answer.
+    // To deny the connection is no answer to who asks about a request on it.
     console.log(explanationText(explained, { change: !request || request.connectionDenied }))
   } else console.log(output === 'json' ? JSON.stringify(explained, undefined, 2) : yamlText(explained))
 }

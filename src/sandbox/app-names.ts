@@ -16,7 +16,7 @@ const NAME_OF_QUESTION = 0xc000 | HEADER_BYTES
 const TTL_SECONDS = 60
 
 /** Addresses by name, in small letters and without the last dot. */
-type Names = ReadonlyMap<string, readonly string[]>
+export type Names = ReadonlyMap<string, readonly string[]>
 
 /** names NAME=ADDRESS…: answers for these names; of all others it says that they are not there */
 export function serveNames(args: string[]): void {
@@ -36,7 +36,7 @@ export function serveNames(args: string[]): void {
 }
 
 /** @returns undefined for what is no question */
-function answerTo(message: Buffer, names: Names): Buffer | undefined {
+export function answerTo(message: Buffer, names: Names): Buffer | undefined {
   if (message.length < HEADER_BYTES || message.readUInt16BE(2) & 0x8000) return undefined
   const asked = message.readUInt16BE(4) === 1 ? readQuestion(message) : undefined
   if (!asked) return withHeader(message, CODE.formatError, [], [])
