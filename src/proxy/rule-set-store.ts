@@ -29,6 +29,7 @@ export class RuleSetStore {
         if (!FILE.test(name)) throw new Error('it is no rule set; perhaps a write broke off')
         const set = JSON.parse(fs.readFileSync(file, 'utf8')) as L7RuleSet
         if (`${set.number}.json` !== name) throw new Error(`it holds rule set ${set.number}`)
+        if (!Array.isArray(set.rules?.rules)) throw new Error('it holds no rules')
         this.#sets.set(set.number, set)
       } catch (error) {
         onBroken(file, error)
