@@ -2,6 +2,7 @@
 // `proxy_sockets`, the programs for its control group. Steering is tested elsewhere.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import path from 'node:path'
@@ -62,3 +63,35 @@ async function listening(): Promise<Server> {
 
 /** Node has no public name for it. */
 const descriptorOf = (server: Server): number => (Reflect.get(server, '_handle') as { readonly fd: number }).fd
+
+test('how far packets of the group go is not for its processes to say', { skip: needsRoot }, () => {
+  using bpffs = temporaryBpffs()
+  using cgroup = temporaryCgroup()
+  const pins = path.join(bpffs.path, 'axoneme')
+  using stack = new DisposableStack()
+  stack.use(loadDatapath({ object: OBJECT, hostMac: HOST_MAC, sizes, pins }))
+  using proxy = loadProxyPrograms({ object: PROXY_OBJECT, pins })
+  const asks = (): string =>
+    execFileSync('sh', ['-c', 'echo $$ > "$0/cgroup.procs" && exec "$1" -e "$2"', cgroup.path, process.execPath, TTL], {
+      encoding: 'utf8',
+    })
+  assert.equal(asks(), 'set set set ')
+  stack.use(attachCgroup(proxy.programs.keep_hops, cgroup.path, 'cgroup_setsockopt'))
+  assert.equal(asks(), 'EPERM EPERM set ')
+})
+
+/** Tries to set the hop limit over IPv4 and IPv6, and something else. */
+const TTL = `
+  const dgram = require('node:dgram')
+  const attempt = (type, address, set) => new Promise(resolve => {
+    const socket = dgram.createSocket(type).bind(0, address, () => {
+      let outcome = 'set'
+      try { set(socket) } catch (error) { outcome = error.code }
+      process.stdout.write(outcome + ' ')
+      socket.close(resolve)
+    })
+  })
+  attempt('udp4', '127.0.0.1', socket => socket.setTTL(1))
+    .then(() => attempt('udp6', '::1', socket => socket.setTTL(1)))
+    .then(() => attempt('udp4', '127.0.0.1', socket => socket.setBroadcast(true)))
+`
