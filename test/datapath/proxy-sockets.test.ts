@@ -83,16 +83,24 @@ for (const family of [4, 6] as const) {
     await socket.close()
   })
 
-  test(about('through a service by the packet'), { skip: needsRoot }, async () => {
-    await proxied.startRelay()
-    proxied.reset({ a: egress(3) }, { byPacket: true })
-    proxied.pods.setService('TCP', family, 80, ['b'])
-    const socket = await connected(proxied.pods.process('a'), family, { address: FRONTEND[family], port: 80 })
-    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1 service ${SERVICE_NUMBER}] pod b`)
-    assert.equal(await socket.send('same'), 'ok')
-    assert.equal(await socket.receive(), `[3/0 ${ID.a}>${ID.b} 13,1 service ${SERVICE_NUMBER}] pod b: same`)
-    await socket.close()
-  })
+  for (const { name, byPacket, policies, want } of [
+    { name: 'by the packet', byPacket: true, policies: { a: egress(3) }, want: '[3/0 ids 13,1 service]' },
+    { name: 'in the socket', byPacket: false, policies: { a: egress(3) }, want: '[3/0 ids 13,1 service]' },
+    { name: 'in the socket', byPacket: false, policies: { b: ingress(4) }, want: '[0/4 ids 2,14 service]' },
+  ] as const)
+    test(about(`through a service ${name}, ${Object.keys(policies)[0]}'s rules`), { skip: needsRoot }, async () => {
+      await proxied.startRelay()
+      proxied.reset(policies, { byPacket })
+      proxied.pods.setService('TCP', family, 80, ['b'])
+      const socket = await connected(proxied.pods.process('a'), family, { address: FRONTEND[family], port: 80 })
+      const judged = want.replace('ids', `${ID.a}>${ID.b}`).replace('service', `service ${SERVICE_NUMBER}`)
+      assert.equal(await socket.ask(), `${judged} pod b`)
+      assert.equal(await socket.send('same'), 'ok')
+      assert.equal(await socket.receive(), `${judged} pod b: same`)
+      proxied.setPolicies({ ...policies })
+      assert.equal(await socket.ask(), `${judged} pod b`, 'judged again')
+      await socket.close()
+    })
 
   for (const { name, address, want } of [
     { name: 'a process of the node', address: NODE[family], want: `[3/0 ${ID.a}>${outsideId} 13,0] node` },
@@ -231,6 +239,26 @@ for (const family of [4, 6] as const) {
       assert.equal(await socket.receive(), '')
       await socket.close()
     }
+  })
+
+  test(about('a port is used again, and what it is opened to by then counts'), bounded, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    proxied.pods.setService('TCP', family, 80, ['b'])
+    const own = { address: PLACES.a[family], port: 33_001 }
+    const open = async (to: Name) => {
+      const socket = await proxied.pods.process('a').open('TCP', family)
+      assert.equal(await socket.bind(own), 'ok')
+      assert.equal(await socket.connect(to), 'ok')
+      return socket
+    }
+    const closed = await open({ address: FRONTEND[family], port: 80 })
+    assert.equal(await closed.send('close'), 'ok')
+    assert.equal(await closed.receive(), '')
+    await closed.close()
+    const direct = await open(b)
+    assert.equal(await direct.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    await direct.close()
   })
 
   test(about('without a proxy nothing passes'), { skip: needsRoot }, async () => {
