@@ -27,6 +27,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   control: 'a header has control characters',
   framing: 'where the body ends is said in more than one way',
   path: 'the path can be read in more than one way',
+  share: 'the proxy has too much to do, and the client its share of it',
 }
 
 /** @returns undefined for what is no record of ours */

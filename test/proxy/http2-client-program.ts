@@ -1,5 +1,6 @@
 // A client of HTTP/2 without TLS for tests. Each line on standard input is one request on
-// the one connection, in JSON; the answer is a line of JSON.
+// the one connection, in JSON; the answer is a line of JSON when the request is over. With
+// "held" for a second argument, bodies do not end, and an answer is told by its headers.
 
 import http2 from 'node:http2'
 import { createInterface } from 'node:readline'
@@ -12,6 +13,7 @@ export type Http2Answer = {
   readonly error?: string
 }
 
+const isHeld = process.argv[3] === 'held'
 const session = http2.connect(process.argv[2] ?? '')
 session.on('error', () => undefined)
 
@@ -19,10 +21,12 @@ createInterface(process.stdin).on('line', line => ask(JSON.parse(line) as Http2R
 process.stdin.on('end', () => process.exit())
 
 function ask({ headers, body }: Http2Request): void {
-  const stream = session.request(headers, { endStream: body === undefined && headers[':method'] !== 'CONNECT' })
+  const endStream = !isHeld && body === undefined && headers[':method'] !== 'CONNECT'
+  const stream = session.request(headers, { endStream })
   const answer: { -readonly [Field in keyof Http2Answer]: Http2Answer[Field] } = { headers: {}, body: '' }
   stream.on('response', headers => {
     answer.headers = headers
+    if (isHeld) tell()
     // A tunnel does not end by itself.
     if (headers[':protocol'] || headers[':method'] === 'CONNECT') stream.end()
   })
@@ -35,6 +39,7 @@ function ask({ headers, body }: Http2Request): void {
   stream.on('error', error => {
     answer.error = error.message
   })
-  stream.on('close', () => process.stdout.write(`${JSON.stringify(answer)}\n`))
+  const tell = (): unknown => process.stdout.write(`${JSON.stringify(answer)}\n`)
+  if (!isHeld) stream.on('close', tell)
   if (body !== undefined) stream.end(body)
 }

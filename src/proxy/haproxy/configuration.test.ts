@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { haproxyConfiguration, maxConnectionsFor } from './configuration.ts'
+import { haproxyConfiguration } from './configuration.ts'
+import { maxConnectionsFor } from './shares.ts'
 
 const OPTIONS = {
   sockets: { http: { ipv4: 3, ipv6: 4 }, tls: { ipv4: 5, ipv6: 6 }, https: { ipv4: 7, ipv6: 8 } },

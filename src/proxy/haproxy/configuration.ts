@@ -6,6 +6,7 @@
 import { AMBIGUOUS_PATH, PROXY_ANSWER } from '../../http/index.ts'
 import { LOG_FORMAT } from './log-line.ts'
 import type { HaproxyKind, HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+import { clientTables, shareRules, streamRules } from './shares.ts'
 import { TLS_BACKEND, tlsFrontend } from './tls-frontend.ts'
 
 /** Maps that the configuration names; each is a file, perhaps empty, when HAProxy starts. */
@@ -24,14 +25,6 @@ const KERNEL_ANSWERS: KernelAnswers = {
   service: 'fc_rtt(us)',
 }
 
-/** A client's socket and a server's; bodies are not moved by pipes. */
-const DESCRIPTORS_OF_CONNECTION = 2
-const DESCRIPTORS_OF_PROCESS = 200
-
-/** How many connections the process can hold with so many descriptors (`ulimit -n`). At least one. */
-export const maxConnectionsFor = (descriptorLimit: number): number =>
-  Math.max(1, Math.floor((descriptorLimit - DESCRIPTORS_OF_PROCESS) / DESCRIPTORS_OF_CONNECTION))
-
 export function haproxyConfiguration(options: HaproxyOptions): string {
   const sections = [globalSection(options), options.logSocket ? ringSection(options.logSocket) : [], defaultsSection()]
   sections.push(httpFrontend(options.sockets.http, options))
@@ -44,31 +37,13 @@ export function haproxyConfiguration(options: HaproxyOptions): string {
     }),
     closedFrontend('https', options.sockets.https),
     ...BACKENDS,
-    clientsTable(options.maxConnections),
+    ...clientTables(options.maxConnections),
   )
   return `${sections
     .filter(section => section.length > 0)
     .map(([title, ...lines]) => [title, ...lines.map(line => `  ${line}`)].join('\n'))
     .join('\n\n')}\n`
 }
-
-/** Of all connections, those that a client may take whatever it has already. The others are for clients with few. */
-const FREE_FOR_ALL = 0.75
-/** What such a client may have. */
-const FEW = 0.25
-
-/** How many connections each client has. */
-const clientsTable = (maxConnections: number): string[] => [
-  'backend clients',
-  `stick-table type ipv6 size ${maxConnections} expire 1m store conn_cur`,
-]
-
-/** Every frontend that takes connections. */
-const shareRules = (maxConnections: number): string[] => [
-  'tcp-request connection track-sc0 src table clients',
-  'tcp-request connection set-var(sess.c) fe_conn(http)',
-  `tcp-request connection reject if { fe_conn(tls),add(sess.c) gt ${Math.ceil(maxConnections * FREE_FOR_ALL)} } { sc0_conn_cur(clients) gt ${Math.ceil(maxConnections * FEW)} }`,
-]
 
 const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: HaproxyOptions): string[] => [
   'global',
@@ -78,7 +53,7 @@ const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: 
   `maxconn ${maxConnections}`,
   // A stream's window bounds what waits here of a body.
   'tune.h2.initial-window-size 1048576',
-  'tune.h2.max-concurrent-streams 1000',
+  'tune.h2.max-concurrent-streams 100',
   // Arguments of a script do not reach it in each thread.
   `setenv AXONEME_HTTP_PROGRAMS ${quoted(`${maps}/http-programs.map`)}`,
   `setenv AXONEME_SERVER_NAMES ${quoted(`${maps}/server-names.map`)}`,
@@ -106,6 +81,8 @@ const defaultsSection = (): string[] => [
   'option clitcpka',
   'option srvtcpka',
   'http-reuse never',
+  // More would be descriptors that nobody counts (shares.ts).
+  'max-session-srv-conns 1',
   'retries 0',
   'timeout connect 30s',
   'timeout http-request 60s',
@@ -148,6 +125,7 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
     ...formRules(),
     ...setRules(answers, `${options.maps}/http-rules.map`, options.logSocket !== undefined),
     ...answerRules(options),
+    ...streamRules(options.maxConnections),
     'use_backend http2 if { fc_http_major 2 }',
     'default_backend http1',
   ]

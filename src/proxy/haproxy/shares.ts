@@ -1,0 +1,59 @@
+// What clients may take of HAProxy's descriptors, as rules of its configuration. A
+// connection takes two: the client's socket and a server's. A stream of HTTP/2 takes one
+// more, to the server. When three quarters are taken, the rest is for clients with few.
+
+/** Bodies are not moved by pipes. */
+const DESCRIPTORS_OF_CONNECTION = 2
+const DESCRIPTORS_OF_PROCESS = 200
+
+/** How many connections the process can hold with so many descriptors (`ulimit -n`). At least one. */
+export const maxConnectionsFor = (descriptorLimit: number): number =>
+  Math.max(1, Math.floor((descriptorLimit - DESCRIPTORS_OF_PROCESS) / DESCRIPTORS_OF_CONNECTION))
+
+/** Of all descriptors, those that a client may take whatever it has already. */
+const FREE_FOR_ALL = 0.75
+/** With fewer than these, a client may take of the others too. */
+const FEW = 0.25
+
+/** How many connections and how many streams of HTTP/2 each client has. */
+export const clientTables = (maxConnections: number): string[][] =>
+  ['clients', 'streams'].map(name => [
+    `backend ${name}`,
+    `stick-table type ipv6 size ${maxConnections} expire 1m store conn_cur`,
+  ])
+
+/** Descriptors that all have, and that the client has, each in a variable. */
+const counted = (rule: string, scope: 'sess' | 'txn'): string[] => [
+  `${rule} set-var(${scope}.fh) fe_conn(http)`,
+  `${rule} set-var(${scope}.fs) be_conn(http2)`,
+  `${rule} set-var(${scope}.fa) fe_conn(tls),add(${scope}.fh),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
+  `${rule} set-var(${scope}.fs) src,table_conn_cur(streams)`,
+  `${rule} set-var(${scope}.fc) sc0_conn_cur(clients),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
+]
+
+type Held = { readonly scope: 'sess' | 'txn'; readonly compare: 'gt' | 'ge' }
+
+/** When it is too much: for anybody, or for a client that has more than few. */
+function tooMuch(maxConnections: number, { scope, compare }: Held): string[] {
+  const descriptors = maxConnections * DESCRIPTORS_OF_CONNECTION
+  const reached = (name: string, part: number): string =>
+    `{ var(${scope}.${name}) -m int ${compare} ${Math.floor(descriptors * part)} }`
+  return [reached('fa', 1), `${reached('fa', FREE_FOR_ALL)} ${reached('fc', FEW)}`]
+}
+
+/** Every frontend that takes connections. The new one is counted already. */
+export const shareRules = (maxConnections: number): string[] => [
+  'tcp-request connection track-sc0 src table clients',
+  ...counted('tcp-request connection', 'sess'),
+  ...tooMuch(maxConnections, { scope: 'sess', compare: 'gt' }).map(held => `tcp-request connection reject if ${held}`),
+]
+
+/** After all others, as a request that is denied takes no descriptor. The new one is not counted yet. */
+export const streamRules = (maxConnections: number): string[] => [
+  ...counted('http-request', 'txn').map(rule => `${rule} if http2`),
+  ...tooMuch(maxConnections, { scope: 'txn', compare: 'ge' }).map(
+    held => `http-request set-var(txn.why) str(share) if http2 ${held}`,
+  ),
+  'http-request return status 503 content-type text/plain string "Too many requests at a time\\r\\n" if { var(txn.why) -m str share }',
+  'http-request track-sc1 src table streams if http2',
+]
