@@ -120,6 +120,7 @@ describe('sockets that are refused', { skip: needsRoot, timeout: 60_000 }, () =>
       ingress_rule: 0,
       length: 0,
       ifindex: 0,
+      proxy: 0,
       time_ns: undefined,
       source_port: undefined,
       destination_port: undefined,
