@@ -14,7 +14,7 @@ import {
   tellOriginalDestination,
 } from '../../net/index.ts'
 import { addressOf, close, SYSCALL, stableBuffer, syscall } from '../../sys/native.ts'
-import type { Admission } from './admission.ts'
+import type { Admission } from '../admission.ts'
 import { type Exchange, Exchanges, serverFailure } from './exchanges.ts'
 
 /** Descriptors of listening sockets. */

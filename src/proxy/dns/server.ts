@@ -2,9 +2,9 @@
 
 import { AgentClient } from '../../api/index.ts'
 import type { NamesAnswer, TaughtNames } from '../../dns/index.ts'
+import { Admission } from '../admission.ts'
 import type { ChildServer, EmitEvent } from '../child.ts'
 import type { KnownFlows } from '../known-flows.ts'
-import { Admission } from './admission.ts'
 import { noCounts } from './counts.ts'
 import { DatagramServer } from './datagrams.ts'
 import { Exchanges } from './exchanges.ts'

@@ -3,13 +3,15 @@
 // more than MAX_OUTSTANDING requests wait for their answers.
 
 import type { Duplex } from 'node:stream'
+import { formatIp } from '../../ip/index.ts'
 import type { L7Event } from '../../tables/index.ts'
 import type { Connection, KnownFlow } from '../known-flows.ts'
 import { Answers } from './answers.ts'
 import { eventsOf, type Report } from './events.ts'
 import { FrameCutter } from './frames.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import type { KafkaRuleSets } from './judge.ts'
-import { type HeldBytes, Requests } from './requests.ts'
+import { Requests } from './requests.ts'
 
 const MAX_OUTSTANDING = 1000
 
@@ -50,6 +52,7 @@ class Carrier {
     })
     this.#requests = new Requests(
       {
+        client: formatIp(options.ends.client.address),
         findFlow: options.findFlow,
         toBroker: bytes => void broker.write(bytes),
         report: report => this.#report(report),
@@ -86,6 +89,7 @@ class Carrier {
 
   #fromClient(chunk: Uint8Array): void {
     const rest = this.#requests.isRaw ? chunk : this.#cutter.push(chunk)
+    this.#requests.await()
     if (!rest || this.#isClosed || !this.#requests.isRaw) return
     const flow = this.#options.findFlow()
     if (this.#options.sets.isUnrestricted(flow)) {

@@ -23,34 +23,17 @@ import type { KnownFlow } from '../known-flows.ts'
 import type { Answers, FromBroker } from './answers.ts'
 import type { Report } from './events.ts'
 import { type FrameHandler, lengthPrefix } from './frames.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import type { Judged, KafkaRuleSets } from './judge.ts'
 
 /** Of one request. Most batches of producers are less (batch.size is 16 KiB unless told otherwise). */
 export const HELD_BYTES = 256 << 10
-/** Of all connections. */
-const ALL_HELD_BYTES = 256 << 20
-
-/** How much all connections hold together. */
-export class HeldBytes {
-  #bytes = 0
-
-  /** @returns false when there is no room for so many more */
-  take(count: number): boolean {
-    if (this.#bytes + count > ALL_HELD_BYTES) return false
-    this.#bytes += count
-    return true
-  }
-
-  give(count: number): void {
-    this.#bytes -= count
-  }
-
-  get bytes(): number {
-    return this.#bytes
-  }
-}
+/** For the rest of a request that is held. Clients give up sooner themselves (request.timeout.ms is 30 s). */
+const LATE_MS = 60_000
 
 export type RequestsPort = {
+  /** Its address. */
+  readonly client: string
   /** What the kernel knows of the connection now. */
   findFlow(): KnownFlow | undefined
   toBroker(bytes: Uint8Array): void
@@ -63,6 +46,7 @@ type Frame = {
   readonly length: number
   readonly reader: RequestReader
   held: Uint8Array[]
+  late?: NodeJS.Timeout
   heldBytes: number
   /** It is passed on unread, where everything may be said. */
   unread?: RequestHeader
@@ -72,7 +56,8 @@ type Frame = {
   answer?: Uint8Array | undefined
 }
 
-const FULL = 'too much is held of requests of all connections'
+const FULL = 'too much is held of requests of its client, or of all'
+const LATE = `the rest of the request did not come within ${LATE_MS / 1000} s`
 
 export class Requests implements FrameHandler {
   readonly #port: RequestsPort
@@ -96,6 +81,16 @@ export class Requests implements FrameHandler {
     this.#frame = undefined
   }
 
+  /** All that came is read: the rest of what is held must come in time. */
+  await(): void {
+    const frame = this.#frame
+    if (frame?.state !== 'held') return
+    frame.late ??= setTimeout(() => {
+      this.#held.late++
+      this.#end({ verdict: 'ERROR', header: frame.reader.soFar?.header, flow: this.#port.findFlow(), reason: LATE })
+    }, LATE_MS).unref()
+  }
+
   get isRaw(): boolean {
     return this.#isRaw
   }
@@ -111,7 +106,7 @@ export class Requests implements FrameHandler {
     const frame = this.#frame
     if (!frame) return false
     if (frame.state !== 'dropping') {
-      if (!this.#held.take(bytes.length)) return this.#end({ verdict: 'ERROR', reason: FULL })
+      if (!this.#held.take(this.#port.client, bytes.length)) return this.#end({ verdict: 'ERROR', reason: FULL })
       frame.held.push(bytes)
       frame.heldBytes += bytes.length
     }
@@ -282,7 +277,8 @@ export class Requests implements FrameHandler {
   }
 
   #release(frame: Frame): void {
-    this.#held.give(frame.heldBytes)
+    clearTimeout(frame.late)
+    this.#held.give(this.#port.client, frame.heldBytes)
     frame.heldBytes = 0
     frame.held = []
   }

@@ -5,14 +5,17 @@
 import net from 'node:net'
 import { ip } from '../../ip/index.ts'
 import { connectForeign } from '../../net/index.ts'
+import { Admission } from '../admission.ts'
 import type { ChildServer, ChildStart, EmitEvent } from '../child.ts'
 import { type Connection, type KnownFlow, KnownFlows } from '../known-flows.ts'
+import { admit } from './admit.ts'
 import { carryConnection } from './connection.ts'
 import { eventsOf } from './events.ts'
+import { HeldBytes } from './held-bytes.ts'
 import { KafkaRuleSets } from './judge.ts'
-import { HeldBytes } from './requests.ts'
 
-const MAX_CONNECTIONS = 10_000
+/** Of all clients, and of one address. */
+const OPEN_CONNECTIONS = { all: 10_000, each: 2_500 } as const
 const CONNECT_TIMEOUT_MS = 30_000
 /** After so long in silence the other side is asked whether it is still there. */
 const KEEP_ALIVE_MS = 60_000
@@ -26,7 +29,9 @@ export async function serveKafka(
   const flows = KnownFlows.open(start.bpf, 'KAFKA')
   const sets = new KafkaRuleSets()
   const held = new HeldBytes()
+  const open = new Admission(OPEN_CONNECTIONS.all, OPEN_CONNECTIONS.each)
   let connections = 0
+  let refused = 0
   let events = 0
   const tell: EmitEvent = event => {
     events++
@@ -34,16 +39,19 @@ export async function serveKafka(
   }
   for (const fd of descriptors)
     await listen(fd, client => {
+      if (!admit(client, open)) return void refused++
       connections++
       void accept(client, { findFlow: ends => flows.find(ends), sets, held, emit: tell })
     })
-  return { apply: change => sets.apply(change), counts: () => ({ connections, events, ruleSets: sets.size }) }
+  return {
+    apply: change => sets.apply(change),
+    counts: () => ({ connections, refused, full: held.full, late: held.late, events, ruleSets: sets.size }),
+  }
 }
 
 async function listen(fd: number, onConnection: (client: net.Socket) => void): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, onConnection)
-  server.maxConnections = MAX_CONNECTIONS
   server.once('error', reject)
   server.listen({ fd }, resolve)
   await promise

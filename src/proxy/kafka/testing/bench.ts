@@ -8,8 +8,8 @@ import type { L7Event } from '../../../tables/index.ts'
 import type { KnownFlow } from '../../known-flows.ts'
 import { carryConnection } from '../connection.ts'
 import { lengthPrefix } from '../frames.ts'
+import { HeldBytes } from '../held-bytes.ts'
 import { KafkaRuleSets } from '../judge.ts'
-import { HeldBytes } from '../requests.ts'
 
 const RULES: Partial<KafkaRule>[] = [{ topic: 'orders' }]
 export const flowOf = (egress: number, ingress: number): KnownFlow => ({
@@ -27,9 +27,11 @@ export class Bench {
   #toClient = Buffer.alloc(0)
   #toBroker = Buffer.alloc(0)
   readonly sets = new KafkaRuleSets()
-  readonly held = new HeldBytes()
+  readonly held: HeldBytes
 
-  constructor() {
+  /** @param held of all connections of one server */
+  constructor(address = '10.0.0.1', held = new HeldBytes()) {
+    this.held = held
     const set = (number: number, given: readonly Partial<KafkaRule>[]) => ({
       number,
       rules: { parser: 'kafka' as const, rules: given.map(rule => ({ rule: 'r', field: 'f', ...rule })) },
@@ -45,7 +47,7 @@ export class Bench {
     carryConnection({
       ends: {
         transport: 'TCP',
-        client: { address: ip('10.0.0.1').bytes, port: 40_000 },
+        client: { address: ip(address).bytes, port: 40_000 },
         server: { address: ip('10.0.0.2').bytes, port: 9092 },
       },
       client: clientLeg,

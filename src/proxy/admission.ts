@@ -1,5 +1,5 @@
-// How much may be open at a time: so much in all, and so much for one pod, so that no
-// pod can take the others' share.
+// How much may be open, or held, at a time: so much in all, and so much for one client's
+// address, so that none can take the others' share.
 
 export class Admission {
   readonly #most: number
@@ -17,18 +17,18 @@ export class Admission {
   }
 
   /** @returns false when there is no room; else `leave` must follow */
-  enter(client: string): boolean {
+  enter(client: string, count = 1): boolean {
     const its = this.#open.get(client) ?? 0
-    if (this.#all >= this.#most || its >= this.#mostEach) return false
-    this.#open.set(client, its + 1)
-    this.#all++
+    if (this.#all + count > this.#most || its + count > this.#mostEach) return false
+    this.#open.set(client, its + count)
+    this.#all += count
     return true
   }
 
-  leave(client: string): void {
+  leave(client: string, count = 1): void {
     const its = this.#open.get(client) ?? 0
-    if (its > 1) this.#open.set(client, its - 1)
+    if (its > count) this.#open.set(client, its - count)
     else this.#open.delete(client)
-    this.#all--
+    this.#all -= count
   }
 }
