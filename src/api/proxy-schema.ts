@@ -28,6 +28,8 @@ export type ProxyServerState = {
   readonly lastEnd?: string
   /** It judges by all rule sets that there are. */
   readonly upToDate: boolean
+  /** Changes of rule sets that were too many to wait for it; it was started again with everything. */
+  readonly changesDropped?: number
   readonly counts: Readonly<Record<string, number>>
 }
 

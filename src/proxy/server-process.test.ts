@@ -13,7 +13,11 @@ const set = (number: number, parser: 'dns' | 'tls' = 'dns'): L7RuleSet => ({ num
 const numbers = (sets: readonly L7RuleSet[]) => sets.map(({ number }) => number)
 
 /** @param script what each process does, in a shell */
-function start(script = 'exec sleep 60', apply: (change: RuleSetChange) => void = () => undefined) {
+function start(
+  script = 'exec sleep 60',
+  apply: (change: RuleSetChange) => void = () => undefined,
+  serving: () => Promise<readonly []> = () => Promise.resolve([]),
+) {
   const stored: L7RuleSet[] = []
   const heard: string[] = []
   const launcher: Launcher = {
@@ -23,7 +27,7 @@ function start(script = 'exec sleep 60', apply: (change: RuleSetChange) => void 
       heard.push(`start ${numbers(ruleSets).join()}`)
       return {
         process: spawn('sh', ['-c', script], { stdio: ['ignore', 'ignore', 'pipe'] }),
-        serving: Promise.resolve([]),
+        serving: serving(),
         async apply(change) {
           heard.push(`+${numbers(change.add).join()} -${change.remove.join()}`)
           apply(change)
@@ -95,4 +99,20 @@ test('who waits for it does not wait longer than he wants', async () => {
   await using one = start('exit 1')
   one.server.tell({ whole: false, add: [set(1)], remove: [] })
   await assert.rejects(one.server.upToDate(AbortSignal.abort(new Error('enough'))), /enough/)
+})
+
+test('one that does not serve yet lets a bounded number of changes wait, and is started again with everything', async () => {
+  const { promise, resolve } = Promise.withResolvers<readonly []>()
+  await using one = start(
+    'exec sleep 60',
+    () => undefined,
+    () => promise,
+  )
+  const sets = Array.from({ length: 3000 }, (_, index) => set(index))
+  const changes = sets.map(each => one.change([each]))
+  assert.deepEqual([one.server.status.upToDate, one.server.status.changesDropped], [false, 3000])
+  resolve([])
+  await Promise.all(changes)
+  assert.deepEqual(one.heard, ['start ', `start ${numbers(sets).join()}`])
+  assert.match(one.server.status.lastEnd ?? '', /^more than 1000 changes waited/)
 })

@@ -36,6 +36,8 @@ export type ServerProcessOptions = {
 
 const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const
 const MOST_LAST_WORDS = 200
+/** More take memory for nothing: it is faster started again with everything. */
+const MOST_WAITING = 1000
 const PATIENCE_AT_END_MS = 2_000
 const PATIENCE_AT_START_MS = 10_000
 
@@ -47,6 +49,9 @@ export class ServerProcess {
   readonly #options: ServerProcessOptions
   /** Changes that the process that runs has not been told. */
   #waiting: { readonly revision: number; readonly change: RuleSetChange }[] = []
+  /** More changes came than may wait: it has to be started again. */
+  #isBehind = false
+  #changesDropped = 0
   #wanted = 0
   #applied = -1
   readonly #failures = new Map<number, string>()
@@ -72,6 +77,7 @@ export class ServerProcess {
       restarts: this.#restarts,
       ...(this.#lastEnd !== undefined && { lastEnd: this.#lastEnd }),
       upToDate: this.#applied === this.#wanted,
+      ...(this.#changesDropped > 0 && { changesDropped: this.#changesDropped }),
       counts: this.#launched?.counts() ?? {},
     }
   }
@@ -86,7 +92,11 @@ export class ServerProcess {
     const own = { whole: false, add: add.filter(set => this.#isOwn(set)), remove }
     if (own.add.length + own.remove.length === 0) return
     this.#wanted++
+    // It starts with everything.
+    if (this.#state === 'waiting' || this.#state === 'stopped') return
     this.#waiting.push({ revision: this.#wanted, change: own })
+    if (this.#waiting.length > MOST_WAITING) this.#isBehind = true
+    if (this.#isBehind) this.#changesDropped += this.#waiting.splice(0).length
     this.#wake?.()
   }
 
@@ -129,6 +139,7 @@ export class ServerProcess {
     this.#state = 'starting'
     this.#applied = -1
     this.#waiting = []
+    this.#isBehind = false
     const revision = this.#wanted
     try {
       const launched = await this.#options.launcher.launch(this.#options.ruleSets().filter(set => this.#isOwn(set)))
@@ -159,6 +170,7 @@ export class ServerProcess {
       this.#options.log.info({ server: this.name, pid: launched.process.pid }, 'a server serves')
       this.#isAt(revision)
       while (!signal.aborted) {
+        if (this.#isBehind) return `more than ${MOST_WAITING} changes waited`
         const next = this.#waiting.shift()
         if (next) {
           for (const number of next.change.remove) this.#failures.delete(number)
