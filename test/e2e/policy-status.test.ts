@@ -28,7 +28,7 @@ const UNENFORCED = {
     tier: 'Admin',
     priority: 10,
     subject: { namespaces: { matchLabels: { 'kubernetes.io/metadata.name': 'nowhere' } } },
-    egress: [{ action: 'Accept', to: [{ domainNames: ['example.com'] }] }],
+    egress: [{ action: 'Accept', to: [{ nodes: { matchLabels: { disk: 'fast' } } }] }],
   },
 }
 
@@ -106,11 +106,11 @@ test('policy status', { skip: NEEDS_ROOT }, async t => {
   await t.test('a field that is not enforced yet: named with its reason', async () => {
     await cluster.enforce('guard', UNENFORCED)
     const { unenforced, problems } = await untilState('guard', 'enforced')
-    const reason = 'DNS names are not followed yet'
-    assert.deepEqual(unenforced, [{ path: 'spec.egress[0].to[0].domainNames', reason }])
+    const reason = 'labels of nodes are not known yet'
+    assert.deepEqual(unenforced, [{ path: 'spec.egress[0].to[0].nodes', reason }])
     assert.match(problems[0]?.message ?? '', new RegExp(reason))
     const detail = await axoneme(['policy', 'get', 'ClusterNetworkPolicy/guard', '--sandbox', NAME])
-    assert.match(detail.stdout, new RegExp(`^not yet +spec\\.egress.*domainNames: ${reason}$`, 'm'))
+    assert.match(detail.stdout, new RegExp(`^not yet +spec\\.egress.*nodes: ${reason}$`, 'm'))
     cluster.remove('guard')
   })
 
