@@ -72,7 +72,7 @@ export type Flow = {
 
 /** One request, question or connection that a proxy has judged. Fields are named as in Hubble. */
 export type FlowL7 = {
-  /** Without an answer it is told as a request. */
+  /** Without an answer it is told as a request; so is what Kafka's broker answers, for that is not read. */
   readonly type: 'REQUEST' | 'RESPONSE'
   readonly latencyNs?: number
   /** Of what was refused or went wrong: why, where no rule says it. */

@@ -12,8 +12,11 @@ import { Namespace, withNamespace } from '../../src/net/index.ts'
 import type { ClientOutcome, ClientTask } from '../proxy/kafka-client-program.ts'
 import type { BrokerRequest } from '../proxy/kafka-proxy.ts'
 import { podManifest } from '../sandbox/support.ts'
+import { outputOf } from './command-line.ts'
+import { FlowLog } from './flows.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 
+const NAME = 'e2e-kafka-policy'
 const CLIENT = 'shop/client'
 const BROKER = 'shop/broker'
 const PROGRAMS = path.join(import.meta.dirname, '../proxy')
@@ -61,7 +64,7 @@ async function startIn(
 }
 
 test('policies about requests of Kafka', { skip: NEEDS_ROOT }, async t => {
-  const cluster = await startCluster(t, 'e2e-kafka-policy')
+  const cluster = await startCluster(t, NAME)
   await cluster.enforce(
     'pods',
     podManifest(CLIENT, { labels: { role: 'client' } }),
@@ -113,6 +116,29 @@ test('policies about requests of Kafka', { skip: NEEDS_ROOT }, async t => {
         assert.match((await does({ client, clientId: 'stranger' }, family)).error ?? '', DENIED, over)
       }
     assert.deepEqual([...new Set(requests.flatMap(({ topics }) => topics ?? []))], ['orders'])
+  })
+
+  await t.test('each request is told, those that are denied with the nearest rule', async () => {
+    const log = await FlowLog.follow(t, cluster)
+    const sinceMs = Date.now()
+    const told = (apiKey: string, topic: string, verdict: string) =>
+      log.next(
+        `${verdict} ${apiKey} of ${topic}`,
+        ({ l7, verdict: is }) => l7?.kafka?.apiKey === apiKey && l7.kafka.topic === topic && is === verdict,
+        sinceMs,
+      )
+    assert.deepEqual(await does({}), { text: '' })
+    const allowed = await told('produce', 'orders', 'FORWARDED')
+    assert.deepEqual(
+      [allowed.source.pod?.name, allowed.destination.pod?.name, allowed.egressRule?.field, allowed.l7?.type],
+      ['client', 'broker', 'rules.kafka[0]', 'REQUEST'],
+    )
+    assert.equal(allowed.l7?.kafka?.clientId, 'shop')
+    assert.match((await does({ topic: 'secret' })).error ?? '', DENIED)
+    const denied = await told('metadata', 'secret', 'DROPPED')
+    assert.deepEqual([denied.direction, denied.l7?.nearestRule?.because.at(-1)?.has], ['egress', 'secret'])
+    const lines = await outputOf('observe', '--protocol', 'kafka', '--verdict', 'DROPPED', '--sandbox', NAME)
+    assert.match(lines, /kafka-request DROPPED \(metadata v\d+ topic secret/)
   })
 
   await t.test('the next request of an open connection is judged by new rules', async () => {

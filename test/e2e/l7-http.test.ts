@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { recordOf } from '../../src/sandbox/process-record.ts'
 import { podManifest } from '../sandbox/support.ts'
+import { FlowLog } from './flows.ts'
 import { httpPolicy, L7Client, pidOf, readyProxy } from './l7.ts'
 import { serverPod, serviceManifest } from './services.ts'
 import { NEEDS_ROOT, startCluster, until } from './support.ts'
@@ -52,7 +53,11 @@ test('requests are judged: by rules, at once, whatever dies', { skip: NEEDS_ROOT
   })
 
   await t.test('a service leads there too', async () => {
-    assert.equal(await client.status('http://10.96.7.7/hostname'), 200)
+    const log = await FlowLog.follow(t, cluster)
+    const viaService = 'http://10.96.7.7/hostname'
+    assert.equal(await client.status(viaService), 200)
+    const { destinationService } = await log.next('the request', ({ l7 }) => l7?.http?.url === viaService, 0)
+    assert.deepEqual(destinationService, { namespace: 'shop', name: 'web', port: 80, portName: '' })
     assert.equal(await client.status('http://10.96.7.7/echo?msg=x'), 403)
   })
 
