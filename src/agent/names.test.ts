@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NameController, volatileMemory } from '../controllers/index.ts'
 import { ReferenceCounts } from '../policy/index.ts'
 import { ManualClock, WaitError, Waiters } from '../state/index.ts'
 import { createTables } from '../tables/index.ts'
@@ -25,10 +26,9 @@ function started(learn: () => Promise<void> = async () => undefined) {
     references.revision++
     waiters.release()
   }
-  return {
-    names: new Names({ tables: createTables(), controller: { learn }, policies, clock: new ManualClock() }),
-    select,
-  }
+  const tables = createTables()
+  const clock = new ManualClock()
+  return { names: new Names({ tables, controller: { learn }, policies, clock }), select, tables, clock }
 }
 
 const taught = {
@@ -81,4 +81,25 @@ test('a request that is none is refused with its place', async () => {
     message: /^names\.0\.addresses: /,
   })
   await assert.rejects(names.teach(undefined, never), { code: 'BAD_REQUEST', message: /^body: / })
+})
+
+test('what is left of an answer is what is left of its time to live', async () => {
+  const { names, tables, clock } = started()
+  const { name, client, server, timeMicros } = taught
+  const controller = new NameController({
+    tables,
+    clock,
+    memory: volatileMemory(),
+    policies: { relabel: async () => undefined },
+    podCidrs: [],
+    nodeAddresses: [],
+    minimumTtlSeconds: 0,
+    addressesPerName: 10,
+  })
+  const addresses = [{ address: '192.0.2.1', ttlSeconds: 60 }]
+  await controller.learn([{ name, client, server, timeMicros, addresses }], never)
+  const secondsLeft = () => names.list().map(known => known.secondsLeft)
+  assert.deepEqual(secondsLeft(), [60])
+  await clock.advance(62_000)
+  assert.deepEqual(secondsLeft(), [0])
 })

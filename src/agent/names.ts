@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { ApiError, type KnownName } from '../api/index.ts'
-import { hostPrefix, type NameController, type PolicyController } from '../controllers/index.ts'
+import { hostPrefix, NAME_GRACE_MS, type NameController, type PolicyController } from '../controllers/index.ts'
 import { type NamesAnswer, taughtNames } from '../dns/index.ts'
 import { labelValue } from '../labels/index.ts'
 import { type Clock, WaitError } from '../state/index.ts'
@@ -63,7 +63,7 @@ export class Names {
       return {
         name,
         address,
-        secondsLeft: Math.max(0, Math.ceil((untilMs - nowMs) / 1000)),
+        secondsLeft: Math.max(0, Math.ceil((untilMs - NAME_GRACE_MS - nowMs) / 1000)),
         state,
         client,
         server,

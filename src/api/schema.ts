@@ -101,7 +101,7 @@ export type ClusterAnswer = {
 export type KnownName = {
   readonly name: string
   readonly address: string
-  /** Of its time to live. 0: connections use it still. */
+  /** Of its time to live. 0: it is over, and the address is known for a moment longer, or connections use it still. */
   readonly secondsLeft: number
   readonly state: 'valid' | 'in-use'
   /** Addresses of who asked last, and of who answered. */

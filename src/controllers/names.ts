@@ -43,7 +43,7 @@ export type TaughtAnswer = {
 /** Names and addresses in all. Each may take an element of the ipcache. */
 const MOST_ADDRESSES = 50_000
 /** An answer is used a moment after it was given. */
-const GRACE_MS = 5_000
+export const NAME_GRACE_MS = 5_000
 /** What has expired is looked for this often, and not more often than it takes times twenty. */
 const EXPIRY_ROUND_MS = 5_000
 const ROUND_PATIENCE = 20
@@ -78,7 +78,7 @@ export class NameController {
    * @throws WaitError when that takes too long; it goes on nevertheless
    */
   async learn(answers: readonly TaughtAnswer[], signal: AbortSignal): Promise<void> {
-    const answered = answers.flatMap(answer => this.#read(answer, this.#clock.nowMs() - GRACE_MS))
+    const answered = answers.flatMap(answer => this.#read(answer, this.#clock.nowMs() - NAME_GRACE_MS))
     if (answered.length === 0) return
     const keys = new Set(answered.flatMap(each => this.#store.learn(each)))
     const addresses = [...answered, ...[...keys].flatMap(key => this.#options.tables.names.get(key) ?? [])]
@@ -123,7 +123,7 @@ export class NameController {
     const seenMs = Math.max(earliestMs, Math.min(timeMicros / 1000, nowMs))
     return addresses.flatMap(({ address, ttlSeconds }) => {
       if (whyNotOutsideText(address, this.#own) !== undefined) return []
-      const untilMs = seenMs + Math.max(ttlSeconds, this.#options.minimumTtlSeconds) * 1000 + GRACE_MS
+      const untilMs = seenMs + Math.max(ttlSeconds, this.#options.minimumTtlSeconds) * 1000 + NAME_GRACE_MS
       return [{ name: canonicalName(name), address, client, server, seenMs, untilMs }]
     })
   }
