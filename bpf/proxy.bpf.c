@@ -49,9 +49,6 @@ int mark_proxy(struct bpf_sock *socket)
 /* As its opener has it: the socket is at the responder's address. */
 static __always_inline bool name_connection(struct bpf_sock *socket, struct tuple *tuple)
 {
-	__u32 *source = (__u32 *)tuple->source.bytes;
-	__u32 *destination = (__u32 *)tuple->destination.bytes;
-
 	tuple->protocol = PROTOCOL_TCP;
 	tuple->source_port = socket->dst_port;
 	tuple->destination_port = bpf_htons(socket->src_port);
@@ -62,14 +59,8 @@ static __always_inline bool name_connection(struct bpf_sock *socket, struct tupl
 	}
 	if (socket->family != AF_INET6)
 		return false;
-	source[0] = socket->dst_ip6[0];
-	source[1] = socket->dst_ip6[1];
-	source[2] = socket->dst_ip6[2];
-	source[3] = socket->dst_ip6[3];
-	destination[0] = socket->src_ip6[0];
-	destination[1] = socket->src_ip6[1];
-	destination[2] = socket->src_ip6[2];
-	destination[3] = socket->src_ip6[3];
+	address_from_words(&tuple->source, socket->dst_ip6);
+	address_from_words(&tuple->destination, socket->src_ip6);
 	return true;
 }
 
@@ -127,8 +118,6 @@ SEC("sk_lookup")
 int find_listener(struct bpf_sk_lookup *ctx)
 {
 	struct tuple tuple = { .protocol = PROTOCOL_TCP };
-	__u32 *source = (__u32 *)tuple.source.bytes;
-	__u32 *destination = (__u32 *)tuple.destination.bytes;
 	struct bpf_sock *socket;
 	struct flow *flow;
 	__u32 index;
@@ -142,19 +131,13 @@ int find_listener(struct bpf_sk_lookup *ctx)
 		address_from_ipv4(&tuple.source, ctx->remote_ip4);
 		address_from_ipv4(&tuple.destination, ctx->local_ip4);
 	} else {
-		source[0] = ctx->remote_ip6[0];
-		source[1] = ctx->remote_ip6[1];
-		source[2] = ctx->remote_ip6[2];
-		source[3] = ctx->remote_ip6[3];
-		destination[0] = ctx->local_ip6[0];
-		destination[1] = ctx->local_ip6[1];
-		destination[2] = ctx->local_ip6[2];
-		destination[3] = ctx->local_ip6[3];
+		address_from_words(&tuple.source, ctx->remote_ip6);
+		address_from_words(&tuple.destination, ctx->local_ip6);
 	}
 	flow = flow_of(&tuple);
 	if (!flow)
 		return SK_PASS;
-	index = flow->proxy * PROXY_SOCKET_KIND + (ctx->family == AF_INET ? 0 : PROXY_SOCKET_IPV6);
+	index = proxy_socket_index(flow->proxy, ctx->family == AF_INET6, false);
 	socket = bpf_map_lookup_elem(&proxy_sockets, &index);
 	if (!socket)
 		return SK_DROP;

@@ -248,12 +248,8 @@ static __always_inline int answer_ipv4(struct bpf_sock_addr *ctx, const struct s
 static __always_inline struct socket_name name_ipv6(struct bpf_sock_addr *ctx)
 {
 	struct socket_name name = { .port = ctx->user_port };
-	__u32 *words = (__u32 *)name.address.bytes;
 
-	words[0] = ctx->user_ip6[0];
-	words[1] = ctx->user_ip6[1];
-	words[2] = ctx->user_ip6[2];
-	words[3] = ctx->user_ip6[3];
+	address_from_words(&name.address, ctx->user_ip6);
 	return name;
 }
 

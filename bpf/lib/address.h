@@ -33,6 +33,17 @@ static __always_inline void address_from_ipv4(struct address *address, __be32 ip
 	words[3] = ipv4;
 }
 
+/* Word by word, volatile: from a program's context the verifier allows no wider load, and the compiler would make one. */
+static __always_inline void address_from_words(struct address *address, const volatile __u32 *from)
+{
+	__u32 *words = (__u32 *)address->bytes;
+
+	words[0] = from[0];
+	words[1] = from[1];
+	words[2] = from[2];
+	words[3] = from[3];
+}
+
 static __always_inline bool address_is_mapped(const struct address *address)
 {
 	return address_half(address, 0) == 0 && address_word(address, 2) == bpf_htonl(0xffff);

@@ -28,7 +28,6 @@ struct asker {
 static __always_inline void name_source(struct bpf_sock_addr *ctx, const struct asker *asker,
 					struct tuple *tuple)
 {
-	__u32 *words = (__u32 *)tuple->source.bytes;
 	struct bpf_sock *sk = ctx->sk;
 
 	tuple->source_port = bpf_htons(sk->src_port);
@@ -43,10 +42,7 @@ static __always_inline void name_source(struct bpf_sock_addr *ctx, const struct 
 		address_from_ipv4(&tuple->source, sk->src_ip4);
 		return;
 	}
-	words[0] = sk->src_ip6[0];
-	words[1] = sk->src_ip6[1];
-	words[2] = sk->src_ip6[2];
-	words[3] = sk->src_ip6[3];
+	address_from_words(&tuple->source, sk->src_ip6);
 }
 
 static __always_inline bool is_bound(const struct asker *asker, const struct address *source)

@@ -36,6 +36,12 @@ struct {
 	__type(value, __u64);
 } proxy_sockets SEC(".maps");
 
+static __always_inline __u32 proxy_socket_index(__u32 kind, bool is_ipv6, bool is_udp)
+{
+	return kind * PROXY_SOCKET_KIND + (is_udp ? PROXY_SOCKET_UDP : 0) +
+	       (is_ipv6 ? PROXY_SOCKET_IPV6 : 0);
+}
+
 const enum proxy_mark *anchor_proxy_mark __attribute__((unused));
 const enum proxy_answer *anchor_proxy_answer __attribute__((unused));
 const enum proxy_socket *anchor_proxy_socket __attribute__((unused));

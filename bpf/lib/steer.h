@@ -95,9 +95,8 @@ static __noinline int assign_udp(struct __sk_buff *skb, const struct tuple *tupl
 static __noinline int assign_listener(struct __sk_buff *skb, const struct packet *packet,
 				      enum proxy_kind kind)
 {
-	__u32 index = kind * PROXY_SOCKET_KIND +
-		      (packet->tuple.protocol == PROTOCOL_UDP ? PROXY_SOCKET_UDP : 0) +
-		      (packet->family == 6 ? PROXY_SOCKET_IPV6 : 0);
+	__u32 index = proxy_socket_index(kind, packet->family == 6,
+					 packet->tuple.protocol == PROTOCOL_UDP);
 	struct bpf_sock *socket = bpf_map_lookup_elem(&proxy_sockets, &index);
 	int result;
 
