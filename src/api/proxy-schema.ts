@@ -11,8 +11,15 @@ export type RuleSetsAnswer = {
   readonly failures: readonly { readonly number: number; readonly server: string; readonly error: string }[]
 }
 
-/** Of `PUT /v1/secrets`: what a header is compared with. Nothing tells it again. */
-export type SecretValueRow = { readonly namespace: string; readonly name: string; readonly value: string }
+/** Of `PUT /v1/secrets`: what of a Secret rule sets name. Nothing tells it again. */
+export type SecretValueRow = {
+  readonly namespace: string
+  readonly name: string
+  /** What a header is compared with. */
+  readonly value?: string
+  /** Keys that TLS contexts name, of those that are there: certificates and private keys as PEM texts. */
+  readonly keys?: Readonly<Record<string, string>>
+}
 
 /** `GET /v1/rule-sets` */
 export type StoredRuleSets = { readonly generation: string; readonly ruleSets: readonly L7RuleSet[] }

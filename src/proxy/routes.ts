@@ -19,7 +19,14 @@ const ruleSet = z.object({
 })
 const whole = z.strictObject({ ruleSets: z.array(ruleSet) })
 const secretValues = z.strictObject({
-  secrets: z.array(z.strictObject({ namespace: z.string(), name: z.string(), value: z.string() })),
+  secrets: z.array(
+    z.strictObject({
+      namespace: z.string(),
+      name: z.string(),
+      value: z.string().exactOptional(),
+      keys: z.record(z.string(), z.string()).exactOptional(),
+    }),
+  ),
 })
 const change = z.strictObject({ add: z.array(ruleSet), remove: z.array(number) })
 
@@ -77,6 +84,7 @@ export function proxyRoutes({ store, secrets, servers, events, status }: RoutesO
     {
       method: 'PUT',
       path: /\/v1\/secrets/,
+      maxBodyBytes: MAX_BODY_BYTES,
       async answer({ body, signal }) {
         const changed = new Set(secrets.replace(parsed(secretValues, body).secrets).map(nameOfSecret))
         const sets = store.all().filter(set => secretsOf([set]).some(secret => changed.has(nameOfSecret(secret))))

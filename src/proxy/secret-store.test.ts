@@ -28,6 +28,13 @@ test('are kept, and what is other is told', t => {
   assert.equal(next.valueOf(row('a', '')), '1')
   assert.equal(next.valueOf(row('b', '')), undefined)
 
+  const withKeys = (pem: string) => ({ namespace: 'shop', name: 'c', keys: { 'tls.crt': pem } })
+  assert.deepEqual(names(next.replace([row('a', '1'), withKeys('x')])), ['c'])
+  assert.deepEqual(names(next.replace([row('a', '1'), withKeys('y')])), ['c'])
+  assert.deepEqual(next.replace([withKeys('y'), row('a', '1')]), [])
+  assert.deepEqual(open().keysOf(withKeys('')), { 'tls.crt': 'y' })
+  assert.equal(open().valueOf(withKeys('')), undefined)
+
   fs.writeFileSync(file, '[{"value": "hidden"')
   assert.equal(open().valueOf(row('a', '')), undefined)
   assert.deepEqual(broken, ['Error: it cannot be read'])

@@ -3,6 +3,7 @@
 // by the API nor in logs.
 
 import fs from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import type { SecretValueRow } from '../api/index.ts'
 import type { SecretReference } from '../policy/index.ts'
 
@@ -24,13 +25,16 @@ export class SecretStore {
 
   readonly valueOf = (secret: SecretReference): string | undefined => this.#values.get(nameOf(secret))?.value
 
+  /** PEM texts by the names that they have in the secret; undefined: the secret is not there. */
+  readonly keysOf = (secret: SecretReference): SecretValueRow['keys'] => this.#values.get(nameOf(secret))?.keys
+
   /** Makes these the only ones. @returns those that are other than before */
   replace(rows: readonly SecretValueRow[]): SecretReference[] {
     const wanted = byName(rows)
     const names = new Set([...this.#values.keys(), ...wanted.keys()])
     const changed = [...names].flatMap(name => {
       const [before, after] = [this.#values.get(name), wanted.get(name)]
-      return before?.value === after?.value ? [] : [(after ?? before) as SecretReference]
+      return isDeepStrictEqual(before, after) ? [] : [(after ?? before) as SecretReference]
     })
     if (changed.length === 0) return []
     fs.writeFileSync(`${this.#file}.new`, JSON.stringify(rows), { mode: 0o600 })
