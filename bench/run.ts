@@ -14,7 +14,7 @@ import { measureAgentStart } from './measure/agent-start.ts'
 import { measureDatapath } from './measure/datapath.ts'
 import { measureEndpointReady } from './measure/endpoint-ready.ts'
 import { measureEvents } from './measure/events.ts'
-import { measureL7 } from './measure/l7.ts'
+import { L7_PARTS, measureL7 } from './measure/l7.ts'
 import { type Context, FULL, type OwnMeasurement, PODS, QUICK, type TestbedMeasurement } from './measure/measurement.ts'
 import { measurePodToPod, measureWithoutFlowEvents } from './measure/pod-to-pod.ts'
 import { measurePolicyChange } from './measure/policy-change.ts'
@@ -43,8 +43,17 @@ const ON_THEIR_OWN: Readonly<Record<string, OwnMeasurement>> = {
   'policy-engine': measurePolicyEngine,
 }
 const SERVICES = 'services'
+/** All of its parts. */
 const L7 = 'l7'
-const NAMES = [...Object.keys(IN_TESTBED), AGENT_MEMORY, AGENT_START, ...Object.keys(ON_THEIR_OWN), SERVICES, L7]
+const NAMES = [
+  ...Object.keys(IN_TESTBED),
+  AGENT_MEMORY,
+  AGENT_START,
+  ...Object.keys(ON_THEIR_OWN),
+  SERVICES,
+  L7,
+  ...Object.keys(L7_PARTS),
+]
 /** With `--long`: as many services as the largest clusters have; programming the yardsticks alone takes minutes. */
 const LONG_COUNT = 30_000
 
@@ -156,6 +165,6 @@ async function measureOnTheirOwn(names: ReadonlySet<string>, context: Context): 
   const sections: Section[] = []
   for (const [name, measure] of Object.entries(ON_THEIR_OWN)) if (names.has(name)) sections.push(await measure(context))
   if (names.has(SERVICES)) sections.push(...(await measureServices(context)))
-  if (names.has(L7)) sections.push(...(await measureL7(context)))
+  sections.push(...(await measureL7(context, name => names.has(L7) || names.has(name))))
   return sections
 }

@@ -2,18 +2,28 @@
 // node, against the same between pods whose connections go straight, in turns.
 
 import type { Section } from '../harness/result.ts'
-import { startL7Node } from '../testbed/l7-node.ts'
+import { type L7Node, startL7Node } from '../testbed/l7-node.ts'
 import { measureL7Changes } from './l7-changes.ts'
+import { measureL7Dns } from './l7-dns.ts'
 import { measureL7Endurance } from './l7-endurance.ts'
 import { measureL7Http } from './l7-http.ts'
 import type { Context } from './measurement.ts'
 
-export async function measureL7(context: Context): Promise<Section[]> {
+/** By their names, in this order, all in one sandbox. */
+export const L7_PARTS: Readonly<Record<string, (node: L7Node, context: Context) => Promise<Section>>> = {
+  'l7-http': measureL7Http,
+  'l7-changes': measureL7Changes,
+  'l7-endurance': measureL7Endurance,
+  'l7-dns': measureL7Dns,
+}
+
+/** @param isWanted whether a part is, by its name */
+export async function measureL7(context: Context, isWanted: (name: string) => boolean): Promise<Section[]> {
+  const wanted = Object.entries(L7_PARTS).filter(([name]) => isWanted(name))
+  if (wanted.length === 0) return []
   await using owned = new AsyncDisposableStack()
   const node = await startL7Node(owned, context)
-  return [
-    await measureL7Http(node, context),
-    await measureL7Changes(node, context),
-    await measureL7Endurance(node, context),
-  ]
+  const sections: Section[] = []
+  for (const [, measure] of wanted) sections.push(await measure(node, context))
+  return sections
 }

@@ -25,7 +25,7 @@ export type Effort = {
   readonly serviceChanges: number
   /** Interleaved rounds of a second each, of HTTP and DNS. */
   readonly l7Rounds: number
-  /** Of one rule; ten times as many under load. */
+  /** Of one rule; four times as many under load. */
   readonly l7Changes: number
   /** In which names are asked for and connected to. */
   readonly l7Seconds: number

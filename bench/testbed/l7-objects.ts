@@ -8,7 +8,7 @@ export const RULED_PODS = { client: 3, server: 4 } as const
 
 export type HttpRule = { readonly method: string; readonly path: string }
 
-export function ciliumPolicy(name: string, spec: object) {
+function ciliumPolicy(name: string, spec: object) {
   return {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumNetworkPolicy',
@@ -42,3 +42,29 @@ export const EXTRA_RULES: Readonly<Record<'body' | 'bytes', HttpRule>> = {
   body: { method: 'POST', path: '/body' },
   bytes: { method: 'GET', path: '/bytes/.*' },
 }
+
+/** Who asks for names, and whom. */
+export const NAMED_PODS = { client: 5, server: 6 } as const
+
+/** Names that may be asked for, and that may be connected to: so many zones, and all names in `zone`. */
+export const namesPolicy = (count: number, zone: string, port: number) =>
+  ciliumPolicy('names', {
+    endpointSelector: selectPod(NAMED_PODS.client),
+    egress: [
+      {
+        toEndpoints: [selectPod(NAMED_PODS.server)],
+        toPorts: [
+          {
+            ports: [{ port: '53', protocol: 'UDP' }],
+            rules: {
+              dns: [
+                { matchPattern: `*.${zone}` },
+                ...Array.from({ length: count - 1 }, (_, i) => ({ matchPattern: `*.zone${i}.example` })),
+              ],
+            },
+          },
+        ],
+      },
+      { toFQDNs: [{ matchPattern: `*.${zone}` }], toPorts: [{ ports: [{ port: String(port), protocol: 'TCP' }] }] },
+    ],
+  })

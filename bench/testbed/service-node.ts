@@ -128,7 +128,8 @@ export async function startOwnNode(
   }
 }
 
-async function plugIntoSandbox(
+/** A machine on the network of the nodes. */
+export async function plugIntoSandbox(
   owned: AsyncDisposableStack,
   testbed: Testbed,
   port: number,
