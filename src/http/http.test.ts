@@ -45,6 +45,31 @@ describe('headers', () => {
       [{ value: '1' }, [['x-a', '1'], ['x-a', '2']], false], // biome-ignore format: one case a line
       [{ value: '1' }, [['x-a', '1'], ['x_a', '1']], false], // biome-ignore format: one case a line
       [{ secret }, [['x-a', '1']], false],
+      [
+        {},
+        [
+          ['x-a', '1'],
+          ['connection', 'close, X-A'],
+        ],
+        false,
+      ],
+      [
+        { mismatch: 'log' },
+        [
+          ['x-a', '1'],
+          ['connection', 'x_a'],
+        ],
+        false,
+      ],
+      [{ mismatch: 'add' }, [['connection', 'x-a']], false],
+      [
+        {},
+        [
+          ['x-a', '1'],
+          ['connection', 'te, x-ab'],
+        ],
+        true,
+      ],
     ]
     for (const [match, headers, allowed] of cases) assert.equal(judge(match, headers).allowed, allowed)
     assert.equal(judge({ secret }, [['x-a', 'hidden']], 'hidden').allowed, true)

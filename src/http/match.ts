@@ -97,7 +97,8 @@ function judgeHeader(match: HeaderMatch, request: HttpRequest, secretValue: Secr
     found.length > 0 && want.kind !== 'unknown' && found.every(value => wanted === undefined || value === wanted)
   const writes = match.mismatch === 'add' || match.mismatch === 'replace'
   const fails = match.mismatch === 'deny' || (writes && want.kind === 'unknown')
-  if (alias || (!right && fails)) return { holds: false, change: undefined, told: false, mismatch }
+  if (alias || isNamedByConnection(request, name) || (!right && fails))
+    return { holds: false, change: undefined, told: false, mismatch }
   const change = right ? undefined : changeFor(match, wanted)
   return { holds: true, change, told: !right, mismatch }
 }
@@ -108,6 +109,16 @@ function changeFor({ name, mismatch }: HeaderMatch, value: string | undefined): 
     ? { change: mismatch, name, value }
     : undefined
 }
+
+/** Then a proxy behind ours takes the header away (RFC 9110, 7.6.1). */
+const isNamedByConnection = ({ headers }: HttpRequest, name: string): boolean =>
+  headers.some(
+    ([other, value]) =>
+      other === 'connection' &&
+      oneSign(value.toLowerCase())
+        .split(/[\s,;"]+/)
+        .includes(oneSign(name)),
+  )
 
 const oneSign = (name: string): string => name.replaceAll('_', '-')
 

@@ -22,6 +22,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   connect: 'a tunnel through the proxy was asked for (CONNECT)',
   target: 'the target of the request is not a path',
   headers: 'headers are not in order',
+  connection: 'Connection names a header that the request cannot be without',
   host: 'the request names no host, or several',
   version: 'the version of HTTP is none that is known',
   control: 'a header has control characters',

@@ -110,9 +110,12 @@ const BACKENDS: readonly string[][] = [
 /** No header has them (RFC 9110, 5.5), and programs in C end at the first of them. */
 const CONTROL_CHARACTERS = String.raw`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`
 
-/** Headers that are looked at more closely: two hosts, bodies of unsaid length and what could hide one, other protocols. */
+/**
+ * Headers that are looked at more closely: two hosts, bodies of unsaid length and what could hide one, other protocols,
+ * and a `Connection` that says more than whether it stays open, which HAProxy has taken out.
+ */
 const HEADERS_OF_INTEREST =
-  '(?:^|,)(?:host,(?:.*,)?host|transfer[-_]encoding|content_length|upgrade|http2-settings)(?:,|$)'
+  '(?:^|,)(?:host,(?:.*,)?host|transfer[-_]encoding|content_length|upgrade|http2-settings|connection)(?:,|$)'
 
 function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOptions): string[] {
   const answers = options.answers ?? KERNEL_ANSWERS

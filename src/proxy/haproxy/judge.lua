@@ -215,10 +215,21 @@ end
 
 ---------------------------------------------------------------- requests
 
+-- What `Connection` names: the next proxy takes away the headers of these names. One sign for both.
+local function options_of(headers)
+  local options = {}
+  for _, value in pairs(headers["connection"] or NONE) do
+    for option in gmatch(string.lower(value), '[^%s,;"]+') do options[one_sign(option)] = true end
+  end
+  return options
+end
+
 -- Whether a rule lets the headers pass; what it wants changed is put into `effects`.
 local function headers_pass(rule, request, effects)
   local headers = request.headers
   for _, wanted in ipairs(rule.headers) do
+    -- Who comes next may take away what this rule judges, or would set.
+    if request.options[wanted.sign] then return false end
     -- Gateways of servers write both signs alike: which of two such headers counts, only they know.
     for name in pairs(headers) do
       if name ~= wanted.name and one_sign(name) == wanted.sign then return false end
@@ -276,6 +287,7 @@ local function verdict(answer, request, effects)
   if not set then return DENIED end
   if set.headers then
     request.headers = request.headers or request.txn.http:req_get_headers()
+    request.options = request.options or options_of(request.headers)
     return judge_by(set, request, effects)
   end
   local key = request.method .. ":" .. request.path .. "#" .. (request.host or "?")
@@ -338,12 +350,18 @@ local function only_value(values)
   return count_of(values) == 1 and string.lower(values[0]) or nil
 end
 
+-- What a proxy behind us may take away because `Connection` names it must not be what the message is made of.
+local OF_THE_MESSAGE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
+
 -- The reason to refuse a request for its headers, or nil. Called for those that have a header of interest.
 local function oddness(txn, headers)
   if count_of(headers["host"]) > 1 then return "host" end
   if headers["content_length"] or headers["transfer_encoding"] then return "framing" end
   local encoding = headers["transfer-encoding"]
   if encoding and (only_value(encoding) ~= "chunked" or txn.f:req_ver() == "1.0") then return "framing" end
+  for option in pairs(options_of(headers)) do
+    if OF_THE_MESSAGE[option] then return "connection" end
+  end
   return nil
 end
 
@@ -354,6 +372,7 @@ core.register_action("shape", { "http-req" }, function(txn)
     txn:set_var("txn.why", why)
     return
   end
+  if headers["transfer-encoding"] then txn.http:req_set_header("transfer-encoding", "chunked") end
   -- Any other protocol would be a way past the rules; not to change it is every server's right (RFC 9110, 7.8).
   if only_value(headers["upgrade"]) == "websocket" then
     txn:set_var("txn.ws", 1)
