@@ -23,19 +23,6 @@
 
 static char request[1024], answer[4096], part[PART_BYTES];
 
-static int dial(const struct addrinfo *to)
-{
-	int one = 1, fd = socket(to->ai_family, SOCK_STREAM, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (!connect(fd, to->ai_addr, to->ai_addrlen))
-		return fd;
-	close(fd);
-	return -1;
-}
-
 static void make_request(const char *path, const char *more)
 {
 	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: bench\r\n%s\r\n", path, more);

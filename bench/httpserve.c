@@ -226,22 +226,6 @@ static void serve_one(int fd)
 		keep(of, input + taken, count - taken);
 }
 
-static int listen_on(int port)
-{
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
-				    .sin6_port = htons(port),
-				    .sin6_addr = in6addr_any };
-	int one = 1, zero = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) || listen(fd, 4096))
-		die("listen");
-	return fd;
-}
-
 static void watch(int epoll, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
@@ -265,7 +249,7 @@ int main(int argc, char **argv)
 	getrlimit(RLIMIT_NOFILE, &all);
 	all.rlim_cur = all.rlim_max < DESCRIPTORS ? all.rlim_max : DESCRIPTORS;
 	setrlimit(RLIMIT_NOFILE, &all);
-	listener = listen_on(atoi(argv[1]));
+	listener = listen_on(SOCK_STREAM, atoi(argv[1]));
 	watch(epoll, listener);
 	printf("ready\n");
 	fflush(stdout);

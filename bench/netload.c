@@ -23,34 +23,6 @@ enum service { DISCARD, ECHO, ECHO_ONCE, SERVICES };
 
 static char buffer[BUFFER_BYTES];
 
-static int dial(const struct addrinfo *to)
-{
-	int one = 1, fd = socket(to->ai_family, SOCK_STREAM, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, to->ai_addr, to->ai_addrlen))
-		die("connect");
-	return fd;
-}
-
-static int listen_on(int port)
-{
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
-				    .sin6_port = htons(port),
-				    .sin6_addr = in6addr_any };
-	int one = 1, zero = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) || listen(fd, 4096))
-		die("listen");
-	return fd;
-}
-
 static void watch(int epoll, int fd, enum service service, int listening)
 {
 	struct epoll_event event = { .events = EPOLLIN,
@@ -89,7 +61,7 @@ static _Noreturn void serve(int port)
 
 	signal(SIGPIPE, SIG_IGN);
 	for (int service = DISCARD; service < SERVICES; service++)
-		watch(epoll, listen_on(port + service), service, 1);
+		watch(epoll, listen_on(SOCK_STREAM, port + service), service, 1);
 	printf("ready\n");
 	fflush(stdout);
 	for (;;) {
@@ -111,7 +83,7 @@ static int stream(const struct addrinfo *to, double seconds)
 {
 	double start, end;
 	uint64_t bytes = 0;
-	int fd = dial(to);
+	int fd = dial_or_die(to);
 
 	start = now_seconds();
 	do {
@@ -132,7 +104,7 @@ static int request_response(const struct addrinfo *to, double seconds)
 {
 	float *micros = malloc(SAMPLES_MAX * sizeof(*micros));
 	double start = now_seconds(), before = start, after;
-	int count = 0, fd = dial(to);
+	int count = 0, fd = dial_or_die(to);
 	char byte = 'x';
 
 	if (!micros)
@@ -155,7 +127,7 @@ static uint64_t connect_loop(const struct addrinfo *to, double seconds)
 	char byte = 'x';
 
 	do {
-		int fd = dial(to);
+		int fd = dial_or_die(to);
 
 		if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 0)
 			die("connection");

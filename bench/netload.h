@@ -45,6 +45,48 @@ static inline struct addrinfo *resolve(const char *host, const char *port)
 	return found;
 }
 
+/* -1 where nobody takes the connection. */
+static inline int dial(const struct addrinfo *to)
+{
+	int one = 1, fd = socket(to->ai_family, SOCK_STREAM, 0);
+
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!connect(fd, to->ai_addr, to->ai_addrlen))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static inline int dial_or_die(const struct addrinfo *to)
+{
+	int fd = dial(to);
+
+	if (fd < 0)
+		die("connect");
+	return fd;
+}
+
+/* For both families, and never waited for. */
+static inline int listen_on(int type, int port)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(port),
+				    .sin6_addr = in6addr_any };
+	int one = 1, zero = 0, fd = socket(AF_INET6, type | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)))
+		die("bind");
+	if (type == SOCK_STREAM && listen(fd, 4096))
+		die("listen");
+	return fd;
+}
+
 static inline int by_value(const void *a, const void *b)
 {
 	float x = *(const float *)a, y = *(const float *)b;

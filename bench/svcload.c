@@ -42,7 +42,7 @@ static void join_cgroup(const char *folder)
 	close(directory);
 }
 
-static int dial(const struct addrinfo *to, int type)
+static int reach(const struct addrinfo *to, int type)
 {
 	int one = 1, syns = 2, fd = socket(to->ai_family, type, 0);
 
@@ -58,28 +58,10 @@ static int dial(const struct addrinfo *to, int type)
 	return fd;
 }
 
-static int bound(int type, int port)
-{
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
-				    .sin6_port = htons(port),
-				    .sin6_addr = in6addr_any };
-	int one = 1, zero = 0, fd = socket(AF_INET6, type | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, (struct sockaddr *)&any, sizeof(any)))
-		die("bind");
-	if (type == SOCK_STREAM && listen(fd, 4096))
-		die("listen");
-	return fd;
-}
-
 static _Noreturn void serve(int port, char letter)
 {
-	struct pollfd sockets[] = { { .fd = bound(SOCK_STREAM, port), .events = POLLIN },
-				    { .fd = bound(SOCK_DGRAM, port), .events = POLLIN } };
+	struct pollfd sockets[] = { { .fd = listen_on(SOCK_STREAM, port), .events = POLLIN },
+				    { .fd = listen_on(SOCK_DGRAM, port), .events = POLLIN } };
 	struct sockaddr_storage from;
 	socklen_t length;
 	char byte;
@@ -132,11 +114,11 @@ static int latency(const struct addrinfo *to, double seconds, enum timed timed)
 	if (!micros)
 		die("malloc");
 	if (timed != CONNECT)
-		fd = dial(to, timed == TCP_REQUEST ? SOCK_STREAM : SOCK_DGRAM);
+		fd = reach(to, timed == TCP_REQUEST ? SOCK_STREAM : SOCK_DGRAM);
 	do {
 		before = now_seconds();
 		if (timed == CONNECT)
-			fd = dial(to, SOCK_STREAM);
+			fd = reach(to, SOCK_STREAM);
 		else
 			ask(fd);
 		after = now_seconds();
@@ -155,7 +137,7 @@ static double new_flows(const struct addrinfo *to, double seconds, int type)
 	uint64_t count = 0;
 
 	do {
-		int fd = dial(to, type);
+		int fd = reach(to, type);
 
 		if (type == SOCK_STREAM) {
 			hear(fd);
@@ -199,7 +181,7 @@ static int rate(const struct addrinfo *to, double seconds, int type, int process
 static int letters(const struct addrinfo *to, int count, int type)
 {
 	for (int i = 0; i < count; i++) {
-		int fd = dial(to, type);
+		int fd = reach(to, type);
 
 		if (type == SOCK_STREAM) {
 			putchar(hear(fd));
@@ -222,7 +204,7 @@ static int follow(const struct addrinfo *to, int micros)
 		char letter;
 
 		clock_gettime(CLOCK_MONOTONIC, &t);
-		letter = hear(dial(to, SOCK_STREAM));
+		letter = hear(reach(to, SOCK_STREAM));
 		if (letter != last) {
 			printf("{\"letter\":\"%c\",\"asked_ns\":\"%lld\"}\n", letter,
 			       t.tv_sec * 1000000000LL + t.tv_nsec);

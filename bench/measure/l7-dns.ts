@@ -91,13 +91,11 @@ async function measureLatency(contestants: Contestants, context: Context): Promi
 
 async function measureRate({ testbed }: L7Node, contestants: Contestants, context: Context): Promise<Line[]> {
   context.say(`DNS, ${AT_ONCE} questions at a time`)
-  const { pid: supervisor, servers } = await testbed.proxy.status()
-  const processes = {
-    dns: servers.find(({ name }) => name === 'dns')?.pid ?? 0,
-    supervisor,
+  const spent = new ProcessorTime({
+    dns: await testbed.proxyServer('dns'),
+    supervisor: (await testbed.proxy.status()).pid,
     agent: (await testbed.agentProcess()).pid,
-  }
-  const spent = new ProcessorTime(processes)
+  })
   const samples = await askInTurns(contestants, AT_ONCE, context)
   const { dns, supervisor: telling, agent } = spent.seconds()
   // The round that warms up counts for the processor too.

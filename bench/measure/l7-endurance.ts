@@ -35,7 +35,7 @@ async function measureDeaths({ testbed, routes }: L7Node, { say, signal }: Conte
   const kill = async (): Promise<void> => {
     for (let i = 0; i < KILLS; i++) {
       await sleep(BETWEEN_KILLS_MS, undefined, { signal })
-      process.kill(await haproxyOf(testbed), 'SIGKILL')
+      process.kill(await testbed.proxyServer('haproxy'), 'SIGKILL')
     }
   }
   const [asked] = await Promise.all([load, kill()])
@@ -63,12 +63,6 @@ function deathLines({ answered, refused, cut, others, longest_ms }: NewConnectio
       refused,
     ),
   ]
-}
-
-async function haproxyOf({ proxy }: L7Node['testbed']): Promise<number> {
-  const pid = (await proxy.status()).servers.find(({ name }) => name === 'haproxy')?.pid
-  if (!pid) throw new Error('HAProxy does not run')
-  return pid
 }
 
 async function measureBodies(node: L7Node, { say, signal }: Context): Promise<Line[]> {
@@ -114,7 +108,7 @@ async function measureIdle({ testbed, routes }: L7Node, { say, signal }: Context
   const each = ((after.total - before.total) * 1000) / open.answered
   const note =
     `each has had one request, so it has its connection to the server too; ${each.toFixed(1)} kB each; ${before.text} before, ` +
-    `${after.text} with them; HAProxy may have ${descriptorLimit(await haproxyOf(testbed))} descriptors`
+    `${after.text} with them; HAProxy may have ${descriptorLimit(await testbed.proxyServer('haproxy'))} descriptors`
   return [
     plainLine(
       {

@@ -7,6 +7,7 @@ import { measureL7Changes } from './l7-changes.ts'
 import { measureL7Dns } from './l7-dns.ts'
 import { measureL7Endurance } from './l7-endurance.ts'
 import { measureL7Http } from './l7-http.ts'
+import { measureL7Kafka } from './l7-kafka.ts'
 import type { Context } from './measurement.ts'
 
 /** By their names, in this order, all in one sandbox. */
@@ -15,6 +16,7 @@ export const L7_PARTS: Readonly<Record<string, (node: L7Node, context: Context) 
   'l7-changes': measureL7Changes,
   'l7-endurance': measureL7Endurance,
   'l7-dns': measureL7Dns,
+  'l7-kafka': measureL7Kafka,
 }
 
 /** @param isWanted whether a part is, by its name */

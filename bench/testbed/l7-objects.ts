@@ -68,3 +68,22 @@ export const namesPolicy = (count: number, zone: string, port: number) =>
       { toFQDNs: [{ matchPattern: `*.${zone}` }], toPorts: [{ ports: [{ port: String(port), protocol: 'TCP' }] }] },
     ],
   })
+
+export const topicName = (index: number): string => `topic-${index}`
+
+/** Topics that the ruled client may produce to. */
+export const kafkaPolicy = (topics: number, port: number) =>
+  ciliumPolicy('kafka', {
+    endpointSelector: selectPod(RULED_PODS.server),
+    ingress: [
+      {
+        fromEndpoints: [selectPod(RULED_PODS.client)],
+        toPorts: [
+          {
+            ports: [{ port: String(port), protocol: 'TCP' }],
+            rules: { kafka: Array.from({ length: topics }, (_, i) => ({ role: 'produce', topic: topicName(i) })) },
+          },
+        ],
+      },
+    ],
+  })

@@ -122,6 +122,13 @@ export class Testbed implements AsyncDisposable {
     return { pid: node.agent.pid, isReady: node.agent.state === 'ready' }
   }
 
+  /** The process of one of the proxy's servers as it is now. @throws Error when it is not running */
+  async proxyServer(name: 'haproxy' | 'dns' | 'kafka'): Promise<number> {
+    const server = (await this.proxy.status()).servers.find(each => each.name === name)
+    if (!server?.pid) throw new Error(`the server ${name} of the proxy is not running`)
+    return server.pid
+  }
+
   /** The node's network namespace, which the caller closes. */
   async nodeNamespace(): Promise<Namespace> {
     return Namespace.ofProcess((await this.agentProcess()).pid)
