@@ -27,8 +27,8 @@ export type StoredRuleSets = { readonly generation: string; readonly ruleSets: r
 export type ProxyServerState = {
   /** haproxy, dns or kafka. */
   readonly name: string
-  /** `waiting`: it ended and is started again after a pause. */
-  readonly state: 'starting' | 'serving' | 'waiting' | 'stopped'
+  /** `idle`: nobody needs it. `waiting`: it ended and is started again after a pause. */
+  readonly state: 'idle' | 'starting' | 'serving' | 'waiting' | 'stopped'
   readonly pid?: number
   readonly restarts: number
   /** How it ended last. */
@@ -53,7 +53,7 @@ export type ProxyStatus = {
   readonly pid: number
   readonly startedAt: string
   readonly generation: string
-  /** The datapath sends connections here, and every server judges by all rule sets. */
+  /** The datapath sends connections here, and every server that is needed judges by all rule sets. */
   readonly ready: boolean
   /** What it waits for, in words; absent while all is well. */
   readonly waitsFor?: string

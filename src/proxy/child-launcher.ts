@@ -9,6 +9,7 @@ import type { L7Parser, L7RuleSet } from '../policy/index.ts'
 import type { ChildStart, FromChild, RuleSetChange, RuleSetFailure, ToChild } from './child.ts'
 import type { EventLog } from './event-log.ts'
 import { linesOf } from './lines.ts'
+import type { Use } from './need.ts'
 import { type Rights, spawnWithRights } from './rights.ts'
 import type { Launched, Launcher } from './server-process.ts'
 
@@ -30,6 +31,7 @@ export function childLauncher(options: ChildLauncherOptions): Launcher {
   return {
     name: options.name,
     parsers: options.parsers,
+    sockets: options.sockets,
     async launch(ruleSets) {
       fs.mkdirSync(options.start.state, { recursive: true, mode: 0o700 })
       const stdio = ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...options.sockets] as const
@@ -51,6 +53,7 @@ class RunningChild {
   #applied: { readonly revision: number; readonly done: PromiseWithResolvers<readonly RuleSetFailure[]> } | undefined
   #revision = 0
   #counts: Readonly<Record<string, number>> = {}
+  #use: Use | undefined
 
   constructor(child: ChildProcess, options: ChildLauncherOptions) {
     this.#child = child
@@ -77,6 +80,7 @@ class RunningChild {
       serving: this.#start(ruleSets),
       apply: change => this.#apply(change),
       counts: () => this.#counts,
+      use: async () => this.#use,
     }
   }
 
@@ -103,8 +107,10 @@ class RunningChild {
     for await (const line of linesOf(this.#control)) {
       const message = JSON.parse(line) as FromChild
       if (message.type === 'ready') this.#ready.resolve()
-      else if (message.type === 'counts') this.#counts = message.counts
-      else if (message.revision === this.#applied?.revision) this.#applied.done.resolve(message.failures)
+      else if (message.type === 'counts') {
+        this.#counts = message.counts
+        this.#use = message.use
+      } else if (message.revision === this.#applied?.revision) this.#applied.done.resolve(message.failures)
     }
     this.#give(new Error(`${this.#options.name} has closed its pipe`))
   }

@@ -8,6 +8,7 @@ import type { L7RuleSet } from '../policy/index.ts'
 import type { L7Event } from '../tables/index.ts'
 import type { DnsOptions } from './dns/options.ts'
 import { linesOf } from './lines.ts'
+import type { Use } from './need.ts'
 
 /** The descriptors that a child is started with. They are its to use and not to close. */
 export const CHILD_DESCRIPTORS = {
@@ -54,14 +55,16 @@ export type FromChild =
   | { readonly type: 'ready' }
   /** What begins from now on is judged by the rule sets of this revision. */
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly RuleSetFailure[] }
-  /** Counters of its own, every few seconds, for status. */
-  | { readonly type: 'counts'; readonly counts: Readonly<Record<string, number>> }
+  /** Counters of its own, every few seconds, for status, and what it does. */
+  | { readonly type: 'counts'; readonly counts: Readonly<Record<string, number>>; readonly use?: Use }
 
 /** What a child makes of itself. */
 export type ChildServer = {
   /** In force when it returns, or resolves. @returns the sets that it cannot judge by */
   apply(change: RuleSetChange): readonly RuleSetFailure[] | Promise<readonly RuleSetFailure[]>
   counts?(): Readonly<Record<string, number>>
+  /** Without it, the server is in use as long as it runs. */
+  use?(): Use
 }
 
 /** Takes an event to the supervisor. Never blocks: where the supervisor is too slow, events are counted instead. */
@@ -114,8 +117,11 @@ async function answer(
   }
   const started = await serve(message.start)
   send({ type: 'ready' })
-  if (started.counts) {
-    const tell = (): void => send({ type: 'counts', counts: started.counts?.() ?? {} })
+  if (started.counts || started.use) {
+    const tell = (): void => {
+      const use = started.use?.()
+      send({ type: 'counts', counts: started.counts?.() ?? {}, ...(use && { use }) })
+    }
     setInterval(tell, COUNTS_INTERVAL_MS).unref()
   }
   return started

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
 import { HAPROXY_KINDS, type HaproxyMapEntry, type HaproxyOptions } from './haproxy/options.ts'
+import type { Use } from './need.ts'
 import { type SystemUser, spawnWithRights } from './rights.ts'
 import { type MapLine, RuntimeApi } from './runtime-api.ts'
 import type { Launched, Launcher } from './server-process.ts'
@@ -46,6 +47,8 @@ export type HaproxyLauncherOptions = {
 
 const FIRST_DESCRIPTOR = 3
 const START_POLL_MS = 20
+/** In the answer to `show info`; those of the runtime API are not counted. */
+const CONNECTIONS = /^CurrConns: (\d+)$/m
 /** Lines of sets that are gone, beyond as many as there are of others. */
 const SPARE_LINES = 50_000
 
@@ -53,6 +56,7 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
   return {
     name: 'haproxy',
     parsers: ['http', 'tls'],
+    sockets: options.descriptors,
     async launch(ruleSets) {
       prepare(options)
       const { folder, rules, user } = options
@@ -71,6 +75,7 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
         serving: maps.whenServed(() => child.exitCode === null && child.signalCode === null).then(() => failures),
         apply: change => maps.apply(change),
         counts: () => ({ lines: maps.lines, linesOfSetsThatAreGone: maps.garbage }),
+        use: () => maps.use(),
       } satisfies Launched
     },
   }
@@ -177,6 +182,13 @@ class RuleMaps {
     if (isReplaced || this.garbage > this.lines + SPARE_LINES) await this.#exchange()
     else await this.#add(add)
     return failures
+  }
+
+  async use(): Promise<Use | undefined> {
+    const answer = await this.#api.ask('show info').catch(() => '')
+    const [, open] = CONNECTIONS.exec(answer) ?? []
+    // Those that have come and gone were not for long without rules.
+    return open === undefined ? undefined : { open: Number(open), ever: 0 }
   }
 
   async #add(sets: readonly L7RuleSet[]): Promise<void> {

@@ -58,7 +58,9 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   let waitsFor: string | undefined = 'the datapath'
   const status = (): ProxyStatus => {
     const states = servers.map(server => server.status)
-    const late = states.filter(({ state, upToDate }) => state !== 'serving' || !upToDate).map(({ name }) => name)
+    const late = states
+      .filter(({ state, upToDate }) => (state !== 'serving' && state !== 'idle') || !upToDate)
+      .map(({ name }) => name)
     const reason = waitsFor ?? (late.length > 0 ? `servers that do not serve: ${late.join(', ')}` : undefined)
     return {
       version,

@@ -1,7 +1,7 @@
-// One server of the proxy as a process: started, told rule sets, started again when it
-// ends (at once the first time, then with growing pauses). It is given everything at each
-// start, so nothing that was told to a process that died is lost. How it is started and
-// spoken to is left to its launcher.
+// One server of the proxy as a process: started when it is needed, told rule sets, started
+// again when it ends (at once the first time, then with growing pauses). It is given
+// everything at each start, so nothing that was told to a process that died is lost. How
+// it is started and spoken to is left to its launcher.
 
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,6 +10,7 @@ import type { ProxyServerState } from '../api/index.ts'
 import type { L7Parser, L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
 import type { Log } from './log.ts'
+import { type Use, whenSomebodyWaits, whenUnneeded } from './need.ts'
 
 /** A process that was started, and how it is spoken to. */
 export type Launched = {
@@ -19,11 +20,15 @@ export type Launched = {
   /** Resolves when the change is in force. Never called before `serving`, nor twice at a time. An error ends the process. */
   apply(change: RuleSetChange): Promise<readonly RuleSetFailure[]>
   counts(): Readonly<Record<string, number>>
+  /** Undefined while it is not known. */
+  use(): Promise<Use | undefined>
 }
 
 export type Launcher = {
   readonly name: string
   readonly parsers: readonly L7Parser[]
+  /** Listening sockets. A process is there only while there are rule sets for it, or connections, or some that wait here. */
+  readonly sockets: readonly number[]
   launch(ruleSets: readonly L7RuleSet[]): Promise<Launched>
 }
 
@@ -32,10 +37,13 @@ export type ServerProcessOptions = {
   /** All rule sets as they are now. */
   readonly ruleSets: () => readonly L7RuleSet[]
   readonly log: Log
+  /** How long nobody needs it before it is ended. */
+  readonly unneededMs?: number
 }
 
 const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const
 const MOST_LAST_WORDS = 200
+const UNNEEDED_NOW = 'nobody needs it'
 /** More take memory for nothing: it is faster started again with everything. */
 const MOST_WAITING = 1000
 const PATIENCE_AT_END_MS = 2_000
@@ -94,6 +102,12 @@ export class ServerProcess {
     this.#wanted++
     // It starts with everything.
     if (this.#state === 'waiting' || this.#state === 'stopped') return
+    if (this.#state === 'idle') {
+      // That sets are gone is nothing to somebody who has none.
+      if (own.add.length === 0) this.#isAt(this.#wanted)
+      this.#wake?.()
+      return
+    }
     this.#waiting.push({ revision: this.#wanted, change: own })
     if (this.#waiting.length > MOST_WAITING) this.#isBehind = true
     if (this.#isBehind) this.#changesDropped += this.#waiting.splice(0).length
@@ -117,9 +131,11 @@ export class ServerProcess {
   async run(signal: AbortSignal): Promise<void> {
     let pauseMs: number = PAUSE.firstMs
     while (!signal.aborted) {
+      if (!this.#hasOwnSets()) await this.#whenNeeded(signal)
       const startedAtMs = performance.now()
-      await this.#live(signal)
+      const wasEnded = await this.#live(signal)
       if (signal.aborted) break
+      if (wasEnded) continue
       if (performance.now() - startedAtMs > PAUSE.resetAfterMs) pauseMs = PAUSE.firstMs
       this.#options.log.error({ server: this.name, end: this.#lastEnd, pauseMs }, 'a server ended; it is started again')
       this.#state = 'waiting'
@@ -134,30 +150,67 @@ export class ServerProcess {
     return this.parsers.includes(set.rules.parser)
   }
 
-  /** One process, from its start to its end. */
-  async #live(signal: AbortSignal): Promise<void> {
+  #ownSets(): L7RuleSet[] {
+    return this.#options.ruleSets().filter(set => this.#isOwn(set))
+  }
+
+  #hasOwnSets(): boolean {
+    return this.#options.ruleSets().some(set => this.#isOwn(set))
+  }
+
+  async #whenNeeded(signal: AbortSignal): Promise<void> {
+    this.#state = 'idle'
+    this.#failures.clear()
+    // Nobody is judged by what it does not have.
+    this.#isAt(this.#wanted)
+    const told = new AbortController()
+    this.#wake = () => told.abort()
+    await whenSomebodyWaits(this.#options.launcher.sockets, AbortSignal.any([signal, told.signal]))
+  }
+
+  /** One process, from its start to its end. @returns whether it ended because nobody needs it */
+  async #live(signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return false
     this.#state = 'starting'
     this.#applied = -1
     this.#waiting = []
     this.#isBehind = false
     const revision = this.#wanted
     try {
-      const launched = await this.#options.launcher.launch(this.#options.ruleSets().filter(set => this.#isOwn(set)))
+      const launched = await this.#options.launcher.launch(this.#ownSets())
       this.#launched = launched
       const ended = endOf(launched.process)
       const lastWords = lastLineOf(launched.process)
       const stop = new AbortController()
-      const serving = this.#serve(launched, revision, AbortSignal.any([signal, stop.signal]))
-      const reason = await Promise.race([ended, serving])
+      const either = AbortSignal.any([signal, stop.signal])
+      const serving = this.#serve(launched, revision, either)
+      const reason = await Promise.race([ended, serving, this.#unneeded(launched, either)])
+      // What it is told from here on is for the next process.
+      if (reason === UNNEEDED_NOW) this.#state = 'idle'
       stop.abort()
       await end(launched.process, ended)
       await serving
+      if (reason === UNNEEDED_NOW) return true
       const how = await ended
       this.#lastEnd = [reason === how ? how : `${reason} (${how})`, ...lastWords()].join(': ')
     } catch (error) {
       this.#lastEnd = error instanceof Error ? error.message : String(error)
+    } finally {
+      this.#launched = undefined
     }
-    this.#launched = undefined
+    return false
+  }
+
+  async #unneeded(launched: Launched, signal: AbortSignal): Promise<string> {
+    await whenUnneeded(
+      () => this.#hasOwnSets(),
+      () => launched.use(),
+      signal,
+      this.#options.unneededMs,
+    )
+    if (signal.aborted) return 'stopped'
+    this.#options.log.info({ server: this.name }, 'nobody needs a server; it is ended')
+    return UNNEEDED_NOW
   }
 
   /** @returns why it is to end */

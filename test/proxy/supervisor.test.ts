@@ -27,6 +27,13 @@ const set = (number: number, method: string): L7RuleSet => ({
   rules: { parser: 'http', rules: [{ rule: 'r', field: 'f', method, headers: [] }], serverNames: [] },
 })
 
+const KEPT: readonly L7RuleSet[] = [
+  set(1, 'GET'),
+  set(2, 'PUT'),
+  { number: 3, rules: { parser: 'dns', rules: [] } },
+  { number: 4, rules: { parser: 'kafka', rules: [] } },
+]
+
 class TestProxy {
   readonly pins: string
   readonly state = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-proxy-'))
@@ -106,9 +113,10 @@ test('it waits for a datapath, and lets it find a socket for each kind', { skip:
     ready.servers.map(({ name, state }) => [name, state]),
     [
       ['haproxy', 'serving'],
-      ['dns', 'serving'],
-      ['kafka', 'serving'],
+      ['dns', 'idle'],
+      ['kafka', 'idle'],
     ],
+    'servers run for which there are rule sets',
   )
   for (const { kind, protocol, family } of ready.sockets) {
     const index = proxySocketIndex(datapath.schema, kind as 'HTTP', protocol === 'UDP' ? 'udp' : 'tcp', family)
@@ -127,9 +135,11 @@ test('rule sets outlive it; after SIGTERM and after SIGKILL nothing of it runs',
     const status = await proxy.status(({ ready }) => ready)
     assert.notEqual(status.generation, generation)
     generation = status.generation
-    const answer = await proxy.client.changeRuleSets({ add: [set(1, 'GET'), set(2, 'PUT')], remove: [] })
+    const answer = await proxy.client.changeRuleSets({ add: KEPT, remove: [] })
     assert.deepEqual(answer, { generation, failures: [] })
-    const pids = [status.pid, ...status.servers.flatMap(({ pid }) => pid ?? [])]
+    const { servers } = await proxy.client.status()
+    assert.deepEqual([...new Set(servers.map(({ state }) => state))], ['serving'], 'each has rule sets')
+    const pids = [status.pid, ...servers.flatMap(({ pid }) => pid ?? [])]
     assert.equal(pids.length, 4)
     assert.deepEqual(await proxy.end(by), by === 'SIGTERM' ? [0, null] : [null, by])
     await until('its servers to end', () => pids.every(pid => !recordOf(pid)))
@@ -138,7 +148,7 @@ test('rule sets outlive it; after SIGTERM and after SIGKILL nothing of it runs',
   }
   proxy.start()
   await proxy.status(({ ready }) => ready)
-  assert.deepEqual((await proxy.client.ruleSets()).ruleSets, [set(1, 'GET'), set(2, 'PUT')])
+  assert.deepEqual((await proxy.client.ruleSets()).ruleSets, KEPT)
   await proxy.client.replaceRuleSets([set(2, 'PUT')])
   assert.deepEqual((await proxy.client.ruleSets()).ruleSets, [set(2, 'PUT')])
 })

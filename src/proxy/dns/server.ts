@@ -74,6 +74,7 @@ export function serveDns(listeners: DnsListeners, options: DnsServerOptions): Dn
       }
       return failures
     },
+    use: () => ({ open: questions.open + connections.open + teacher.waiting, ever: counts.questions }),
     counts: () => ({ ...counts, openQuestions: questions.open, openConnections: connections.open }),
     async [Symbol.asyncDispose]() {
       teacher[Symbol.dispose]()

@@ -57,6 +57,11 @@ export class Teacher implements Disposable {
     if (options.tell) this.#tellIn(0)
   }
 
+  /** Names that the agent has not heard of yet. */
+  get waiting(): number {
+    return this.#queue.size + this.#telling
+  }
+
   /** @param pass called once, perhaps before this returns, when those who asked may hear the answer */
   teach(taught: TaughtName, pass: () => void): void {
     const knowledge = this.#options.tell ? this.#known.look(taught) : 'known'

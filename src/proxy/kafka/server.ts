@@ -45,6 +45,7 @@ export async function serveKafka(
     })
   return {
     apply: change => sets.apply(change),
+    use: () => ({ open: open.open, ever: connections }),
     counts: () => ({ connections, refused, full: held.full, late: held.late, events, ruleSets: sets.size }),
   }
 }
