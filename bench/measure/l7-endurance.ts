@@ -3,6 +3,7 @@
 
 import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { maxConnectionsFor } from '../../src/proxy/haproxy/shares.ts'
 import { interleave } from '../harness/interleave.ts'
 import { comparedLine, type Line, plainLine, type Section } from '../harness/result.ts'
 import { type NewConnections, openIdle, runNewConnections, transfer } from '../testbed/http-load.ts'
@@ -100,58 +101,74 @@ async function measureBodies(node: L7Node, { say, signal }: Context): Promise<Li
   return lines
 }
 
-async function measureIdle({ testbed, routes }: L7Node, { say, signal }: Context): Promise<Line[]> {
+async function measureIdle({ testbed, routes, other }: L7Node, { say, signal }: Context): Promise<Line[]> {
   say('idle connections')
   const before = await memoryOf(testbed)
-  using open = await openIdle(routes.ruled, IDLE, signal)
+  // One client does not get all that HAProxy takes (src/proxy/haproxy/shares.ts).
+  using first = await openIdle(routes.ruled, IDLE, signal)
+  using second = await openIdle({ ...routes.ruled, namespace: other }, IDLE - first.answered, signal)
+  const taken = first.answered + second.answered
   const after = await memoryOf(testbed)
-  const each = ((after.total - before.total) * 1000) / open.answered
-  const note =
-    `each has had one request, so it has its connection to the server too; ${each.toFixed(1)} kB each; ${before.text} before, ` +
-    `${after.text} with them; HAProxy may have ${descriptorLimit(await testbed.proxyServer('haproxy'))} descriptors`
+  const each = ((after.total - before.total) * 1000) / taken
+  const limit = descriptorLimit(await testbed.proxyServer('haproxy'))
   return [
     plainLine(
       {
         id: 'l7/idle/connections',
         text: 'idle connections that were taken',
         unit: '',
-        note: `${IDLE.toLocaleString('en-US')} were tried; how many HAProxy takes follows from its limit of descriptors, 4 for each`,
+        note:
+          `${first.answered.toLocaleString('en-US')} of one client, which does not get more, and ${second.answered.toLocaleString('en-US')} of another; ` +
+          `HAProxy may have ${limit.toLocaleString('en-US')} descriptors (ulimit -n) here, two for each connection, which are enough for ` +
+          maxConnectionsFor(limit).toLocaleString('en-US'),
       },
-      open.answered,
+      taken,
     ),
     plainLine(
       {
         id: 'l7/idle/memory',
-        text: `memory of the proxy's processes with ${IDLE.toLocaleString('en-US')} of them${open.answered < IDLE ? ', reckoned' : ''}`,
+        text: `memory of the proxy's processes with ${IDLE.toLocaleString('en-US')} of them${taken < IDLE ? ', reckoned' : ''}`,
         unit: 'MB',
         target: { kind: 'at most', value: 300 },
-        note,
+        note:
+          `each has had one request, so it has its connection to the server too; ${each.toFixed(1)} kB each; ${before.text} before, ` +
+          `${after.text} with them; what processes share, such as Node itself, counts for each: without that it is ${after.proportional.toFixed(0)} MB; ` +
+          'what the kernel has for their sockets is not in it',
       },
       before.total + (each * IDLE) / 1000,
     ),
   ]
 }
 
-type Memory = { readonly total: number; readonly text: string }
+type Memory = {
+  readonly total: number
+  /** With what several processes share divided among them. */
+  readonly proportional: number
+  readonly text: string
+}
 
 /** Resident, in MB, of the supervisor and its servers. */
 async function memoryOf({ proxy }: L7Node['testbed']): Promise<Memory> {
   const { pid, servers } = await proxy.status()
-  const processes = [{ name: 'supervisor', pid }, ...servers]
-  const each = processes.map(process => ({ name: process.name, megabytes: residentOf(process.pid ?? 0) }))
+  const processes = [{ name: 'supervisor', pid }, ...servers.filter(server => server.pid)]
+  const each = processes.map(({ name, pid: id = 0 }) => ({ name, ...residentOf(id) }))
+  const sum = (of: 'resident' | 'proportional'): number => each.reduce((all, memory) => all + memory[of], 0)
   return {
-    total: each.reduce((sum, { megabytes }) => sum + megabytes, 0),
-    text: each.map(({ name, megabytes }) => `${name} ${megabytes.toFixed(0)} MB`).join(', '),
+    total: sum('resident'),
+    proportional: sum('proportional'),
+    text: each.map(({ name, resident }) => `${name} ${resident.toFixed(0)} MB`).join(', '),
   }
 }
 
-function residentOf(pid: number): number {
-  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8')
-  return (Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024) / 1e6
+function residentOf(pid: number): { readonly resident: number; readonly proportional: number } {
+  const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const megabytes = (field: string): number =>
+    (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024) / 1e6
+  return { resident: megabytes('Rss'), proportional: megabytes('Pss') }
 }
 
-const descriptorLimit = (pid: number): string =>
-  /^Max open files\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? 'an unknown number of'
+const descriptorLimit = (pid: number): number =>
+  Number(/^Max open files\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1])
 
 /** Looks again and again, until its end. */
 class HighestMemory {

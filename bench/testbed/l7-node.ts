@@ -11,7 +11,7 @@ import { widenPorts } from './load.ts'
 import { Testbed, type TestbedOptions } from './testbed.ts'
 
 const DIRECT = { client: 1, server: 2 } as const
-const PODS = 6
+const PODS = 7
 const POLICY = 'http-rules'
 const ASKED = '/api/v1/orders/499'
 
@@ -21,6 +21,8 @@ export type L7Node = {
   readonly testbed: Testbed
   readonly routes: Routes
   readonly servers: Readonly<Record<'direct' | 'ruled', { readonly namespace: Namespace; readonly address: string }>>
+  /** Of another client of the server whose requests are judged. */
+  readonly other: Namespace
   readonly node: Namespace
   /** For files of the benchmark. */
   readonly folder: string
@@ -56,6 +58,7 @@ export async function startL7Node(
     testbed,
     routes: { direct: direct.route, ruled: ruled.route },
     servers: { direct: direct.server, ruled: ruled.server },
+    other: (await testbed.pod(RULED_PODS.other)).namespace,
     node,
     folder,
     rule: async rules => {

@@ -3,8 +3,8 @@
 import { HTTP_PORTS } from './http-load.ts'
 import { NAMESPACE, selectPod } from './manifests.ts'
 
-/** Whose requests are judged, by rules at the server. */
-export const RULED_PODS = { client: 3, server: 4 } as const
+/** Whose requests are judged, by rules at the server; and another client of the same server. */
+export const RULED_PODS = { client: 3, server: 4, other: 5 } as const
 
 export type HttpRule = { readonly method: string; readonly path: string }
 
@@ -22,7 +22,7 @@ export const httpPolicy = (http: readonly HttpRule[]) =>
     endpointSelector: selectPod(RULED_PODS.server),
     ingress: [
       {
-        fromEndpoints: [selectPod(RULED_PODS.client)],
+        fromEndpoints: [selectPod(RULED_PODS.client), selectPod(RULED_PODS.other)],
         toPorts: [
           { ports: Object.values(HTTP_PORTS).map(port => ({ port: String(port), protocol: 'TCP' })), rules: { http } },
         ],
@@ -44,7 +44,7 @@ export const EXTRA_RULES: Readonly<Record<'body' | 'bytes', HttpRule>> = {
 }
 
 /** Who asks for names, and whom. */
-export const NAMED_PODS = { client: 5, server: 6 } as const
+export const NAMED_PODS = { client: 6, server: 7 } as const
 
 /** Names that may be asked for, and that may be connected to: so many zones, and all names in `zone`. */
 export const namesPolicy = (count: number, zone: string, port: number) =>
