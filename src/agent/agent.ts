@@ -152,7 +152,7 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
         delivery?.refresh()
         engine.reconcilers['rule-sets'].refresh()
       },
-      onLine: line => sight.requests.take(line),
+      onLines: lines => sight.requests.takeLines(lines),
     })
 
   // What somebody else removes is made again: a pod would have no network until the next full compare.

@@ -79,7 +79,7 @@ function setup(t: TestContext) {
     const link = new ProxyLink({
       client: new ProxyClient(file),
       onThere: () => seen.there++,
-      onLine: line => requests.take(line),
+      onLines: lines => requests.takeLines(lines),
     })
     const stop = new AbortController()
     const running = link.run(stop.signal)

@@ -4,7 +4,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProxyClient, ProxyStatus } from '../api/index.ts'
-import type { L7EventLine } from '../tables/index.ts'
 
 const RETRY_MS = 250
 const STATUS_PATIENCE_MS = 1_000
@@ -13,7 +12,8 @@ export type ProxyLinkOptions = {
   readonly client: ProxyClient
   /** The proxy is there, for the first time or after it was away. */
   readonly onThere: () => void
-  readonly onLine: (line: L7EventLine) => void
+  /** Whole lines of what it has judged. */
+  readonly onLines: (lines: Buffer) => void
 }
 
 /** How a proxy stands, as far as the agent can tell. */
@@ -28,12 +28,12 @@ export class ProxyLink {
 
   /** Until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { client, onThere, onLine } = this.#options
+    const { client, onThere, onLines } = this.#options
     while (!signal.aborted) {
       try {
         await client.status(signal)
         onThere()
-        for await (const line of client.events(signal)) onLine(line)
+        for await (const lines of client.events(signal)) onLines(lines)
       } catch {
         // Away: `view` says so to whoever asks, and rule sets that cannot be brought to it have an error of their own.
       }

@@ -2,7 +2,6 @@
 // ProxyUnreachableError.
 
 import type { L7RuleSet } from '../policy/index.ts'
-import type { L7EventLine } from '../tables/index.ts'
 import type { ProxyStatus, RuleSetsAnswer, SecretValueRow, StoredRuleSets } from './proxy-schema.ts'
 import { absenceText, UnixClient } from './unix-client.ts'
 
@@ -48,8 +47,8 @@ export class ProxyClient {
     await this.#api.ask('PUT', '/v1/secrets', { secrets }, signal)
   }
 
-  /** Follows what is judged; first come events that nobody has taken yet. @throws StreamCutError when the proxy ends */
-  events(signal?: AbortSignal): AsyncGenerator<L7EventLine> {
-    return this.#api.stream('/v1/events?follow', signal)
+  /** Follows what is judged, as lines of JSON; first come those that nobody has taken yet. @throws StreamCutError when the proxy ends */
+  events(signal?: AbortSignal): AsyncGenerator<Buffer> {
+    return this.#api.lines('/v1/events?follow', signal)
   }
 }

@@ -28,6 +28,8 @@ export const absenceText = (cause: NodeJS.ErrnoException): string => REASONS[cau
 /** Nobody is there; else what is missing is something else. */
 export const isAbsence = ({ code }: NodeJS.ErrnoException): boolean => code === 'ENOENT' || code === 'ECONNREFUSED'
 
+const NEWLINE = 0x0a
+
 export class UnixClient {
   readonly #socketPath: string
   readonly #who: string
@@ -48,10 +50,16 @@ export class UnixClient {
 
   /** Objects of a stream, until it was told to its end or the signal is aborted. @throws StreamCutError */
   async *stream<Item>(path: string, signal?: AbortSignal): AsyncGenerator<Item> {
+    for await (const lines of this.lines(path, signal))
+      for (const line of lines.toString('utf8').split('\n')) if (line !== '') yield JSON.parse(line) as Item
+  }
+
+  /** The same as bytes, whole lines at a time. */
+  async *lines(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const response = await this.#open('GET', path, undefined, signal)
     if (response.statusCode !== 200) await failed(response)
     try {
-      for await (const line of linesOf(response)) yield JSON.parse(line) as Item
+      yield* wholeLines(response)
     } catch (error) {
       if (!signal?.aborted)
         throw response.complete ? error : new StreamCutError(`${this.#who} at ${this.#socketPath}`, error)
@@ -80,12 +88,16 @@ async function failed(response: http.IncomingMessage): Promise<never> {
   throw new ApiError(response.statusCode ?? 500, error.code, error.message)
 }
 
-async function* linesOf(response: http.IncomingMessage): AsyncGenerator<string> {
-  let rest = ''
-  for await (const chunk of response.setEncoding('utf8')) {
-    const lines = `${rest}${chunk as string}`.split('\n')
-    rest = lines.pop() ?? ''
-    yield* lines
+async function* wholeLines(response: http.IncomingMessage): AsyncGenerator<Buffer> {
+  let rest: Buffer[] = []
+  for await (const chunk of response) {
+    const bytes = chunk as Buffer
+    const end = bytes.lastIndexOf(NEWLINE) + 1
+    if (end > 0) {
+      yield rest.length > 0 ? Buffer.concat([...rest, bytes.subarray(0, end)]) : bytes.subarray(0, end)
+      rest = []
+    }
+    if (end < bytes.length) rest.push(bytes.subarray(end))
   }
 }
 

@@ -4,22 +4,28 @@
 import { PROXY_ANSWER } from '../http/index.ts'
 import type { L7Event, L7Judgement } from '../tables/index.ts'
 
-export type ConnectionFields = readonly [
+export type JudgedFields = readonly [
+  ended: string,
+  refusal: string,
+  egressVerdict: string,
+  ingressVerdict: string,
   micros: number,
+  egressAnswer: string,
+  ingressAnswer: string,
   client: string,
   clientPort: number,
   server: string,
   serverPort: number,
   openerIdentity: string,
   responderIdentity: string,
-  egressAnswer: string,
-  ingressAnswer: string,
-  egressVerdict: string,
-  ingressVerdict: string,
   egressRule: string,
   ingressRule: string,
   service: string,
 ]
+
+/** Places of those that are numbers. */
+export const NUMBERS: readonly number[] = [4, 8, 10]
+export const JUDGED_COUNT = 16
 
 /** HAProxy's sign for what is not known. */
 const UNKNOWN = '-'
@@ -38,12 +44,12 @@ export function isRecord(record: unknown, fieldCount: number, numbers: ReadonlyS
 
 /** @param reason why rules did not come to decide */
 export function judgedConnection(
-  fields: readonly [...ConnectionFields, ...unknown[]],
+  fields: readonly [...JudgedFields, ...unknown[]],
   reason: string | undefined,
 ): Omit<L7Event, 'content'> {
-  const [micros, client, clientPort, server, serverPort, openerIdentity, responderIdentity] = fields
-  const [, , , , , , , egressAnswer, ingressAnswer, egressVerdict, ingressVerdict, egressRule, ingressRule] = fields
-  const service = numberOf(fields[13]) ?? 0
+  const [, , egressVerdict, ingressVerdict, micros, egressAnswer, ingressAnswer, client, clientPort] = fields
+  const [, , , , , , , , , server, serverPort, openerIdentity, responderIdentity, egressRule, ingressRule] = fields
+  const service = numberOf(fields[15]) ?? 0
   const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
   return {
     timeMicros: micros,

@@ -3,18 +3,24 @@
 
 import { PROXY_ANSWER } from '../http/index.ts'
 import type { L7Event } from '../tables/index.ts'
-import { type ConnectionFields, isKnown, isRecord, judgedConnection, numberOf } from './haproxy-record.ts'
+import {
+  isKnown,
+  isRecord,
+  JUDGED_COUNT,
+  type JudgedFields,
+  judgedConnection,
+  NUMBERS,
+  numberOf,
+} from './haproxy-record.ts'
 
 type Fields = readonly [
-  ...ConnectionFields,
-  refusal: string,
+  ...JudgedFields,
   latencyMicros: string,
   grpcStatus: string,
   target: string,
   host: string,
   version: string,
   status: number,
-  ended: string,
   mismatched: string,
 ]
 
@@ -35,10 +41,8 @@ const REFUSALS: Readonly<Record<string, string>> = {
 export function eventOfHttpRecord(record: unknown): L7Event | undefined {
   const fields = fieldsOf(record)
   if (!fields) return undefined
-  const egressAnswer = fields[7]
-  const [refusal, latencyMicros, grpcStatus, target, host, version, status, ended, mismatched] = fields.slice(
-    14,
-  ) as Tail
+  const [ended, refusal, , , , egressAnswer] = fields
+  const [latencyMicros, grpcStatus, target, host, version, status, mismatched] = fields.slice(JUDGED_COUNT) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
   const reason = reasonOf(refusal, ended, egressAnswer)
   return {
@@ -58,13 +62,13 @@ export function eventOfHttpRecord(record: unknown): L7Event | undefined {
   }
 }
 
-type Tail = [string, string, string, string, string, string, number, string, string]
+type Tail = [string, string, string, string, string, number, string]
 
-const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4, 20])
-const FIELD_COUNT = 23
+const ALL_NUMBERS: ReadonlySet<number> = new Set([...NUMBERS, JUDGED_COUNT + 5])
+const FIELD_COUNT = JUDGED_COUNT + 7
 
 function fieldsOf(record: unknown): Fields | undefined {
-  return isRecord(record, FIELD_COUNT, NUMBERS) ? (record as unknown as Fields) : undefined
+  return isRecord(record, FIELD_COUNT, ALL_NUMBERS) ? (record as unknown as Fields) : undefined
 }
 
 /** Of HAProxy's word on how it ended: who ended it, and when (its manual, 8.5). */

@@ -17,11 +17,11 @@ type Watcher = { position: number; wake: () => void }
 export class Recent<Event> {
   /** Events kept since the start. */
   received = 0
-  readonly #eventIn: (slot: number) => Event
+  readonly #eventIn: (slot: number) => Event | undefined
   readonly #watchers = new Set<Watcher>()
 
-  /** @param eventIn the event in a slot; it is asked for when somebody wants it */
-  constructor(eventIn: (slot: number) => Event) {
+  /** @param eventIn the event in a slot, if it is one; it is asked for when somebody wants it */
+  constructor(eventIn: (slot: number) => Event | undefined) {
     this.#eventIn = eventIn
   }
 
@@ -42,7 +42,10 @@ export class Recent<Event> {
   /** To be read in one go. */
   *newestFirst(): Generator<Event> {
     const count = Math.min(this.received, KEPT_EVENTS)
-    for (let back = 1; back <= count; back++) yield this.#eventIn((this.received - back) % KEPT_EVENTS)
+    for (let back = 1; back <= count; back++) {
+      const event = this.#eventIn((this.received - back) % KEPT_EVENTS)
+      if (event !== undefined) yield event
+    }
   }
 
   /** Events from this call on, until the signal is aborted. They are made one by one, and everything else gets its turn in between. */
@@ -70,7 +73,8 @@ export class Recent<Event> {
           watcher.position += missed
           yield { missed }
         } else if (watcher.position < this.received) {
-          yield { event: this.#eventIn(watcher.position++ % KEPT_EVENTS) }
+          const event = this.#eventIn(watcher.position++ % KEPT_EVENTS)
+          if (event !== undefined) yield { event }
           if (inTurn % WATCHED_PER_TURN === 0) await nextTurn()
         } else {
           const { promise, resolve } = Promise.withResolvers<void>()

@@ -1,11 +1,11 @@
 // Takes what a proxy tells of requests, line by line: keeps the newest, counts them, and
 // hands them to whoever watches. Who brings the lines is not its business. The proxy
 // keeps what happens while nobody listens, as far as it has room, and says what it lost.
+// Lines of requests that passed are kept as they came, and read for whoever asks.
 
 import type { L7Event } from '../tables/index.ts'
-import { eventOfHttpRecord } from './http-record.ts'
 import { type Observed, Recent } from './recent.ts'
-import { eventOfTlsRecord } from './tls-record.ts'
+import { isEvent, isObject, isPassed, readLine, writtenOut } from './told-line.ts'
 
 /** Most characters kept of a text, of one in a list, and items of a list: senders choose them. */
 const MOST_TEXT = 2048
@@ -19,17 +19,18 @@ export type RequestCount = {
   readonly count: number
 }
 
-const PARSERS: ReadonlySet<string> = new Set(['http', 'dns', 'kafka', 'tls'])
-const VERDICTS: ReadonlySet<string> = new Set(['FORWARDED', 'DROPPED', 'REDIRECTED', 'ERROR'])
+const NEWLINE = 0x0a
+
+/** An event, or the line that it is in. */
+type Kept = L7Event | { readonly bytes: Buffer; readonly start: number; readonly end: number }
 
 export class RequestObserver {
   /** Lost before they came here, and lines that are no events. */
   lost = 0
-  readonly #kept: L7Event[] = []
+  readonly #kept: Kept[] = []
   readonly #recent = new Recent<L7Event>(slot => {
-    const event = this.#kept[slot]
-    if (!event) throw new Error(`there is no request in slot ${slot}`)
-    return event
+    const kept = this.#kept[slot]
+    return kept && 'bytes' in kept ? readKept(kept) : kept
   })
   readonly #counts = new Map<string, { protocol: string; verdict: string; count: number }>()
 
@@ -42,18 +43,34 @@ export class RequestObserver {
     return [...this.#counts.keys()].sort().flatMap(key => this.#counts.get(key) ?? [])
   }
 
-  /** Takes one line of the stream. What is no event counts as lost. */
+  /** Takes whole lines of the stream, and keeps the bytes. What is no event counts as lost. */
+  takeLines(bytes: Buffer): void {
+    for (let start = 0, end = bytes.indexOf(NEWLINE); end >= 0; start = end + 1, end = bytes.indexOf(NEWLINE, start))
+      if (isPassed(bytes, start, end)) {
+        this.#count('http', 'FORWARDED')
+        this.#keep({ bytes, start, end })
+      } else this.#take(readLine(bytes.toString('utf8', start, end)))
+    this.#recent.wake()
+  }
+
+  /** Takes one line that was read. */
   take(told: unknown): void {
-    const line = lineOf(told)
+    this.#take(writtenOut(told))
+    this.#recent.wake()
+  }
+
+  #take(line: unknown): void {
     const missed = missedOf(line)
     if (missed !== undefined) this.lost += missed
     else if (!isEvent(line)) this.lost++
     else {
-      this.#count(line)
-      const event = bounded(line) as L7Event
-      this.#kept[this.#recent.nextSlot()] = event
-      this.#recent.wake()
+      this.#count(line.content.parser, line.verdict)
+      this.#keep(bounded(line) as L7Event)
     }
+  }
+
+  #keep(kept: Kept): void {
+    this.#kept[this.#recent.nextSlot()] = kept
   }
 
   /** The requests that are kept, the newest first. To be read in one go. */
@@ -66,7 +83,7 @@ export class RequestObserver {
     return this.#recent.watch(signal)
   }
 
-  #count({ content: { parser: protocol }, verdict }: L7Event): void {
+  #count(protocol: string, verdict: string): void {
     const key = `${protocol} ${verdict}`
     const known = this.#counts.get(key)
     if (known) known.count++
@@ -74,32 +91,16 @@ export class RequestObserver {
   }
 }
 
-/** Written out, where HAProxy tells it in short. */
-function lineOf(told: unknown): unknown {
-  if (!isObject(told)) return told
-  if ('http' in told) return eventOfHttpRecord(told['http'])
-  return 'tls' in told ? eventOfTlsRecord(told['tls']) : told
+/** @returns undefined for what turns out to be no event */
+function readKept({ bytes, start, end }: Exclude<Kept, L7Event>): L7Event | undefined {
+  const line = readLine(bytes.toString('utf8', start, end))
+  return isEvent(line) ? (bounded(line) as L7Event) : undefined
 }
 
 function missedOf(line: unknown): number | undefined {
   const missed = isObject(line) ? line['missed'] : undefined
   return Number.isSafeInteger(missed) && (missed as number) > 0 ? (missed as number) : undefined
 }
-
-/** As far as a proxy of another version might have it differently. */
-function isEvent(line: unknown): line is L7Event {
-  if (!isObject(line) || !Number.isFinite(line['timeMicros']) || !VERDICTS.has(line['verdict'] as string)) return false
-  const { opener, responder, egress, ingress, content } = line
-  return (
-    [opener, responder].every(end => isObject(end) && typeof end['address'] === 'string') &&
-    [egress, ingress].every(side => isObject(side) && Number.isInteger(side['set'])) &&
-    isObject(content) &&
-    PARSERS.has(content['parser'] as string)
-  )
-}
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null
 
 /** The same with long texts and lists cut off. */
 function bounded(value: unknown, most = MOST_TEXT): unknown {

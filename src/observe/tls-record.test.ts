@@ -4,9 +4,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventOfTlsRecord } from './tls-record.ts'
 
+const PLACES = { ended: 0, refusal: 1, egress: 2, ingress: 3, answer: 5, name: 16 }
+
 const line = (more: Readonly<Record<number, string>>): unknown[] => {
-  const fields = [1700000000000000, '10.0.1.5', 40000, '10.0.2.7', 443, '1001', '1002']
-  fields.push('1476395013', '1476395008', '3', '0', '7', '8', '5', '-', 'www.example.com', '--')
+  const fields = ['--', '-', '3', '0', 1700000000000000, '1476395013', '1476395008', '10.0.1.5', 40000]
+  fields.push('10.0.2.7', 443, '1001', '1002', '7', '8', '5', 'www.example.com')
   return fields.map((field, place) => more[place] ?? field)
 }
 const verdict = (more: Readonly<Record<number, string>>) => {
@@ -28,15 +30,16 @@ test('what is in it', () =>
   }))
 
 test('how it ended', () => {
-  assert.deepEqual(verdict({ 9: '-1' }), ['DROPPED', 'egress', undefined])
-  assert.deepEqual(verdict({ 10: '-' }), ['DROPPED', 'ingress', undefined])
-  assert.match(String(verdict({ 9: '-', 14: 'form' })), /^ERROR,,.*ClientHello/)
-  assert.match(String(verdict({ 9: '-', 14: 'hello', 15: '-' })), /^ERROR,,.*not well-formed/)
-  assert.match(String(verdict({ 7: '0', 9: '-1' })), /^ERROR,,the kernel/)
-  assert.match(String(verdict({ 16: 'SC' })), /^ERROR,,the server could not be reached/)
+  const { ended, refusal, egress, ingress, answer, name } = PLACES
+  assert.deepEqual(verdict({ [egress]: '-1' }), ['DROPPED', 'egress', undefined])
+  assert.deepEqual(verdict({ [ingress]: '-' }), ['DROPPED', 'ingress', undefined])
+  assert.match(String(verdict({ [egress]: '-', [refusal]: 'form' })), /^ERROR,,.*ClientHello/)
+  assert.match(String(verdict({ [egress]: '-', [refusal]: 'hello', [name]: '-' })), /^ERROR,,.*not well-formed/)
+  assert.match(String(verdict({ [answer]: '0', [egress]: '-1' })), /^ERROR,,the kernel/)
+  assert.match(String(verdict({ [ended]: 'SC' })), /^ERROR,,the server could not be reached/)
 })
 
 test('what is none', () => {
-  for (const record of [undefined, [], line({}).slice(1), line({ 0: 'x' }), [...line({}), '']])
+  for (const record of [undefined, [], line({}).slice(1), line({ 4: 'x' }), [...line({}), '']])
     assert.equal(eventOfTlsRecord(record), undefined)
 })

@@ -3,12 +3,19 @@
 
 import { PROXY_ANSWER } from '../http/index.ts'
 import type { L7Event } from '../tables/index.ts'
-import { type ConnectionFields, isKnown, isRecord, judgedConnection, numberOf } from './haproxy-record.ts'
+import {
+  isKnown,
+  isRecord,
+  JUDGED_COUNT,
+  type JudgedFields,
+  judgedConnection,
+  NUMBERS,
+  numberOf,
+} from './haproxy-record.ts'
 
-type Fields = readonly [...ConnectionFields, refusal: string, serverName: string, ended: string]
+type Fields = readonly [...JudgedFields, serverName: string]
 
-const NUMBERS: ReadonlySet<number> = new Set([0, 2, 4])
-const FIELD_COUNT = 17
+const ALL_NUMBERS: ReadonlySet<number> = new Set(NUMBERS)
 
 const REFUSALS: Readonly<Record<string, string>> = {
   form: 'the connection does not begin with a whole ClientHello of TLS in one record, or it did not come in time',
@@ -17,11 +24,12 @@ const REFUSALS: Readonly<Record<string, string>> = {
 
 /** @returns undefined for what is no record of ours */
 export function eventOfTlsRecord(record: unknown): L7Event | undefined {
-  if (!isRecord(record, FIELD_COUNT, NUMBERS)) return undefined
+  if (!isRecord(record, JUDGED_COUNT + 1, ALL_NUMBERS)) return undefined
   const fields = record as unknown as Fields
-  const [refusal, serverName, ended] = [fields[14], fields[15], fields[16]]
+  const [ended, refusal, , , , egressAnswer] = fields
+  const serverName = fields[JUDGED_COUNT]
   return {
-    ...judgedConnection(fields, reasonOf(refusal, ended, fields[7])),
+    ...judgedConnection(fields, reasonOf(refusal, ended, egressAnswer)),
     content: { parser: 'tls', serverName: isKnown(serverName) ? serverName : '' },
   }
 }

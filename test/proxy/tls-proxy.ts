@@ -156,7 +156,7 @@ export class TlsProxy implements AsyncDisposable {
       await new Promise(resolve => setTimeout(resolve, 20))
     const observer = new RequestObserver()
     const lines = this.#lines.splice(0)
-    for (const line of lines) observer.take(JSON.parse(line))
+    for (const line of lines) observer.takeLines(Buffer.from(`${line}\n`))
     assert.equal(observer.lost, 0, lines.join('\n'))
     return [...observer.newestFirst()].reverse()
   }

@@ -4,7 +4,7 @@
 // is missing, a set that is not there, Lua that breaks off, all end in a denial.
 
 import { AMBIGUOUS_PATH, PROXY_ANSWER } from '../../http/index.ts'
-import { LOG_FORMAT } from './log-line.ts'
+import { connectionText, LOG_FORMAT } from './log-line.ts'
 import type { HaproxyKind, HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
 import { clientTables, shareRules, streamRules } from './shares.ts'
 import { TLS_BACKEND, tlsFrontend } from './tls-frontend.ts'
@@ -95,6 +95,7 @@ const defaultsSection = (): string[] => [
 ]
 
 const LOG_RULES: readonly string[] = [
+  `tcp-request session set-var-fmt(sess.c) ${connectionText()}`,
   'log ring@requests len 8192 local0',
   `log-format ${LOG_FORMAT}`,
   `error-log-format ${LOG_FORMAT}`,
@@ -193,11 +194,7 @@ function setRules(answers: KernelAnswers, map: string, logged: boolean): string[
 const connectionRules = (answers: KernelAnswers): string[] => [
   'http-request set-var(txn.t) date(0,us)',
   'http-request set-var(txn.h) req.fhdr(host)',
-  `http-request set-var(sess.o) ${answers.openerIdentity} if !{ var(sess.o) -m found }`,
-  `http-request set-var(sess.r) ${answers.responderIdentity} if !{ var(sess.r) -m found }`,
-  `http-request set-var(sess.s) ${answers.service} if !{ var(sess.s) -m found }`,
-  `http-request set-var(sess.pe) ${answers.egressRule} if !{ var(sess.e),sub(txn.e) -m int 0 }`,
-  `http-request set-var(sess.pi) ${answers.ingressRule} if !{ var(sess.i),sub(txn.i) -m int 0 }`,
+  `http-request set-var-fmt(sess.c) ${connectionText(answers)} if !{ var(sess.e),sub(txn.e) -m int 0 } or !{ var(sess.i),sub(txn.i) -m int 0 }`,
   'http-request set-var(sess.e) var(txn.e)',
   'http-request set-var(sess.i) var(txn.i)',
   'http-response set-var(txn.l) date(0,us),sub(txn.t)',

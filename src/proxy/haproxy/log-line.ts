@@ -1,29 +1,46 @@
 // The line that HAProxy writes for each request, also for those that it refuses: a short
 // form of an event, because HAProxy makes it for every request. src/observe/http-record.ts
 // reads it. Bounded: long methods, hosts and paths are cut.
+//
+// What tells requests that simply passed from all others comes first: of those, no more
+// is read until somebody wants to know (src/observe/told-line.ts).
+
+import type { KernelAnswers } from './options.ts'
 
 const text = (sample: string, length: number): string => `"%[${sample},bytes(0,${length}),json(utf8s)]"`
 
 const variable = (name: string): string => `"%[var(${name})]"`
 
-/** When, who with whom, by which rules, and through which service. */
-export const CONNECTION_FIELDS: readonly string[] = [
+/** How it ended, why it was refused, what the rules of both directions said; when, by which rules, who with whom. */
+export const JUDGED_FIELDS: readonly string[] = [
+  '"%ts"',
+  ...['txn.why', 'txn.er', 'txn.ir'].map(variable),
   '%[date(0,us)]',
-  '"%ci"',
-  '%cp',
-  '"%[dst]"',
-  '%[dst_port]',
-  ...['sess.o', 'sess.r', 'txn.e', 'txn.i', 'txn.er', 'txn.ir', 'sess.pe', 'sess.pi', 'sess.s'].map(variable),
+  ...['txn.e', 'txn.i'].map(variable),
+  '%[var(sess.c)]',
 ]
 
 /** One word of the configuration, for `log-format`. */
 export const LOG_FORMAT = `'{"http":[${[
-  ...CONNECTION_FIELDS,
-  ...['txn.why', 'txn.l', 'txn.g'].map(variable),
+  ...JUDGED_FIELDS,
+  ...['txn.l', 'txn.g'].map(variable),
   text('var(txn.q)', 2048),
   text('var(txn.h)', 256),
   '"%HV"',
   '%ST',
-  '"%ts"',
   text('var(txn.told)', 256),
 ].join(',')}]}'`
+
+const ENDS = '"%[src]",%[src_port],"%[dst]",%[dst_port]'
+
+/**
+ * What is the same for many requests of a connection, put together once and kept (`sess.c`): who with whom, and, as far as
+ * the kernel has been asked, their identities, the service and the rules of policy. A word of the configuration.
+ */
+export const connectionText = (known?: KernelAnswers): string => {
+  const answers = known
+    ? [known.openerIdentity, known.responderIdentity, known.egressRule, known.ingressRule, known.service]
+    : []
+  const facts = answers.length > 0 ? answers.map(answer => `"%[${answer}]"`) : Array.from({ length: 5 }, () => '"-"')
+  return `'${[ENDS, ...facts].join(',')}'`
+}

@@ -4,18 +4,14 @@
 // up by server-name.lua; which rules count, the kernel says.
 
 import { PROXY_ANSWER } from '../../http/index.ts'
-import { CONNECTION_FIELDS } from './log-line.ts'
+import { connectionText, JUDGED_FIELDS } from './log-line.ts'
 import type { KernelAnswers, ListeningDescriptors } from './options.ts'
 
 /** Clients send it at once; what is lost on the way comes again after one, two, four seconds. */
 const HELLO_DELAY = '10s'
 
 /** A line for a connection when it stands, or is refused; src/observe/tls-record.ts reads it. */
-const TLS_LOG_FORMAT = `'{"tls":[${[
-  ...CONNECTION_FIELDS,
-  ...['txn.why', 'txn.n'].map(variable => `"%[var(${variable})]"`),
-  '"%ts"',
-].join(',')}]}'`
+const TLS_LOG_FORMAT = `'{"tls":[${[...JUDGED_FIELDS, '"%[var(txn.n)]"'].join(',')}]}'`
 
 type TlsFrontendOptions = {
   readonly sockets: ListeningDescriptors
@@ -32,19 +28,16 @@ export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged, share }:
   `bind fd@${ipv6}`,
   'option logasap',
   ...(logged
-    ? ['log ring@requests len 8192 local0', `log-format ${TLS_LOG_FORMAT}`, `error-log-format ${TLS_LOG_FORMAT}`]
+    ? [
+        `tcp-request session set-var-fmt(sess.c) ${connectionText()}`,
+        'log ring@requests len 8192 local0',
+        `log-format ${TLS_LOG_FORMAT}`,
+        `error-log-format ${TLS_LOG_FORMAT}`,
+      ]
     : []),
   ...share,
   `tcp-request inspect-delay ${HELLO_DELAY}`,
-  ...(logged
-    ? [
-        `tcp-request content set-var(sess.o) ${answers.openerIdentity}`,
-        `tcp-request content set-var(sess.r) ${answers.responderIdentity}`,
-        `tcp-request content set-var(sess.s) ${answers.service}`,
-        `tcp-request content set-var(sess.pe) ${answers.egressRule}`,
-        `tcp-request content set-var(sess.pi) ${answers.ingressRule}`,
-      ]
-    : []),
+  ...(logged ? [`tcp-request content set-var-fmt(sess.c) ${connectionText(answers)}`] : []),
   `tcp-request content set-var(txn.e) ${answers.egressSet}`,
   `tcp-request content set-var(txn.i) ${answers.ingressSet}`,
   // Without rules in a direction, it allows.
