@@ -285,7 +285,9 @@ export function createEngine(options: EngineOptions): Engine {
     intent: new IntentController(tables, 'files', memory, options.secrets),
     endpoints,
     names: new Names({ tables, controller: names, policies, clock }),
-    policyStatus: tables.database.addView(policyStatusView(tables, policyMaps.status)),
+    policyStatus: tables.database.addView(
+      policyStatusView(tables, { maps: policyMaps.status, ruleSets: ruleSets.status }),
+    ),
     serviceStatus: tables.database.addView(serviceStatusView(tables, services.inKernel)),
     servicesInKernel: services.inKernel,
     reconcilers,

@@ -14,36 +14,51 @@ import {
   type Tables,
 } from '../tables/index.ts'
 import { type PolicySubject, PolicySubjects } from './policy-subjects.ts'
+import { TLS_SECRET_MISSING } from './tls-secrets.ts'
 
-type MapStatus = Table<Status, 'kind'>
+type RowStatus = Table<Status, 'kind'>
 
-/** @param mapStatus the status of each policy map in the kernel */
-export function policyStatusView(tables: Tables, mapStatus: MapStatus): ViewSpec<PolicyStatus> {
+/** How rows fare where they are brought to. */
+export type RowStatuses = {
+  /** Of each policy map, in the kernel. */
+  readonly maps: RowStatus
+  /** Of each rule set, in the proxy. */
+  readonly ruleSets: RowStatus
+}
+
+export function policyStatusView(tables: Tables, statuses: RowStatuses): ViewSpec<PolicyStatus> {
   const { policies, namespaces, problems, enforcedPolicies, policyMaps, endpointEntries, identities } = tables
   return {
     name: 'policy-status',
     from: [policies, namespaces, problems, enforcedPolicies, policyMaps, endpointEntries, identities],
-    rows: () => policyStatuses(tables, mapStatus),
+    rows: () => policyStatuses(tables, statuses),
     columns: POLICY_STATUS_COLUMNS,
   }
 }
 
 /** Sorted by namespace, name and kind. */
-export function policyStatuses(tables: Tables, mapStatus: MapStatus): PolicyStatus[] {
-  const subjects = new PolicySubjects(tables)
-  const entries = entriesByPolicy(tables)
-  const inForce = tables.policies.all().map(policy => statusOf(policy, { tables, mapStatus, subjects, entries }))
+export function policyStatuses(tables: Tables, statuses: RowStatuses): PolicyStatus[] {
+  const given: Given = {
+    tables,
+    mapStatus: statuses.maps,
+    subjects: new PolicySubjects(tables),
+    entries: entriesByPolicy(tables),
+    refusedSets: refusedSetsByPolicy(tables, statuses.ruleSets),
+  }
+  const inForce = tables.policies.all().map(policy => statusOf(policy, given))
   return [...inForce, ...refusedObjects(tables)].sort(comparePolicies)
 }
 
 type Given = {
   readonly tables: Tables
-  readonly mapStatus: MapStatus
+  readonly mapStatus: RowStatus
   readonly subjects: PolicySubjects
   readonly entries: ReadonlyMap<string, number>
+  /** Why the proxy does not judge by rules of a policy, by the key of its row. */
+  readonly refusedSets: ReadonlyMap<string, readonly string[]>
 }
 
-function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Given): PolicyStatus {
+function statusOf(policy: Policy, { tables, mapStatus, subjects, entries, refusedSets }: Given): PolicyStatus {
   const key = tables.policies.spec.key(policy)
   const { kind, namespace, name, origin, rules } = policy
   const problems = problemsOf(tables, policy)
@@ -51,7 +66,12 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
   const selected = subjects.of(rules)
   const isAudited = rules.specs.length > 0 && rules.specs.every(({ audit }) => audit === true)
   const failed = new Map(selected.map(({ map }) => [map, failureOf(mapStatus, map)]))
-  const failures = [...new Set([...failed.values()].filter(text => text !== undefined))]
+  const mapFailures = [...new Set([...failed.values()].filter(text => text !== undefined))]
+  const unjudged = [...(refusedSets.get(key) ?? []), ...(problems.some(lacksSecret) ? [SECRET_MISSING] : [])]
+  const failures = [
+    ...(mapFailures.length > 0 ? [MAP_MISSING, ...mapFailures] : []),
+    ...(unjudged.length > 0 ? [NOT_JUDGED, ...unjudged] : []),
+  ]
   const known = tables.enforcedPolicies.get(key)
   const isCurrent = known?.version === tables.policies.revisionOf(key)
   const state = stateOf(failures.length > 0, isCurrent, isOutdated)
@@ -65,7 +85,7 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries }: Give
     origin,
     valid: !isOutdated,
     state,
-    message: [messageOf(state, policy, known), ...failures].join('; '),
+    message: state === 'failing' ? failures.join('; ') : messageOf(state, policy, known),
     problems: problems.map(shown),
     ...(isCurrent && known && { enforced: { revision: known.revision, since: isoTime(known) } }),
     audit: isAudited,
@@ -101,22 +121,21 @@ function stateOf(isFailing: boolean, isCurrent: boolean, isOutdated: boolean): P
   return isOutdated ? 'outdated' : 'enforced'
 }
 
+const MAP_MISSING = 'the kernel did not take it for every endpoint: those without it deny everything'
+const NOT_JUDGED = 'some of its rules cannot be judged by, and what they are about is denied'
+const SECRET_MISSING = 'a Secret is not in order, see its problems'
+
+const lacksSecret = ({ id }: Problem): boolean => id.startsWith(TLS_SECRET_MISSING)
+
 function messageOf(state: PolicyStatus['state'], { origin }: Policy, known: EnforcedPolicy | undefined): string {
-  switch (state) {
-    case 'enforced':
-      return 'enforced'
-    case 'outdated':
-      return `refused; the version of ${known ? `${isoTime(known)} ` : ''}(${origin.file}:${origin.line}) stays in force`
-    case 'pending':
-      return 'on its way to the kernel'
-    default:
-      return 'the kernel did not take it for every endpoint: those without it deny everything'
-  }
+  if (state === 'pending') return 'on its way to the kernel'
+  if (state === 'enforced') return 'enforced'
+  return `refused; the version of ${known ? `${isoTime(known)} ` : ''}(${origin.file}:${origin.line}) stays in force`
 }
 
 const isoTime = ({ sinceMs }: EnforcedPolicy): string => new Date(sinceMs).toISOString()
 
-function failureOf(mapStatus: MapStatus, map: number): string | undefined {
+function failureOf(mapStatus: RowStatus, map: number): string | undefined {
   const status = mapStatus.get(String(map))
   return status?.kind === 'failed' ? status.error.message : undefined
 }
@@ -176,13 +195,36 @@ const shown = ({ severity, message, file, line, column }: Problem): PolicyStatus
   column,
 })
 
-/** How many entries of all policy maps are there for the rules of each policy, by the key of its row. */
-function entriesByPolicy({ policies, policyMaps, l7RuleSets }: Tables): Map<string, number> {
+/** Of sets that maps name: others are kept for a moment, and are nothing of what is in force. */
+function refusedSetsByPolicy(tables: Tables, ruleSetStatus: RowStatus): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  const failed = ruleSetStatus.by('kind', 'failed')
+  if (failed.length === 0) return found
+  const owners = policiesByRule(tables)
+  const named = new Set(tables.policyMaps.all().flatMap(({ entries }) => entries.flatMap(({ l7 }) => l7?.number ?? [])))
+  for (const { key, ...status } of failed) {
+    const set = tables.l7RuleSets.get(key)
+    if (!set || !named.has(set.number) || status.kind !== 'failed') continue
+    for (const owner of new Set(Array.from(rulesIn(set), rule => owners.get(rule) ?? '')))
+      found.set(owner, [...(found.get(owner) ?? []), status.error.message])
+  }
+  return found
+}
+
+/** Keys of the rows of policies. */
+function policiesByRule({ policies }: Tables): Map<RuleKey, string> {
   const owners = new Map<RuleKey, string>()
   for (const policy of policies.all()) {
     const key = policies.spec.key(policy)
     for (const { rules } of policy.rules.specs) for (const rule of rules) owners.set(rule.key, key)
   }
+  return owners
+}
+
+/** How many entries of all policy maps are there for the rules of each policy, by the key of its row. */
+function entriesByPolicy(tables: Tables): Map<string, number> {
+  const { policyMaps, l7RuleSets } = tables
+  const owners = policiesByRule(tables)
   const counts = new Map<string, number>()
   for (const { entries } of policyMaps.all())
     for (const { key, l7 } of entries) {

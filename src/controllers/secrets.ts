@@ -2,7 +2,9 @@
 // no API tells them. A Secret that is not valid any more stays as it was.
 
 import type { SecretManifest } from '../manifests/index.ts'
+import type { TlsUse } from '../policy/index.ts'
 import { objectKey } from '../tables/index.ts'
+import { type TlsItems, tlsItems } from './tls-secrets.ts'
 
 type Reference = { readonly namespace: string; readonly name: string }
 
@@ -51,6 +53,12 @@ export class Secrets {
     } catch {
       return { missing: 'holds no text that a header may have' }
     }
+  }
+
+  /** What the Secret of a TLS context has for it, in PEM. @param nowMs milliseconds since the Unix epoch */
+  tlsItems(use: Pick<TlsUse, 'end' | 'context'>, nowMs: number): TlsItems {
+    const items = this.#items.get(objectKey(use.context.secret))
+    return items ? tlsItems(use, items, nowMs) : { keys: {}, errors: ['is not there'], warnings: [] }
   }
 
   #changed(): void {

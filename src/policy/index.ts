@@ -30,7 +30,7 @@ export { NamedPeers } from './engine/named-peers.ts'
 export type { Verdict } from './engine/port-space.ts'
 export { ReferenceCounts, type References } from './engine/references.ts'
 export * from './engine/repository.ts'
-export { secretsOf } from './engine/secrets.ts'
+export { type NamedSecret, secretsOf, type TlsUse, tlsUsesOf } from './engine/secrets.ts'
 export * from './engine/subject.ts'
 export {
   type Expectation,

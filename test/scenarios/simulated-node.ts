@@ -13,6 +13,8 @@ import type { EndpointAnswer } from '../../src/api/index.ts'
 import { type Memory, volatileMemory } from '../../src/controllers/index.ts'
 import { mac } from '../../src/ip/index.ts'
 import { type MapName, MemoryDatapath } from '../../src/maps/index.ts'
+import type { L7RuleSet } from '../../src/policy/index.ts'
+import type { RuleSetProxy } from '../../src/reconcilers/index.ts'
 import { MemorySource } from '../../src/sources/memory.ts'
 import { eachRow, ManualClock, type ReconcileFailure } from '../../src/state/index.ts'
 import type { Endpoint, Tables } from '../../src/tables/index.ts'
@@ -28,6 +30,8 @@ export type SimulatedNodeOptions = {
   readonly sizes?: Partial<Readonly<Record<MapName, number>>>
   /** Entries that a policy map has room for. */
   readonly policyEntries?: number
+  /** Rules of a set that the proxy has room for. */
+  readonly proxyRules?: number
   readonly podCidrs?: readonly string[]
   readonly services?: Partial<ServiceSettings>
   readonly names?: Partial<EngineOptions['names']>
@@ -49,6 +53,8 @@ export class SimulatedNode {
   readonly failures: ReconcileFailure[] = []
   /** Those outside that connections use. */
   readonly usedAddresses = new Set<string>()
+  /** What the proxy has, which outlives agents. */
+  readonly #ruleSets = new Map<number, L7RuleSet>()
   /** Elements written since `takeWrites`. */
   #writes: Write[] = []
   readonly #options: SimulatedNodeOptions
@@ -189,6 +195,7 @@ export class SimulatedNode {
       memory: this.memory,
       clock: this.clock,
       devices: this.#devices(),
+      proxy: this.#proxy(),
       translatesInSockets: true,
       podTranslation: 'socket',
       namespaceCookie: () => BigInt(++this.#cookies),
@@ -250,6 +257,19 @@ export class SimulatedNode {
         onWrite?.(named(write))
       },
       pause: async () => pause?.(),
+    }
+  }
+
+  #proxy(): RuleSetProxy {
+    const { proxyRules = Number.POSITIVE_INFINITY } = this.#options
+    return {
+      ruleSets: async () => ({ ruleSets: [...this.#ruleSets.values()] }),
+      changeRuleSets: async ({ add, remove }) => {
+        for (const number of remove) this.#ruleSets.delete(number)
+        for (const set of add) this.#ruleSets.set(set.number, set)
+        const large = [...this.#ruleSets.values()].filter(({ rules }) => rules.rules.length > proxyRules)
+        return { failures: large.map(({ number }) => ({ number, server: 'haproxy', error: 'it has too many rules' })) }
+      },
     }
   }
 

@@ -5,6 +5,7 @@
 import type { L7Parser, L7Rules } from '../model/l7.ts'
 import { type Audit, type Direction, VISIBILITY } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
+import { endTlsAlike } from './l7-rules.ts'
 import type { ResolvedPolicy } from './subject.ts'
 
 /** What a look-up asks: one direction, one peer, one port. */
@@ -42,7 +43,7 @@ export type ConnectionVerdict = {
   readonly egress: Judgement | undefined
   /** Of the receiver's policy. */
   readonly ingress: Judgement | undefined
-  /** Both ends allow it, each with rules for what is said, and nobody can judge by both: they speak different protocols. */
+  /** Both ends allow it, each with rules for what is said, and nobody can judge by both: they speak different protocols, or want TLS to end in different ways. */
   readonly isTorn?: true
 }
 
@@ -58,7 +59,8 @@ export function verdict(from: Party, to: Party, protocol: number, port: number):
   const ingress = from.isOwnNode ? undefined : judge(to, from, 'ingress', protocol, port)
   if (egress?.verdict === 'denied' || ingress?.verdict === 'denied') return { verdict: 'denied', egress, ingress }
   const [one, other] = [rulesOf(egress), rulesOf(ingress)]
-  if (one && other && judgeOf(one) !== judgeOf(other)) return { verdict: 'denied', egress, ingress, isTorn: true }
+  if (one && other && (judgeOf(one) !== judgeOf(other) || !endTlsAlike(one, other)))
+    return { verdict: 'denied', egress, ingress, isTorn: true }
   return { verdict: 'allowed', egress, ingress }
 }
 

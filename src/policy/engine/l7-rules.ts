@@ -11,6 +11,7 @@ import type {
   L7Rules,
   L7Source,
   TlsContext,
+  TlsEnd,
 } from '../model/l7.ts'
 import { type Rule, type RuleKey, VISIBILITY } from '../model/rule.ts'
 import { digest } from './sha256.ts'
@@ -54,11 +55,25 @@ export class L7Unions {
     const name = parts.map(({ key }) => key).join(' ')
     const known = this.#unions.get(name)
     if (known) return known
-    const rules = { ...parts[0].rules, rules: parts.flatMap(part => [...part.rules.rules]) } as L7Rules
+    const rules = {
+      ...parts[0].rules,
+      ...strictestTls(parts.map(part => part.rules)),
+      rules: parts.flatMap(part => [...part.rules.rules]),
+    } as L7Rules
     const made = Object.freeze({ key: keyOf(name), rules })
     this.#unions.set(name, made)
     return made
   }
+}
+
+/** Of contexts that are the same but for what they cannot do without. */
+function strictestTls(all: readonly L7Rules[]): Partial<Record<TlsEnd, TlsContext>> {
+  const strictest = (end: TlsEnd): TlsContext | undefined => {
+    const contexts = all.flatMap(rules => (rules.parser === 'http' && rules[end]) || [])
+    return contexts.find(({ needsTrustedCa }) => needsTrustedCa) ?? contexts[0]
+  }
+  const [terminating, originating] = [strictest('terminating'), strictest('originating')]
+  return { ...(terminating && { terminating }), ...(originating && { originating }) }
 }
 
 /** Rules of one language can be united. Who asks for different names of servers may mean different requests by them. */
@@ -66,7 +81,14 @@ export function languageOf(rules: L7Rules): string {
   if (rules.parser !== 'http') return rules.parser
   const { serverNames, terminating, originating } = rules
   const names = serverNames.map(({ serverName }) => serverName).sort()
-  return JSON.stringify([rules.parser, names, tlsParts(terminating), tlsParts(originating)])
+  return JSON.stringify([rules.parser, names, tlsName(terminating), tlsName(originating)])
+}
+
+/** Whether one process can judge by both: TLS ends and begins at it with the same Secrets, or not at all. */
+export function endTlsAlike(one: L7Rules, other: L7Rules): boolean {
+  const nameOf = (rules: L7Rules): string =>
+    rules.parser === 'http' ? JSON.stringify([tlsParts(rules.terminating), tlsParts(rules.originating)]) : ''
+  return nameOf(one) === nameOf(other)
 }
 
 const meanings = new WeakMap<L7Rules, string>()
@@ -144,6 +166,13 @@ function kafkaParts(rule: KafkaRule): unknown[] {
 }
 
 function tlsParts(context: TlsContext | undefined): unknown {
+  return context ? [...tlsName(context), context.needsTrustedCa ?? false] : null
+}
+
+/** Contexts with one name are one: a rule may name the keys that another takes for granted. */
+function tlsName(context: TlsContext): string[]
+function tlsName(context: TlsContext | undefined): string[] | null
+function tlsName(context: TlsContext | undefined): string[] | null {
   if (!context) return null
   const { secret, certificate, privateKey, trustedCa } = context
   return [secret.namespace, secret.name, certificate, privateKey, trustedCa]

@@ -57,7 +57,12 @@ export type TlsContext = {
   readonly certificate: string
   readonly privateKey: string
   readonly trustedCa: string
+  /** The rule itself names `trustedCa`, so nothing else can stand in for it. Without, it counts where the Secret has it. */
+  readonly needsTrustedCa?: true
 }
+
+/** `terminating`: TLS of the client ends at the proxy. `originating`: TLS to the server begins there. */
+export type TlsEnd = 'terminating' | 'originating'
 
 /** The rules of one connection in one direction. An empty list allows nothing. */
 export type L7Rules =

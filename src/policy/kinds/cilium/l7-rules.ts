@@ -50,8 +50,10 @@ export function readL7Rules(item: PortRuleContent, rule: RuleKey, namespace: str
 }
 
 /** The lines of an item's rules. `lineOf` takes places in the item. */
-export function l7Lines({ rules = {}, serverNames = [] }: PortRuleContent, lineOf: (place: Path) => number): L7Lines {
+export function l7Lines(item: PortRuleContent, lineOf: (place: Path) => number): L7Lines {
+  const { rules = {}, serverNames = [] } = item
   const lines: Record<string, number> = {}
+  for (const field of ['terminatingTLS', 'originatingTLS'] as const) if (item[field]) lines[field] = lineOf([field])
   for (const [name, list] of Object.entries(rules))
     if (Array.isArray(list)) for (const i of list.keys()) lines[`rules.${name}[${i}]`] = lineOf(['rules', name, i])
   for (const i of serverNames.keys()) lines[`serverNames[${i}]`] = lineOf(['serverNames', i])
@@ -139,6 +141,7 @@ function readTls(content: TlsContent | undefined, namespace: string): TlsContext
     certificate: certificate || 'tls.crt',
     privateKey: privateKey || 'tls.key',
     trustedCa: trustedCA || 'ca.crt',
+    ...(trustedCA && { needsTrustedCa: true }),
   }
 }
 
