@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A small server of HTTP/1.1 and HTTP/2 without TLS, so that what is measured
- * is the way to it:
+ * A small server of HTTP/1.1, so that what is measured is the way to it:
  *
  *   httpserve PORT      prints "ready"
  *
  * Every request is answered with 200 and thirteen bytes, GET /bytes/N with N
- * bytes. Bodies of requests of HTTP/1.1 are read and forgotten. It reads no more
- * of HTTP than its clients in these benchmarks need.
+ * bytes. Bodies of requests are read and forgotten. It reads no more of HTTP
+ * than its clients in these benchmarks need.
  */
 #define _GNU_SOURCE
 #include "netload.h"
@@ -20,23 +19,16 @@
 #define DESCRIPTORS 65536
 #define INPUT_BYTES (64 * 1024)
 #define OUTPUT_BYTES (512 * 1024)
-#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-#define PREFACE_BYTES 24
-#define FRAME_HEAD_BYTES 9
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, world\n"
 #define LAST_ANSWER \
 	"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 13\r\n\r\nHello, world\n"
 
-enum frame { DATA, HEADERS, SETTINGS = 4, PING = 6 };
-enum flag { ACK = 1, END_STREAM = 1, END_HEADERS = 4 };
-
 struct connection {
 	/* Of the request's body, still to come. */
 	uint64_t body;
-	/* What came of a request or a frame that is not complete. */
+	/* What came of a request that is not complete. */
 	char *kept;
 	size_t kept_bytes;
-	int is_http2;
 };
 
 static struct connection connections[DESCRIPTORS];
@@ -134,57 +126,6 @@ static ssize_t take_requests(int fd, struct connection *of, char *bytes, size_t 
 	}
 }
 
-static void put_frame(enum frame type, int flags, uint32_t stream, const void *content,
-		      size_t count)
-{
-	unsigned char head[FRAME_HEAD_BYTES] = { count >> 16,  count >> 8,  count,
-						 type,	       flags,	    stream >> 24,
-						 stream >> 16, stream >> 8, stream };
-
-	put(head, sizeof(head));
-	put(content, count);
-}
-
-static ssize_t take_frames(char *bytes, size_t count)
-{
-	size_t at = 0;
-
-	while (count - at >= FRAME_HEAD_BYTES) {
-		const unsigned char *frame = (unsigned char *)bytes + at;
-		size_t length = frame[0] << 16 | frame[1] << 8 | frame[2];
-		uint32_t stream = frame[5] << 24 | frame[6] << 16 | frame[7] << 8 | frame[8];
-
-		if (length > INPUT_BYTES - FRAME_HEAD_BYTES)
-			return -1;
-		if (count - at < FRAME_HEAD_BYTES + length)
-			break;
-		if (frame[3] == HEADERS) {
-			put_frame(HEADERS, END_HEADERS, stream, "\x88", 1);
-			put_frame(DATA, END_STREAM, stream, "Hello, world\n", 13);
-		}
-		if (frame[3] == SETTINGS && !(frame[4] & ACK))
-			put_frame(SETTINGS, ACK, 0, "", 0);
-		if (frame[3] == PING && !(frame[4] & ACK))
-			put_frame(PING, ACK, 0, frame + FRAME_HEAD_BYTES, length);
-		at += FRAME_HEAD_BYTES + length;
-	}
-	return at;
-}
-
-static ssize_t take(int fd, struct connection *of, char *bytes, size_t count)
-{
-	ssize_t taken;
-
-	if (of->is_http2)
-		return take_frames(bytes, count);
-	if (count < PREFACE_BYTES || memcmp(bytes, PREFACE, PREFACE_BYTES))
-		return take_requests(fd, of, bytes, count);
-	of->is_http2 = 1;
-	put_frame(SETTINGS, 0, 0, "", 0);
-	taken = take_frames(bytes + PREFACE_BYTES, count - PREFACE_BYTES);
-	return taken < 0 ? taken : taken + PREFACE_BYTES;
-}
-
 static void keep(struct connection *of, const char *bytes, size_t count)
 {
 	free(of->kept);
@@ -219,7 +160,7 @@ static void serve_one(int fd)
 	}
 	memcpy(input, of->kept, of->kept_bytes);
 	count = of->kept_bytes + got;
-	taken = take(fd, of, input, count);
+	taken = take_requests(fd, of, input, count);
 	if (flush(fd) || taken < 0 || count - taken > INPUT_BYTES)
 		finish(fd);
 	else

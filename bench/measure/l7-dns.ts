@@ -15,7 +15,7 @@ import { outputOf } from '../testbed/programs.ts'
 import { plugIntoSandbox } from '../testbed/service-node.ts'
 import type { Context } from './measurement.ts'
 
-const SECONDS = 1
+const SECONDS = 0.5
 const AT_ONCE = 64
 const RULES = 1_000
 /** One of the rules'. */

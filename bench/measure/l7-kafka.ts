@@ -8,7 +8,7 @@ import { kafkaPolicy, topicName } from '../testbed/l7-objects.ts'
 import { ProcessorTime } from '../testbed/processor-time.ts'
 import type { Context } from './measurement.ts'
 
-const SECONDS = 1
+const SECONDS = 0.5
 const RULES = 100
 const MANY = 64
 const STAND_IN = 'the broker is a stand-in in C that keeps nothing: a real one leaves less of the difference'

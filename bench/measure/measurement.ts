@@ -23,7 +23,7 @@ export type Effort = {
   readonly serviceRounds: number
   /** Of one endpoint, and of one service. */
   readonly serviceChanges: number
-  /** Interleaved rounds of a second each, of HTTP and DNS. */
+  /** Interleaved rounds, of at most a second each, of HTTP, DNS and Kafka. */
   readonly l7Rounds: number
   /** Of one rule; four times as many under load. */
   readonly l7Changes: number
@@ -43,7 +43,7 @@ export const FULL: Effort = {
   serviceCounts: [1, 100, 1000, 10_000],
   serviceRounds: 15,
   serviceChanges: 30,
-  l7Rounds: 15,
+  l7Rounds: 9,
   l7Changes: 100,
   l7Seconds: 30,
 }

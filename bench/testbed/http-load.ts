@@ -76,18 +76,21 @@ export async function runWrk(route: HttpRoute, options: WrkOptions): Promise<Htt
   }
 }
 
-const HTTP2_CONNECTIONS = 4
-const HTTP2_STREAMS = 16
-export const HTTP2_LOAD_TEXT = `${HTTP2_CONNECTIONS} connections with ${HTTP2_STREAMS} streams each`
+export type H2loadOptions = {
+  readonly connections: number
+  /** Requests on their way on each connection. */
+  readonly streams: number
+  readonly seconds: number
+  readonly signal: AbortSignal
+}
 
 /** @returns requests a second. @throws Error when some fail */
 export async function runH2load(
   route: HttpRoute,
-  port: number,
-  { seconds, signal }: { readonly seconds: number; readonly signal: AbortSignal },
+  { connections, streams, seconds, signal }: H2loadOptions,
 ): Promise<number> {
-  const load = [`-D${seconds}`, `-c${HTTP2_CONNECTIONS}`, `-m${HTTP2_STREAMS}`]
-  const output = await outputOf(route.namespace, ['h2load', ...load, url(route, port)], signal)
+  const load = [`-D${seconds}`, `-c${connections}`, `-m${streams}`]
+  const output = await outputOf(route.namespace, ['h2load', ...load, url(route, HTTP_PORTS.http2)], signal)
   const [, perSecond] = /^finished in .*?, ([\d.]+) req\/s/m.exec(output) ?? []
   const [, others] = /^status codes: \d+ 2xx, (.*)$/m.exec(output) ?? []
   if (others !== '0 3xx, 0 4xx, 0 5xx')
