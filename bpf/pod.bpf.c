@@ -220,10 +220,11 @@ check_sender(struct __sk_buff *skb, const struct packet *packet, const struct en
 static __noinline int hand_over(struct __sk_buff *skb, const struct packet *packet,
 				struct outcome *outcome)
 {
-	enum proxy_kind kind = outcome->leg == LEG_TO_PROXY ? outcome->proxy : PROXY_NONE;
+	__u32 listener = outcome->leg == LEG_TO_PROXY ? proxy_listener(outcome->proxy, outcome->l7)
+						      : PROXY_LISTENER_NONE;
 	struct flow_key key = {};
 
-	outcome->reason = steer(skb, packet, kind);
+	outcome->reason = steer(skb, packet, listener);
 	outcome->observation = OBSERVED_TO_PROXY;
 	if (outcome->reason == DROP_NONE)
 		return 0;
@@ -252,8 +253,9 @@ static __noinline int from_bounce(struct __sk_buff *skb, struct packet *packet,
 	outcome->direction = DIRECTION_INGRESS;
 	outcome->reason = parse_packet(skb, packet);
 	if (outcome->reason == DROP_NONE) {
-		outcome->proxy = bounced_for & BOUNCED_FOR_KIND;
-		outcome->reason = steer(skb, packet, outcome->proxy);
+		bounced_for &= BOUNCED_FOR_LISTENER;
+		outcome->proxy = bounced_for < PROXY_LISTENER_CONTEXT ? bounced_for : PROXY_HTTPS;
+		outcome->reason = steer(skb, packet, bounced_for);
 	}
 	if (outcome->reason == DROP_NONE)
 		return TC_PASS;
@@ -390,7 +392,8 @@ int to_pod(struct __sk_buff *skb)
 	if (outcome.refuse && !reject(skb, &packet))
 		return bounce(skb, BOUNCED_TO_SENDER);
 	if (to_proxy && action == TC_PASS)
-		return bounce(skb, outcome.for_proxy ? PROXY_NONE : outcome.proxy);
+		return bounce(skb, outcome.for_proxy ? PROXY_LISTENER_NONE
+						     : proxy_listener(outcome.proxy, outcome.l7));
 	return action;
 }
 

@@ -137,7 +137,8 @@ int find_listener(struct bpf_sk_lookup *ctx)
 	flow = flow_of(&tuple);
 	if (!flow)
 		return SK_PASS;
-	index = proxy_socket_index(flow->proxy, ctx->family == AF_INET6, false);
+	index = proxy_socket_index(proxy_listener(flow->proxy, flow->l7), ctx->family == AF_INET6,
+				   false);
 	socket = bpf_map_lookup_elem(&proxy_sockets, &index);
 	if (!socket)
 		return SK_DROP;

@@ -112,7 +112,7 @@ struct outcome {
 	__u32 egress_rule;
 	__u32 ingress_rule;
 	__u32 service; /* that the packet's flow was opened to; 0: none */
-	__u32 l7[2]; /* as in struct flow, of a connection that has just been judged */
+	__u32 l7[2]; /* as in struct flow */
 	__u8 audit; /* enum audit */
 	__u8 flow_direction; /* enum flow_direction */
 	__u8 proxy; /* enum proxy_kind, that the flow is handed to */

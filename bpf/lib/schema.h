@@ -8,7 +8,7 @@
 #define AXONEME_SCHEMA_H
 
 enum schema {
-	SCHEMA_VERSION = 4,
+	SCHEMA_VERSION = 5,
 };
 
 const enum schema *anchor_schema __attribute__((unused));

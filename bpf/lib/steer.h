@@ -22,9 +22,10 @@ enum socket_state {
 /* Above the bits of a bounced packet's mark: whom it is for. */
 #define BOUNCED_FOR_SHIFT 16
 enum bounced_for {
-	BOUNCED_FOR_KIND = 7, /* enum proxy_kind; PROXY_NONE: for a connection that a proxy has */
+	BOUNCED_FOR_LISTENER =
+		63, /* enum proxy_listener; NONE: for a connection that a proxy has */
 	BOUNCED_TO_SENDER =
-		8, /* for no proxy at all: an answer to whoever sent the packet that it was */
+		64, /* for no proxy at all: an answer to whoever sent the packet that it was */
 };
 
 enum assignment {
@@ -93,9 +94,9 @@ static __noinline int assign_udp(struct __sk_buff *skb, const struct tuple *tupl
 }
 
 static __noinline int assign_listener(struct __sk_buff *skb, const struct packet *packet,
-				      enum proxy_kind kind)
+				      __u32 listener)
 {
-	__u32 index = proxy_socket_index(kind, packet->family == 6,
+	__u32 index = proxy_socket_index(listener, packet->family == 6,
 					 packet->tuple.protocol == PROTOCOL_UDP);
 	struct bpf_sock *socket = bpf_map_lookup_elem(&proxy_sockets, &index);
 	int result;
@@ -110,12 +111,11 @@ static __noinline int assign_listener(struct __sk_buff *skb, const struct packet
 /*
  * Gives the packet to a proxy. What a listening socket gets of a connection that it does not
  * know it answers as any server does: a SYN cookie may make it known, or it is reset.
- * @param kind of the proxy that the connection's opener is handed to; PROXY_NONE: only who
- *   has the connection gets it
+ * @param listener enum proxy_listener, that the connection's opener is handed to; NONE: only
+ *   who has the connection gets it
  * @return a drop reason
  */
-static __noinline int steer(struct __sk_buff *skb, const struct packet *packet,
-			    enum proxy_kind kind)
+static __noinline int steer(struct __sk_buff *skb, const struct packet *packet, __u32 listener)
 {
 	int result = ASSIGN_NO_SOCKET;
 
@@ -127,14 +127,15 @@ static __noinline int steer(struct __sk_buff *skb, const struct packet *packet,
 		result = ASSIGNED;
 	} else if (packet->tuple.protocol == PROTOCOL_TCP) {
 		result = assign_tcp(skb, &packet->tuple, true);
-		if (result == ASSIGN_NO_SOCKET && kind != PROXY_NONE)
-			result = assign_listener(skb, packet, kind);
+		if (result == ASSIGN_NO_SOCKET && listener != PROXY_LISTENER_NONE)
+			result = assign_listener(skb, packet, listener);
 	} else if (packet->tuple.protocol == PROTOCOL_UDP) {
-		result = kind != PROXY_NONE ? assign_listener(skb, packet, kind)
-					    : assign_udp(skb, &packet->tuple, true);
+		result = listener != PROXY_LISTENER_NONE ? assign_listener(skb, packet, listener)
+							 : assign_udp(skb, &packet->tuple, true);
 	}
 	if (result == ASSIGN_NO_SOCKET)
-		return DROP_SOCKET_LOOKUP_FAILED;
+		return listener == PROXY_LISTENER_CONFLICT ? DROP_PROXY_CONFLICT
+							   : DROP_SOCKET_LOOKUP_FAILED;
 	if (result != ASSIGNED)
 		return DROP_SOCKET_ASSIGN_FAILED;
 	skb->mark = MARK_TO_PROXY;

@@ -60,6 +60,8 @@ static __always_inline void outcome_from_flow(struct outcome *outcome, const str
 	outcome->audit = flow->audit;
 	outcome->service = flow->service;
 	outcome->proxy = flow->proxy;
+	outcome->l7[FLOW_ORIGINAL] = flow->l7[FLOW_ORIGINAL];
+	outcome->l7[FLOW_REPLY] = flow->l7[FLOW_REPLY];
 }
 
 static __always_inline void flow_stamp(struct flow *flow, const struct outcome *outcome,

@@ -51,7 +51,8 @@ enum drop_reason {
 	DROP_PACKET_TOO_BIG = 222, /* for the device that a translated packet would leave by */
 	DROP_PROXY_MIDSTREAM =
 		223, /* a proxy is to judge what is said from now on, and can not join in */
-	DROP_PROXY_CONFLICT = 224, /* the two ends' policies want different proxies */
+	DROP_PROXY_CONFLICT =
+		224, /* the two ends' policies want different proxies, or TLS contexts */
 };
 
 enum traffic_direction {

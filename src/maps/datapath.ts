@@ -56,6 +56,7 @@ export type MapElements = {
   readonly source_ranges: readonly [SourceRangeKey, number]
   readonly translations: readonly [Tuple, Translation]
   readonly pod_namespaces: readonly [bigint, PodNamespace]
+  readonly tls_contexts: readonly [number, number]
 }
 
 /** The same maps, in the kernel or in memory. Maps of maps take a map and give back its id. */
@@ -95,6 +96,7 @@ const ELEMENT_MAPS = [
   'source_ranges',
   'translations',
   'pod_namespaces',
+  'tls_contexts',
   'policy_maps',
   'slot_pages',
 ] as const

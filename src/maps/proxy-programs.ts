@@ -14,11 +14,11 @@ import {
 import { addressShape } from './address.ts'
 import { type Flow, type FlowKey, flowFlagsShape, flowKeyShape, flowLegShape, flowShape } from './conntrack.ts'
 import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
-import { proxyKindShape, proxySocketShape } from './proxy.ts'
+import { proxyKindShape, proxyListenerShape, proxySocketShape, tlsContextShape } from './proxy.ts'
 import { schemaShape } from './schema.ts'
 
 const PROGRAMS = ['mark_proxy', 'keep_hops', 'tell_proxy', 'find_listener'] as const
-const MAPS = ['flows', 'proxy_sockets'] as const
+const MAPS = ['flows', 'proxy_sockets', 'tls_contexts'] as const
 const ENOENT = 2
 
 export type ProxyMapsOptions = {
@@ -31,11 +31,15 @@ export type ProxyMapsOptions = {
 export type ProxyMaps = Disposable & {
   readonly spec: ObjectSpec
   readonly proxyKind: ReturnType<typeof readEnum<(typeof proxyKindShape.names)[number]>>
+  readonly proxyListener: ReturnType<typeof readEnum<(typeof proxyListenerShape.names)[number]>>
+  readonly tlsContext: ReturnType<typeof readEnum<(typeof tlsContextShape.names)[number]>>
   readonly proxySocket: ReturnType<typeof readEnum<(typeof proxySocketShape.names)[number]>>
   readonly maps: {
     readonly flows: KernelMap<FlowKey, Flow>
     /** By `proxySocketIndex`: put in a socket's descriptor; what is read is its cookie. A closed socket leaves by itself. */
     readonly proxy_sockets: KernelMap<number, bigint>
+    /** Slot of the TLS context that a rule set has, by the set's number. */
+    readonly tls_contexts: KernelMap<number, number>
   }
 }
 
@@ -51,28 +55,35 @@ export function openProxyMaps(options: ProxyMapsOptions): ProxyMaps {
     ...layoutDifferences(
       spec.btf,
       [addressShape, flowKeyShape, flowShape],
-      [flowFlagsShape, flowLegShape, proxyKindShape, proxySocketShape, schemaShape],
+      [
+        flowFlagsShape,
+        flowLegShape,
+        proxyKindShape,
+        proxyListenerShape,
+        proxySocketShape,
+        schemaShape,
+        tlsContextShape,
+      ],
     ),
   ]
   if (differences.length > 0) throw new LayoutError(differences)
   const version = readEnum(spec.btf, schemaShape).number.VERSION
   const pins = PinDirectory.open(options.pins, version, { otherVersions: 'keep' })
-  const flows = openMap<FlowKey, Flow>(pins, spec, 'flows')
-  try {
-    const sockets = openMap<number, bigint>(pins, spec, 'proxy_sockets')
-    return {
-      spec,
-      proxyKind: readEnum(spec.btf, proxyKindShape),
-      proxySocket: readEnum(spec.btf, proxySocketShape),
-      maps: { flows, proxy_sockets: sockets },
-      [Symbol.dispose]() {
-        flows.close()
-        sockets.close()
-      },
-    }
-  } catch (error) {
-    flows.close()
-    throw error
+  using stack = new DisposableStack()
+  const maps = {
+    flows: stack.use(openMap<FlowKey, Flow>(pins, spec, 'flows')),
+    proxy_sockets: stack.use(openMap<number, bigint>(pins, spec, 'proxy_sockets')),
+    tls_contexts: stack.use(openMap<number, number>(pins, spec, 'tls_contexts')),
+  }
+  const owned = stack.move()
+  return {
+    spec,
+    proxyKind: readEnum(spec.btf, proxyKindShape),
+    proxyListener: readEnum(spec.btf, proxyListenerShape),
+    proxySocket: readEnum(spec.btf, proxySocketShape),
+    tlsContext: readEnum(spec.btf, tlsContextShape),
+    maps,
+    [Symbol.dispose]: () => owned.dispose(),
   }
 }
 

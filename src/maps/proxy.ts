@@ -8,20 +8,28 @@ export const proxyKindShape = enumeration('proxy_kind', 'PROXY_', ['NONE', 'HTTP
 export type ProxyKind = (typeof proxyKindShape.names)[number]
 
 export const proxyMarkShape = enumeration('proxy_mark', 'MARK_', ['TO_PROXY', 'BOUNCED', 'FROM_PROXY', 'MASK'])
-export const proxySocketShape = enumeration('proxy_socket', 'PROXY_SOCKET_', ['IPV6', 'UDP', 'KIND'])
+export const proxySocketShape = enumeration('proxy_socket', 'PROXY_SOCKET_', ['IPV6', 'UDP', 'LISTENER'])
+export const proxyListenerShape = enumeration('proxy_listener', 'PROXY_LISTENER_', ['NONE', 'CONTEXT', 'CONFLICT'])
+export const tlsContextShape = enumeration('tls_context', 'TLS_CONTEXT_', ['SLOTS'])
 
 type SocketEnums = {
   readonly proxyKind: EnumTable<ProxyKind>
+  readonly proxyListener: EnumTable<(typeof proxyListenerShape.names)[number]>
   readonly proxySocket: EnumTable<(typeof proxySocketShape.names)[number]>
 }
 
+/** Who listens for a kind; of HTTPS, each TLS context in its slot does. */
+export type ProxyListener = Exclude<ProxyKind, 'HTTPS'> | { readonly slot: number }
+
 /** Index in `proxy_sockets` of the socket that listens. */
 export function proxySocketIndex(
-  { proxyKind, proxySocket }: SocketEnums,
-  kind: ProxyKind,
+  { proxyKind, proxyListener, proxySocket }: SocketEnums,
+  listener: ProxyListener,
   protocol: 'tcp' | 'udp',
   family: 4 | 6,
 ): number {
-  const { KIND, UDP, IPV6 } = proxySocket.number
-  return proxyKind.number[kind] * KIND + (protocol === 'udp' ? UDP : 0) + (family === 6 ? IPV6 : 0)
+  const { LISTENER, UDP, IPV6 } = proxySocket.number
+  const number =
+    typeof listener === 'string' ? proxyKind.number[listener] : proxyListener.number.CONTEXT + listener.slot
+  return number * LISTENER + (protocol === 'udp' ? UDP : 0) + (family === 6 ? IPV6 : 0)
 }

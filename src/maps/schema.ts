@@ -12,7 +12,7 @@ import { ipcacheEntryShape, ipcacheFlagsShape, ipcacheKeyShape, reservedIdentity
 import { enumeration, LayoutError, layoutDifferences, readEnum } from './layout.ts'
 import { icmpKindShape } from './packet.ts'
 import { policyEntryShape, policyFlagsShape, policyKeyShape, policyPrefixShape, policyVerdictShape } from './policy.ts'
-import { proxyKindShape, proxyMarkShape, proxySocketShape } from './proxy.ts'
+import { proxyKindShape, proxyListenerShape, proxyMarkShape, proxySocketShape, tlsContextShape } from './proxy.ts'
 import {
   affinityBackendShape,
   affinityKeyShape,
@@ -86,7 +86,9 @@ const enums = {
   policyPrefix: policyPrefixShape,
   proxyKind: proxyKindShape,
   proxyMark: proxyMarkShape,
+  proxyListener: proxyListenerShape,
   proxySocket: proxySocketShape,
+  tlsContext: tlsContextShape,
   slotPages: slotPagesShape,
   frontendFlags: frontendFlagsShape,
   withoutBackend: withoutBackendShape,
@@ -121,7 +123,9 @@ export function readSchema(btf: Btf) {
     policyPrefix: readEnum(btf, enums.policyPrefix),
     proxyKind: readEnum(btf, enums.proxyKind),
     proxyMark: readEnum(btf, enums.proxyMark),
+    proxyListener: readEnum(btf, enums.proxyListener),
     proxySocket: readEnum(btf, enums.proxySocket),
+    tlsContext: readEnum(btf, enums.tlsContext),
     slotPages: readEnum(btf, enums.slotPages),
     frontendFlags: readEnum(btf, enums.frontendFlags),
     withoutBackend: readEnum(btf, enums.withoutBackend),

@@ -14,7 +14,7 @@ const LOOK_INTERVAL_MS = 250
 /** Looking for a datapath that has taken the place of ours. */
 const CHECK_INTERVAL_MS = 1_000
 
-const KINDS = ['HTTP', 'TLS', 'HTTPS', 'DNS', 'KAFKA'] as const satisfies readonly Exclude<ProxyKind, 'NONE'>[]
+const KINDS = ['HTTP', 'TLS', 'DNS', 'KAFKA'] as const satisfies readonly Exclude<ProxyKind, 'NONE'>[]
 export type ServedKind = (typeof KINDS)[number]
 
 const BY_DATAGRAM: readonly ServedKind[] = ['DNS']

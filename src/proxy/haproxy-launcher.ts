@@ -35,8 +35,8 @@ export type HaproxyLauncherOptions = {
   readonly folder: string
   /** What comes with the package, to be copied into its folder. */
   readonly files: readonly string[]
-  /** Of the listening sockets: of HTTP, TLS and HTTPS, IPv4 and IPv6 of each. */
-  readonly descriptors: readonly [number, number, number, number, number, number]
+  /** Of the listening sockets: of HTTP and TLS, IPv4 and IPv6 of each. */
+  readonly descriptors: readonly [number, number, number, number]
   /** Root unless given. */
   readonly user: SystemUser | undefined
   readonly maxConnections: number

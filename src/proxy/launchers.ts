@@ -52,8 +52,6 @@ function haproxy({ configuration, place, secrets, haproxyFolder, haproxyUser, lo
       place.descriptor('HTTP', 6),
       place.descriptor('TLS', 4),
       place.descriptor('TLS', 6),
-      place.descriptor('HTTPS', 4),
-      place.descriptor('HTTPS', 6),
     ],
     user: haproxyUser,
     maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), MOST_CONNECTIONS),

@@ -1,7 +1,7 @@
 // Who carries a connection that has just been judged: it is direct, or one of the two
 // that a proxy makes of it; and whether a proxy takes a packet.
 
-import { proxySocketIndex } from '../maps/index.ts'
+import { type ProxyListener, proxySocketIndex } from '../maps/index.ts'
 import { ended, type Found, isIcmp, isLoneSyn, makerOf, proxiesInUse } from './conntrack.ts'
 import { type Packet, PROTOCOL } from './dissect.ts'
 import { type Judgement, proxyOf } from './policy.ts'
@@ -102,12 +102,10 @@ export function handOver(
   world: World,
   frame: Uint8Array,
   { packet, sent }: { readonly packet: Packet; readonly sent: Packet },
-  kind: number,
+  listener: ProxyListener | 'conflict',
   steps: Step[],
-):
-  | { readonly to: 'proxy' }
-  | { readonly reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED'; readonly refusal: Uint8Array | undefined } {
-  const fail = (reason: 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED', found: string) => {
+): { readonly to: 'proxy' } | { readonly reason: Untaken; readonly refusal: Uint8Array | undefined } {
+  const fail = (reason: Untaken, found: string) => {
     steps.push({ at: 'proxy', found })
     return { reason, refusal: refusal(frame, sent) }
   }
@@ -115,10 +113,29 @@ export function handOver(
   if (packet.icmp?.kind === 'ERROR') return { to: 'proxy' }
   const udp = packet.protocol === PROTOCOL.udp
   const listens = (): boolean => {
-    const name = world.schema.proxyKind.name(kind)
-    if (kind === 0 || name === undefined || isIcmp(packet)) return false
-    return world.sockets.listens(proxySocketIndex(world.schema, name, udp ? 'udp' : 'tcp', packet.family))
+    if (listener === 'NONE' || listener === 'conflict' || isIcmp(packet)) return false
+    return world.sockets.listens(proxySocketIndex(world.schema, listener, udp ? 'udp' : 'tcp', packet.family))
   }
-  const taken = udp && kind !== 0 ? listens() : world.sockets.has(packet) || (!udp && listens())
-  return taken ? { to: 'proxy' } : fail('SOCKET_LOOKUP_FAILED', 'none has the connection, and none listens')
+  const taken = udp && listener !== 'NONE' ? listens() : world.sockets.has(packet) || (!udp && listens())
+  if (taken) return { to: 'proxy' }
+  return listener === 'conflict'
+    ? fail('PROXY_CONFLICT', "the two ends' policies want different TLS contexts")
+    : fail('SOCKET_LOOKUP_FAILED', 'none has the connection, and none listens')
+}
+
+type Untaken = 'SOCKET_LOOKUP_FAILED' | 'SOCKET_ASSIGN_FAILED' | 'PROXY_CONFLICT'
+
+/** Who listens for a connection with these rule sets of both ends: for HTTPS, whoever has the keys of their TLS context. */
+export function listenerOf(world: World, proxy: number, l7: readonly number[]): ProxyListener | 'conflict' {
+  const kind = world.schema.proxyKind.name(proxy) ?? 'NONE'
+  if (kind !== 'HTTPS') return kind
+  let listener: { readonly slot: number } | undefined
+  for (const number of l7) {
+    if (number === 0) continue
+    const slot = world.maps.tls_contexts.get(number)
+    if (slot === undefined || slot >= world.schema.tlsContext.number.SLOTS) return 'NONE'
+    if (listener && listener.slot !== slot) return 'conflict'
+    listener = { slot }
+  }
+  return listener ?? 'NONE'
 }

@@ -4,7 +4,7 @@
 
 import { formatIp, isMapped } from '../ip/index.ts'
 import type { DropReason } from '../maps/index.ts'
-import { handOver } from './carry.ts'
+import { handOver, listenerOf } from './carry.ts'
 import { isClosed } from './conntrack.ts'
 import { dissect, ETHERTYPE, ethertypeOf, type Packet } from './dissect.ts'
 import { isLoopback } from './loopback.ts'
@@ -38,6 +38,7 @@ export function predict(world: World, question: Question): Prediction {
     flow: undefined,
     forgotten: [],
     proxy: 0,
+    l7: [0, 0],
     leg: 0,
     service: 0,
     seen: undefined,
@@ -84,8 +85,8 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
   const { outcome } = tracked
   if (outcome.reason !== undefined || !outcome.leg) return deliver(world, question, tracked, steps)
   const { TO_PROXY } = world.schema.flowLeg.number
-  const kind = outcome.leg === TO_PROXY ? (outcome.proxy ?? 0) : 0
-  const given = handOver(world, frame, tracked, kind, steps)
+  const listener = outcome.leg === TO_PROXY ? listenerOf(world, outcome.proxy ?? 0, outcome.l7 ?? []) : 'NONE'
+  const given = handOver(world, frame, tracked, listener, steps)
   if ('to' in given || !outcome.flow) return { ...outcome, ...given }
   if (outcome.report !== 'NEW')
     return isClosed(outcome.flow.flow)

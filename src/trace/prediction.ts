@@ -49,6 +49,8 @@ export type Prediction = {
   /** Number of the `ProxyKind` that has the connection, and of the `FlowLeg` that the packet is of. */
   readonly proxy: number
   readonly leg: number
+  /** Rule sets of what is said on it: of the opener's egress, and of the responder's ingress. */
+  readonly l7: readonly [number, number]
   /** The service that the connection was opened to; 0: none. */
   readonly service: number
   /** Addresses and ports as policy and the event have them: the client's and the backend's. */

@@ -138,7 +138,7 @@ function openOrPass(world: World, question: Question, served: Served, steps: Ste
   return { ...about, ...forgotten, report: 'NEW', flow }
 }
 
-function spread({ direction, reason, l7: _inTheFlow, ...rest }: Judgement, { hook }: Question): Outcome {
+function spread({ direction, reason, ...rest }: Judgement, { hook }: Question): Outcome {
   const own = hook === 'from_pod' ? 'EGRESS' : 'INGRESS'
   return { ...rest, direction: direction ?? own, ...(reason === 'NONE' ? {} : { reason }) }
 }

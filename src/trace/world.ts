@@ -45,6 +45,7 @@ export type World = {
     readonly translations: Readable<Tuple, Translation>
     readonly affinities: Readable<AffinityKey, Affinity>
     readonly affinity_backends: Readable<AffinityBackend, number>
+    readonly tls_contexts: Readable<number, number>
   }
   /** Whether the node's routes lead there. */
   hasRoute(destination: Uint8Array): boolean

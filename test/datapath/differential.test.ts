@@ -47,6 +47,7 @@ test(`the predictor and the kernel agree on ${wanted} packets, seed ${seed}`, { 
         for (let index = 0; index < ROUND; index++, sent++) {
           if (random.oneIn(200)) node.setPolicy(random.pick(PODS), policyOf(random))
           if (random.oneIn(60)) node.raiseRevision()
+          if (random.oneIn(60)) node.setTlsContext(1 + random.below(5), random.oneIn(2) ? random.below(3) : undefined)
           if (random.oneIn(80)) changeServices(random, services)
           if (random.oneIn(300)) removeBackends(random, services)
           const next = nextPacket(random, recent)
@@ -94,7 +95,7 @@ function makeLeg(node: TestNode, random: Random, { flow: known }: Prediction): v
   const { TO_PROXY, FROM_PROXY } = node.world.schema.flowLeg.number
   if (!known) return
   const { key, flow } = known
-  const proxied = { ...flow, proxy: random.pick([0, 1, 1, 4]), l7: [random.below(3), 0] as const }
+  const proxied = { ...flow, proxy: random.pick([0, 1, 1, 3, 4]), l7: [random.below(3), 0] as const }
   node.setFlow({ ...key, leg: random.pick([TO_PROXY, FROM_PROXY]) }, proxied)
   if (random.oneIn(2)) for (const { maps } of [node.datapath, node.memory]) maps.flows.delete(key)
 }
@@ -103,6 +104,8 @@ function startRound(node: TestNode, random: Random): typeof randomPolicy {
   const isolated = random.oneIn(4) ? [] : PODS.filter(() => !random.oneIn(3))
   const policyOf = random.oneIn(4) ? proxyPolicy : randomPolicy
   node.reset(Object.fromEntries(isolated.map(pod => [pod.name, policyOf(random)])), random.oneIn(2))
+  // Some in slots that there are not.
+  for (let number = 1; number <= 5; number++) if (random.oneIn(2)) node.setTlsContext(number, random.pick([0, 31, 32]))
   if (random.oneIn(2)) node.setIpcache('198.51.100.0/24', 2000)
   if (random.oneIn(2)) node.setIpcache('2001:db8::/64', 2001)
   // Once a policy names everybody, the world has a number of this node's own.

@@ -169,6 +169,7 @@ export class TestNode implements Disposable {
         maps.affinities,
         maps.affinity_backends,
         maps.translations,
+        maps.tls_contexts,
       ])
         (map as { clear(): void }).clear()
       maps.ipcache.updateBatch(worldEntries(this.world.schema.reservedIdentity))
@@ -232,6 +233,13 @@ export class TestNode implements Disposable {
 
   setRevision(revision: number, proxies = this.datapath.maps.runtime.get(0)?.proxies ?? 0): void {
     for (const { maps } of [this.datapath, this.memory]) maps.runtime.set(0, { revision, proxies })
+  }
+
+  /** Slot of the TLS context of a rule set; undefined: it has none. */
+  setTlsContext(number: number, slot: number | undefined): void {
+    for (const { maps } of [this.datapath, this.memory])
+      if (slot === undefined) maps.tls_contexts.delete(number)
+      else maps.tls_contexts.set(number, slot)
   }
 
   setFlow(key: FlowKey, flow: Flow): void {

@@ -49,7 +49,7 @@ export class ProxyPods implements AsyncDisposable {
     const { datapath } = this.pods.node
     mkdirSync(this.#cgroup)
     const spec = parseObject(PROXY_OBJECT)
-    const shared = ['flows', 'proxy_sockets', 'runtime', 'packet_counts'] as const
+    const shared = ['flows', 'proxy_sockets', 'tls_contexts', 'runtime', 'packet_counts'] as const
     this.#object = loadObject(spec, {
       maps: Object.fromEntries(shared.map(name => [name, datapath.maps[name]])) as never,
       maxEntries: Object.fromEntries(shared.map(name => [name, datapath.maps[name].maxEntries])),
@@ -158,6 +158,13 @@ export class ProxyPods implements AsyncDisposable {
       datapath.maps.policy_maps.set(POLICY[name], map)
     }
     datapath.maps.runtime.set(0, { revision: ++this.#revision, proxies: 1 })
+  }
+
+  /** Slots of the TLS contexts of rule sets; others have none. */
+  setTlsContexts(slots: Readonly<Record<number, number>>): void {
+    const { tls_contexts: map } = this.pods.node.datapath.maps
+    map.clear()
+    for (const [number, slot] of Object.entries(slots)) map.set(Number(number), slot)
   }
 
   /** Names of the reasons of drops since the last look, without repetition. */

@@ -30,6 +30,10 @@ const dns = (direction: Rule['direction'], rules: number): Rule => ({
   protocol: 17,
   l7: { proxy: 'DNS', rules },
 })
+const https = (direction: Rule['direction'], rules: number): Rule => ({
+  ...http(direction, rules),
+  l7: { proxy: 'HTTPS', rules },
+})
 const egress = (rules: number) => [OPEN_IN, OPEN_OUT, http('egress', rules), dns('egress', rules)]
 const ingress = (rules: number) => [OPEN_IN, OPEN_OUT, http('ingress', rules), dns('ingress', rules)]
 const ID = { a: 1110, b: 1111, outside: { 4: 9, 6: 10 } } as const
@@ -73,6 +77,55 @@ for (const family of [4, 6] as const) {
       )
       await socket.close()
     })
+
+  for (const { name, policies, want } of [
+    {
+      name: 'egress rules',
+      policies: { a: [OPEN_IN, https('egress', 3)] },
+      want: `slot 31 [3/0 ${ID.a}>${ID.b} 13,1]`,
+    },
+    {
+      name: 'one context for both ends',
+      policies: { a: [OPEN_IN, https('egress', 3)], b: [https('ingress', 4)] },
+      want: `slot 31 [3/4 ${ID.a}>${ID.b} 13,14]`,
+    },
+    {
+      name: 'another slot',
+      policies: { b: [https('ingress', 5)] },
+      want: `slot 0 [0/5 ${ID.a}>${ID.b} 2,15]`,
+    },
+  ])
+    test(about(`TLS context, ${name}`), { skip: needsRoot }, async () => {
+      await proxied.startRelay()
+      proxied.reset(policies)
+      proxied.setTlsContexts({ 3: 31, 4: 31, 5: 0 })
+      const socket = await connected(proxied.pods.process('a'), family, b)
+      assert.equal(await socket.ask(), `${want} pod b`)
+      proxied.setTlsContexts({ 3: 0 })
+      assert.equal(await socket.ask(), `${want} pod b`, 'whoever has it keeps it')
+      await socket.close()
+    })
+
+  test(about('TLS context of who comes from outside; other contexts, or none, refuse'), {
+    skip: needsRoot,
+  }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: [OPEN_IN, https('egress', 3)], b: [https('ingress', 4)] })
+    proxied.setTlsContexts({ 3: 0, 4: 31 })
+    const socket = await connected(proxied.pods.process('outside'), family, b)
+    assert.equal(await socket.ask(), `slot 31 [0/4 ${outsideId}>${ID.b} 0,14] pod b`)
+    await socket.close()
+    proxied.drops()
+    const inside = await proxied.pods.process('a').open('TCP', family)
+    assert.equal(await inside.connect(b), 'ECONNREFUSED')
+    assertDropped('PROXY_CONFLICT')
+    await inside.close()
+    proxied.setTlsContexts({ 3: 31 })
+    const outside = await proxied.pods.process('outside').open('TCP', family)
+    assert.equal(await outside.connect(b), 'ECONNREFUSED')
+    assertDropped('SOCKET_LOOKUP_FAILED')
+    await outside.close()
+  })
 
   test(about('both legs with the same ports'), { skip: needsRoot }, async () => {
     await proxied.startRelay()

@@ -14,6 +14,11 @@ const http = (direction: Rule['direction'], rules: number): Rule => ({
   rule: rules,
   l7: { proxy: 'HTTP', rules },
 })
+const https = (direction: Rule['direction'], rules: number): Rule => ({
+  direction,
+  rule: rules,
+  l7: { proxy: 'HTTPS', rules },
+})
 const dns = (direction: Rule['direction'], rules: number): Rule => ({
   direction,
   rule: rules,
@@ -124,6 +129,21 @@ for (const family of [4, 6] as const) {
     assert.ok(flowOf(inward, family, 1))
     assert.equal(flowOf(inward, family, 0), undefined)
   })
+
+  for (const { name, slots, want } of [
+    { name: 'one context for both ends, and nobody listens', slots: [3, 3], want: 'SOCKET_LOOKUP_FAILED' },
+    { name: 'two contexts', slots: [3, 4], want: 'PROXY_CONFLICT' },
+    { name: 'a set whose context nobody has', slots: [3, undefined], want: 'SOCKET_LOOKUP_FAILED' },
+    { name: 'a slot that there is not', slots: [32, 32], want: 'SOCKET_LOOKUP_FAILED' },
+  ] as const)
+    test(about(`TLS that ends at the proxy: ${name}`), { skip: needsRoot }, () => {
+      const inside = between(A, B, 40003, 443)
+      node().reset({ a: [{ direction: 'ingress', rule: 1 }, https('egress', 7)], b: [https('ingress', 8)] }, true)
+      for (const [at, slot] of slots.entries()) node().setTlsContext(7 + at, slot)
+      const { event, action } = node().send(sentOf(tcp(inside, SYN), family))
+      assert.deepEqual([action, reasonOf(event)], ['redirect', want], 'refused')
+      assert.equal(flowOf(inside, family, 1), undefined)
+    })
 
   test(about('datagrams move to the proxy with the next one; an answer that was direct is too late'), {
     skip: needsRoot,

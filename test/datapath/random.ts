@@ -104,7 +104,7 @@ export function proxyPolicy(random: Random): Rule[] {
     protocol,
     precedence: 1,
     rule: 2 + random.below(5),
-    ...(random.oneIn(2) && { l7: { proxy: random.pick(['HTTP', 'DNS']), rules: 1 + random.below(5) } }),
+    ...(random.oneIn(2) && { l7: { proxy: random.pick(['HTTP', 'DNS', 'HTTPS']), rules: 1 + random.below(5) } }),
   })
   return (['ingress', 'egress'] as const).flatMap(direction => [
     { direction, rule: 1 },
@@ -143,7 +143,7 @@ function randomRule(random: Random): Rule {
       ? { verdict: 'deny', audit: random.oneIn(2), byDefault: random.oneIn(3) }
       : // The flags of a denial mean nothing here.
         { verdict: 'allow', audit: random.oneIn(20), byDefault: random.oneIn(20) }),
-    ...(random.oneIn(3) && { l7: { proxy: random.pick(['HTTP', 'DNS']), rules: 1 + random.below(5) } }),
+    ...(random.oneIn(3) && { l7: { proxy: random.pick(['HTTP', 'DNS', 'HTTPS']), rules: 1 + random.below(5) } }),
   }
   return { ...term, rule: 1 + random.below(1000) }
 }

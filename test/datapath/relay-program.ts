@@ -4,14 +4,14 @@
 //
 //   relay-program.ts MAP-ID
 //
-// MAP-ID is that of `proxy_sockets`. A first message that begins with "same" is passed on
+// MAP-ID is that of `proxy_sockets`; it also listens for the TLS contexts of slots 0 and 31. A first message that begins with "same" is passed on
 // from the client's own port, with "close" the connection is closed at once; a datagram that begins with "late" comes from a port where
 // nobody waits for the answer. Says "ready" when it listens.
 
 import net from 'node:net'
 import { KernelMap, parseObject } from '../../src/bpf/index.ts'
 import { formatIp, ip } from '../../src/ip/index.ts'
-import { proxySocketIndex, readDatapathObject } from '../../src/maps/index.ts'
+import { type ProxyListener, proxySocketIndex, readDatapathObject } from '../../src/maps/index.ts'
 import { bindTo, makeTransparent } from '../../src/net/foreign-sockets.ts'
 import {
   connectForeign,
@@ -46,27 +46,29 @@ const { schema } = readDatapathObject(parseObject(POD_OBJECT))
 const sockets = KernelMap.byId<number, bigint>(Number(process.argv[2]))
 
 for (const family of [4, 6] as const) {
-  relayConnections(register(family, 'TCP'))
-  relayDatagrams(register(family, 'UDP'), family)
+  relayConnections(register(family, 'TCP', 'HTTP'))
+  for (const slot of [0, 31]) relayConnections(register(family, 'TCP', { slot }), `slot ${slot} `)
+  relayDatagrams(register(family, 'UDP', 'DNS'), family)
 }
 console.log('ready')
 
-function register(family: 4 | 6, protocol: 'TCP' | 'UDP'): number {
+function register(family: 4 | 6, protocol: 'TCP' | 'UDP', listener: ProxyListener): number {
   const { fd } = openTransparentSocket(family, protocol)
-  const [kind, name] = protocol === 'TCP' ? (['HTTP', 'tcp'] as const) : (['DNS', 'udp'] as const)
+  const name = protocol === 'TCP' ? 'tcp' : 'udp'
   const value = Buffer.alloc(8)
   value.writeBigUInt64LE(BigInt(fd))
   const key = Buffer.alloc(4)
-  key.writeUInt32LE(proxySocketIndex(schema, kind, name, family))
+  key.writeUInt32LE(proxySocketIndex(schema, listener, name, family))
   sockets.setRaw(key, value)
   return fd
 }
 
-function relayConnections(fd: number): void {
-  net.createServer(client => void relay(client).catch(() => client.destroy())).listen({ fd })
+/** @param place what is put before each answer besides */
+function relayConnections(fd: number, place = ''): void {
+  net.createServer(client => void relay(client, place).catch(() => client.destroy())).listen({ fd })
 }
 
-async function relay(client: net.Socket): Promise<void> {
+async function relay(client: net.Socket, place: string): Promise<void> {
   const opener = endOf(client.remoteAddress, client.remotePort)
   const responder = endOf(client.localAddress, client.localPort)
   client.on('error', () => client.destroy())
@@ -76,7 +78,7 @@ async function relay(client: net.Socket): Promise<void> {
   const upstream = keepsPort ? fromSamePort(opener, responder) : await fromAnyPort(opener, responder)
   upstream
     .on('error', () => client.resetAndDestroy())
-    .on('data', text => client.write(`${judgedBy(client)} ${String(text)}`))
+    .on('data', text => client.write(`${place}${judgedBy(client)} ${String(text)}`))
   upstream.write(first)
   client.on('data', text => upstream.write(text)).on('close', () => upstream.destroy())
 }

@@ -74,7 +74,7 @@ function start(t: TestContext, sets: L7RuleSet[]) {
   const closed = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-haproxy-'))
   fs.chmodSync(closed, 0o700)
   const folder = path.join(closed, 'haproxy')
-  const sockets = ([4, 6, 4, 6, 4, 6] as const).map(family => openTransparentSocket(family, 'TCP'))
+  const sockets = ([4, 6, 4, 6] as const).map(family => openTransparentSocket(family, 'TCP'))
   const events = new EventLog()
   makeHaproxyFolder(folder, systemUser('haproxy'))
   const logSocket = path.join(folder, HAPROXY_PLACES.logSocket)
@@ -86,7 +86,7 @@ function start(t: TestContext, sets: L7RuleSet[]) {
       rules: RULES,
       folder,
       files: [],
-      descriptors: sockets.map(({ fd }) => fd) as [number, number, number, number, number, number],
+      descriptors: sockets.map(({ fd }) => fd) as [number, number, number, number],
       user: systemUser('haproxy'),
       maxConnections: 100,
       deniedBody: 'no',

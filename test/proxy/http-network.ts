@@ -22,7 +22,7 @@ import { addressOf, close, keepAlive, SYSCALL, stableBuffer, syscall } from '../
 export const CLIENT = { 4: '10.9.1.1', 6: 'fd09:1::1' } as const
 export const SERVER = { 4: '10.9.2.2', 6: 'fd09:2::2' } as const
 /** Where the server speaks HTTP/1.1, HTTP/2, and where nobody listens. */
-export const PORT = { http1: 80, http2: 81, nobody: 82, tls: 443, https: 8443 } as const
+export const PORT = { http1: 80, http2: 81, nobody: 82, tls: 443 } as const
 
 const LOCAL_TABLE = 2004
 const ENDS = [

@@ -114,12 +114,12 @@ export class HttpProxy implements AsyncDisposable {
   }
 
   #startHaproxy(logs: boolean, maxConnections: number): void {
-    const ports = [PORT.http1, PORT.tls, PORT.https, PORT.http2, PORT.nobody]
+    const ports = [PORT.http1, PORT.tls, PORT.http2, PORT.nobody]
     for (const port of ports)
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
     fs.writeFileSync(this.#path('denied'), DENIED_BODY)
     const configuration = RULES.configuration({
-      sockets: { http: socketsAt(0), tls: socketsAt(2), https: socketsAt(4) },
+      sockets: { http: socketsAt(0), tls: socketsAt(2) },
       runtimeSocket: this.#path('run.sock'),
       logSocket: logs ? this.#path('log.sock') : undefined,
       maps: this.folder,
@@ -131,7 +131,7 @@ export class HttpProxy implements AsyncDisposable {
       answers: ANSWERS_IN_HEADERS,
     })
     // The other ports of the server come in by sockets of the same frontend.
-    const others = this.#descriptors.slice(6).map((_, index) => `  bind fd@${FIRST_DESCRIPTOR + 6 + index}`)
+    const others = this.#descriptors.slice(4).map((_, index) => `  bind fd@${FIRST_DESCRIPTOR + 4 + index}`)
     const whole = configuration.replace(/(frontend http\n)/, `$1${others.join('\n')}\n`)
     fs.writeFileSync(this.#path('haproxy.cfg'), whole)
     const child = withNamespace(this.network.node, () =>

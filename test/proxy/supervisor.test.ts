@@ -122,7 +122,7 @@ test('it waits for a datapath, and lets it find a socket for each kind', { skip:
     const index = proxySocketIndex(datapath.schema, kind as 'HTTP', protocol === 'UDP' ? 'udp' : 'tcp', family)
     assert.ok(datapath.maps.proxy_sockets.get(index), `${kind} ${protocol} IPv${family}`)
   }
-  assert.equal(ready.sockets.length, 12)
+  assert.equal(ready.sockets.length, 10)
   assert.equal(ready.ruleSets.sets, 1, 'what came before is kept')
 })
 

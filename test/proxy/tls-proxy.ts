@@ -93,11 +93,11 @@ export class TlsProxy implements AsyncDisposable {
   }
 
   #startHaproxy(): void {
-    for (const port of [PORT.http1, PORT.tls, PORT.https])
+    for (const port of [PORT.http1, PORT.tls])
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
     const answer = (of: string): string => `str(${of}),map_str_int(${this.#path('answers.map')})`
     const configuration = RULES.configuration({
-      sockets: { http: socketsAt(0), tls: socketsAt(2), https: socketsAt(4) },
+      sockets: { http: socketsAt(0), tls: socketsAt(2) },
       runtimeSocket: this.#path('run.sock'),
       logSocket: this.#path('log.sock'),
       maps: this.folder,

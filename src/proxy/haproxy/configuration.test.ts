@@ -6,7 +6,7 @@ import { haproxyConfiguration } from './configuration.ts'
 import { maxConnectionsFor } from './shares.ts'
 
 const OPTIONS = {
-  sockets: { http: { ipv4: 3, ipv6: 4 }, tls: { ipv4: 5, ipv6: 6 }, https: { ipv4: 7, ipv6: 8 } },
+  sockets: { http: { ipv4: 3, ipv6: 4 }, tls: { ipv4: 5, ipv6: 6 } },
   runtimeSocket: '/run/a b/x.sock',
   maps: '/maps',
   files: '/files',
@@ -14,10 +14,9 @@ const OPTIONS = {
   maxConnections: 100,
 }
 
-test('every inherited socket is taken, and what nobody judges is closed', () => {
+test('every inherited socket is taken', () => {
   const text = haproxyConfiguration(OPTIONS)
-  for (const descriptor of [3, 4, 5, 6, 7, 8]) assert.match(text, new RegExp(`bind fd@${descriptor}\\n`))
-  assert.equal(text.match(/tcp-request connection reject\n/g)?.length, 1)
+  for (const descriptor of [3, 4, 5, 6]) assert.match(text, new RegExp(`bind fd@${descriptor}\\n`))
 })
 
 test('logs are made only where somebody takes them', () => {

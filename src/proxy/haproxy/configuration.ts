@@ -5,7 +5,7 @@
 
 import { AMBIGUOUS_PATH, PROXY_ANSWER } from '../../http/index.ts'
 import { connectionText, LOG_FORMAT } from './log-line.ts'
-import type { HaproxyKind, HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+import type { HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
 import { clientTables, shareRules, streamRules } from './shares.ts'
 import { TLS_BACKEND, tlsFrontend } from './tls-frontend.ts'
 
@@ -35,7 +35,6 @@ export function haproxyConfiguration(options: HaproxyOptions): string {
       logged: options.logSocket !== undefined,
       share: shareRules(options.maxConnections),
     }),
-    closedFrontend('https', options.sockets.https),
     ...BACKENDS,
     ...clientTables(options.maxConnections),
   )
@@ -134,16 +133,6 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
     'default_backend http1',
   ]
 }
-
-/** Nothing judges what would come here, so nothing passes. */
-const closedFrontend = (kind: HaproxyKind, { ipv4, ipv6 }: ListeningDescriptors): string[] => [
-  `frontend ${kind}`,
-  'mode tcp',
-  'no log',
-  `bind fd@${ipv4}`,
-  `bind fd@${ipv6}`,
-  'tcp-request connection reject',
-]
 
 /** What is no request that all servers read alike is refused, whatever the rules are. */
 const formRules = (): string[] => [

@@ -3,7 +3,7 @@
 // the supervisor keeps, as files for the next start and by the runtime API for this one.
 
 /** The kinds of proxy that HAProxy serves. */
-export const HAPROXY_KINDS = ['http', 'tls', 'https'] as const
+export const HAPROXY_KINDS = ['http', 'tls'] as const
 export type HaproxyKind = (typeof HAPROXY_KINDS)[number]
 
 /** Numbers of inherited descriptors that listen, and are transparent already. */
