@@ -68,14 +68,18 @@ function prepare(schema: unknown, value: unknown, path: Path, report: Report): u
 
 function prepareObject(type: z.ZodObject, value: Fields, path: Path, report: Report): Fields {
   const shape = type.shape as Readonly<Record<string, unknown>>
-  const unused = unusedFieldsOf(type)
-  const known = Object.entries(value).filter(([key, item]) => {
-    if (Object.hasOwn(shape, key)) return item !== null
-    if (!unused.includes(key))
-      report('warning', [...path, key], unknownField(key, [...Object.keys(shape), ...unused], value))
-    return false
-  })
-  return mapFields(Object.fromEntries(known), ([key, item]) => prepare(shape[key], item, [...path, key], report))
+  const prepared: Record<string, unknown> = {}
+  for (const key of Object.keys(value)) {
+    const item = value[key]
+    if (Object.hasOwn(shape, key)) {
+      if (item !== null) prepared[key] = prepare(shape[key], item, [...path, key], report)
+    } else {
+      const unused = unusedFieldsOf(type)
+      if (!unused.includes(key))
+        report('warning', [...path, key], unknownField(key, [...Object.keys(shape), ...unused], value))
+    }
+  }
+  return prepared
 }
 
 function mapFields(fields: Fields, change: (entry: [string, unknown]) => unknown): Fields {

@@ -18,6 +18,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml'
+import { readPlainJson } from './json.ts'
 import type { Path, Position, TextRange } from './object.ts'
 import { formatPath } from './object.ts'
 
@@ -48,6 +49,8 @@ export type YamlDocument = {
 
 /** Parses one document: a text without document markers. Positions are relative to it. Never throws. */
 export function parseYaml(text: string): YamlDocument {
+  const plain = readPlainJson(text, { depth: MAX_DEPTH, values: MAX_VALUES })
+  if (plain) return plain
   const lines = new LineCounter()
   const document = parseDocument(text, { ...OPTIONS, lineCounter: lines })
   const fault = document.errors.find(error => error.code === 'RESOURCE_EXHAUSTION') ?? document.errors[0]

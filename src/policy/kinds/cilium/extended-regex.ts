@@ -6,33 +6,45 @@ import * as z from 'zod'
 import { isTooLarge, MAX_PROGRAM_SIZE, parseRegex } from '../../../regex/index.ts'
 
 export const extendedRegex = z.string().check(({ value, issues }) => {
-  const message = regexProblem(value)
-  if (message !== undefined) issues.push({ code: 'custom', message, input: value })
+  const { problem } = factsOf(value)
+  if (problem !== undefined) issues.push({ code: 'custom', message: problem, input: value })
 })
 
-function regexProblem(text: string): string | undefined {
-  const parsed = parsedRegex(text)
+/** Which of the alternatives at the top of an expression match something that begins with a slash. */
+export const slashAlternatives = (text: string): 'all' | 'some' | 'none' => factsOf(text).slash
+
+type Facts = { readonly problem: string | undefined; readonly slash: 'all' | 'some' | 'none' }
+
+/** Of a policy that changes, nearly all expressions are those of before. The oldest go when there are more. */
+const MOST_KNOWN = 20_000
+const MOST_CHARACTERS = 200
+const known = new Map<string, Facts>()
+
+function factsOf(text: string): Facts {
+  const before = known.get(text)
+  if (before) return before
+  const parsed = parseRegex(text)
+  const facts = { problem: problemOf(parsed), slash: slashOf(parsed) }
+  if (text.length > MOST_CHARACTERS) return facts
+  for (const oldest of known.keys()) {
+    if (known.size < MOST_KNOWN) break
+    known.delete(oldest)
+  }
+  known.set(text, facts)
+  return facts
+}
+
+type Parsed = ReturnType<typeof parseRegex>
+type Regex = Extract<Parsed, { readonly regex: unknown }>['regex']
+
+function problemOf(parsed: Parsed): string | undefined {
   if ('problem' in parsed)
     return `must be a regular expression of RE2: it ${parsed.problem} (at character ${parsed.at + 1})`
   if (!isTooLarge(parsed.regex)) return undefined
   return `must be a smaller regular expression: it would need more than ${MAX_PROGRAM_SIZE} steps to be matched`
 }
 
-type Parsed = ReturnType<typeof parseRegex>
-
-/** Each expression is asked about several times in a row. */
-let last: { readonly text: string; readonly parsed: Parsed } | undefined
-
-function parsedRegex(text: string): Parsed {
-  if (last?.text !== text) last = { text, parsed: parseRegex(text) }
-  return last.parsed
-}
-
-type Regex = Extract<Parsed, { readonly regex: unknown }>['regex']
-
-/** Which of the alternatives at the top of an expression match something that begins with a slash. */
-export function slashAlternatives(text: string): 'all' | 'some' | 'none' {
-  const parsed = parsedRegex(text)
+function slashOf(parsed: Parsed): Facts['slash'] {
   // What is no expression is told of elsewhere.
   if ('problem' in parsed) return 'all'
   const alternatives = parsed.regex.kind === 'alternatives' ? parsed.regex.parts : [parsed.regex]
