@@ -331,7 +331,7 @@ int from_pod(struct __sk_buff *skb)
 	}
 
 	track(skb, &packet, (struct maker){}, &outcome);
-	if (outcome.reason == DROP_NONE && outcome.leg != LEG_DIRECT) {
+	if (outcome.reason == DROP_NONE && (outcome.leg != LEG_DIRECT || outcome.for_proxy)) {
 		hand_over(skb, &packet, &outcome);
 	} else if (outcome.reason == DROP_NONE) {
 		action = forward(skb, &packet, &outcome);
@@ -380,7 +380,8 @@ int to_pod(struct __sk_buff *skb)
 		return finish(skb, &packet, &outcome, TC_DROP);
 	}
 	/* A proxy has the rights of the one in whose name it speaks, not the node's. */
-	maker.proxy = from_host && (skb->mark & MARK_MASK) == MARK_FROM_PROXY;
+	maker.accepted = from_host && (skb->mark & MARK_MASK) == MARK_ACCEPTED;
+	maker.proxy = maker.accepted || (from_host && (skb->mark & MARK_MASK) == MARK_FROM_PROXY);
 	maker.host = from_host && !maker.proxy;
 	track(skb, &packet, maker, &outcome);
 	if (outcome.answer && outcome.reason == DROP_NONE)

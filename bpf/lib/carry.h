@@ -9,20 +9,24 @@
 #include "steer.h"
 #include "tracked.h"
 
-/* Whether the packet is for a connection that a proxy has opened, and that passed no pod's device on its way out. */
+/*
+ * Whether the packet is for a connection that a proxy has opened: one that passed no pod's
+ * device on its way out, or is forgotten. Who opens connections to the node itself is no proxy.
+ */
 static __always_inline bool is_for_proxy(struct __sk_buff *skb, const struct packet *packet,
 					 const struct tracked *tracked)
 {
 	struct tuple tuple;
 
-	if (!tracked->to_pod || !tracked->proxies || packet->fragment == FRAGMENT_LATER)
+	if (!tracked->proxies || packet->fragment == FRAGMENT_LATER ||
+	    (!tracked->to_pod && is_host_address(&packet->tuple.destination)))
 		return false;
 	if (packet->icmp_kind == KIND_ERROR)
 		tuple_turn(&tuple, &tracked->quoted);
 	else
 		tuple = packet->tuple;
 	if (tuple.protocol == PROTOCOL_TCP)
-		return !opens_connection(packet) && assign_tcp(skb, &tuple, false) == ASSIGNED;
+		return !opens_connection(packet) && has_opened(skb, &tuple);
 	return tuple.protocol == PROTOCOL_UDP && assign_udp(skb, &tuple, false) == ASSIGNED;
 }
 
@@ -118,11 +122,7 @@ static __always_inline void carry_new(struct __sk_buff *skb, const struct packet
 	__u8 protocol = packet->tuple.protocol;
 
 	if (tracked->from_proxy) {
-		/* In the middle of what nobody knows any more: whose turn it would be, only its opener tells. */
-		if (outcome->reason == DROP_NONE && protocol == PROTOCOL_TCP &&
-		    !opens_connection(packet))
-			outcome->reason = DROP_SOCKET_LOOKUP_FAILED;
-		tracked->key.leg = LEG_FROM_PROXY;
+		tracked->key.leg = tracked->direction == FLOW_REPLY ? LEG_TO_PROXY : LEG_FROM_PROXY;
 		return;
 	}
 	if (outcome->reason == DROP_NONE && outcome->proxy != PROXY_NONE) {

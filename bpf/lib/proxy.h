@@ -13,7 +13,8 @@ enum proxy_mark {
 	MARK_TO_PROXY =
 		0x200, /* for a socket of a proxy: a rule of the node's routes makes it local */
 	MARK_BOUNCED = 0x600, /* turned round at a pod's device, to come in there (steer.h) */
-	MARK_FROM_PROXY = 0xa00,
+	MARK_FROM_PROXY = 0xa00, /* by a socket that it has made: it opens connections */
+	MARK_ACCEPTED = 0xe00, /* by one that it has accepted: an answer to who opened it */
 	MARK_MASK = 0xf00,
 };
 

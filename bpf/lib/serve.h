@@ -19,7 +19,8 @@ static __always_inline bool may_be_translated(const struct packet *packet,
 	if (packet->icmp_kind != KIND_NOT_ICMP && packet->icmp_kind != KIND_ERROR)
 		return false;
 	/* What a proxy opened went to where a translation had led its client. */
-	if (tracked->key.leg == LEG_FROM_PROXY || (tracked->from_proxy && !flow))
+	if (tracked->key.leg == LEG_FROM_PROXY ||
+	    (tracked->from_proxy && !flow && tracked->direction == FLOW_ORIGINAL))
 		return false;
 	if (!flow || (flow->flags & FLOW_TRANSLATED))
 		return true;

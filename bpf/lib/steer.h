@@ -53,9 +53,8 @@ static __always_inline __u32 socket_tuple(struct bpf_sock_tuple *name, const str
 /*
  * To the socket of a TCP connection. A SYN that meets one that is merely waiting out its
  * end makes the stack look for who listens (find_listener in proxy.bpf.c).
- * @param assign else it is only looked whether there is one
  */
-static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tuple, bool assign)
+static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tuple)
 {
 	struct bpf_sock_tuple name = {};
 	__u32 size = socket_tuple(&name, tuple);
@@ -68,7 +67,28 @@ static __noinline int assign_tcp(struct __sk_buff *skb, const struct tuple *tupl
 		return result;
 	state = socket->state;
 	if (state != SOCKET_LISTENS)
-		result = assign && bpf_sk_assign(skb, socket, 0) ? ASSIGN_FAILED : ASSIGNED;
+		result = bpf_sk_assign(skb, socket, 0) ? ASSIGN_FAILED : ASSIGNED;
+	bpf_sk_release(socket);
+	return result;
+}
+
+/*
+ * Whether a proxy has opened the TCP connection whose answers have that tuple. What merely
+ * waits out its end says no more of itself than that it is there.
+ */
+static __noinline int has_opened(struct __sk_buff *skb, const struct tuple *tuple)
+{
+	struct bpf_sock_tuple name = {};
+	__u32 size = socket_tuple(&name, tuple);
+	struct bpf_sock *socket, *whole;
+	int result;
+
+	socket = bpf_skc_lookup_tcp(skb, &name, size, BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return false;
+	whole = bpf_sk_fullsock(socket);
+	result = !whole || (whole->state != SOCKET_LISTENS &&
+			    (whole->mark & MARK_MASK) == MARK_FROM_PROXY);
 	bpf_sk_release(socket);
 	return result;
 }
@@ -126,7 +146,7 @@ static __noinline int steer(struct __sk_buff *skb, const struct packet *packet, 
 		/* The stack finds the socket that it is about. */
 		result = ASSIGNED;
 	} else if (packet->tuple.protocol == PROTOCOL_TCP) {
-		result = assign_tcp(skb, &packet->tuple, true);
+		result = assign_tcp(skb, &packet->tuple);
 		if (result == ASSIGN_NO_SOCKET && listener != PROXY_LISTENER_NONE)
 			result = assign_listener(skb, packet, listener);
 	} else if (packet->tuple.protocol == PROTOCOL_UDP) {

@@ -83,12 +83,13 @@ static __always_inline void flow_stamp(struct flow *flow, const struct outcome *
 static __noinline int flow_open(const struct packet *packet, const struct tracked *tracked,
 				struct outcome *outcome)
 {
+	bool reply = tracked->direction == FLOW_REPLY;
 	struct flow flow = {
 		.reported_ns = tracked->now,
-		.packets = { 1, 0 },
-		.bytes = { packet->length, 0 },
-		.tcp_flags = { packet->tcp_flags, 0 },
-		.flags = (tracked->source_is_high ? FLOW_INITIATOR_IS_HIGH : 0) |
+		.packets = { !reply, reply },
+		.bytes = { reply ? 0 : packet->length, reply ? packet->length : 0 },
+		.tcp_flags = { reply ? 0 : packet->tcp_flags, reply ? packet->tcp_flags : 0 },
+		.flags = (tracked->source_is_high != reply ? FLOW_INITIATOR_IS_HIGH : 0) |
 			 (tracked->from_host ? FLOW_FROM_HOST : 0) |
 			 (tracked->translated ? FLOW_TRANSLATED : 0),
 		.service = outcome->service,
@@ -208,6 +209,7 @@ static __noinline int judge_tracked(struct __sk_buff *skb, const struct packet *
 struct maker {
 	bool host; /* a process of this node, or its kernel, itself */
 	bool proxy; /* in the name of one end of a connection */
+	bool accepted; /* that was opened to it: in that of the responder */
 };
 
 /* Inline, so that what the steps call is not one call deeper: their stacks add up. */
@@ -217,6 +219,7 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 	struct tracked tracked = {
 		.from_host = maker.host,
 		.from_proxy = maker.proxy,
+		.accepted = maker.accepted,
 		.to_pod = outcome->direction == DIRECTION_INGRESS,
 	};
 

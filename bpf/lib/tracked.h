@@ -24,8 +24,9 @@ struct tracked {
 	bool opened; /* the translation is of this packet, which policy may yet deny */
 	bool to_pod;
 	bool from_proxy;
+	bool accepted; /* of what is from a proxy: by a socket that it has accepted */
 	bool proxies; /* are in use */
-	__u8 pad[4];
+	__u8 pad[3];
 };
 
 /*
@@ -128,7 +129,11 @@ static __noinline struct flow *seek_leg(const struct packet *packet, struct trac
 	if (flow && is_of_leg(tracked, LEG_FROM_PROXY))
 		return flow;
 	tracked->key.leg = LEG_DIRECT;
-	tracked->direction = FLOW_ORIGINAL;
+	/* Forgotten: of what a proxy has accepted, it answers the opener. */
+	tracked->direction = tracked->accepted && packet->tuple.protocol == PROTOCOL_TCP &&
+					     !opens_connection(packet)
+				     ? FLOW_REPLY
+				     : FLOW_ORIGINAL;
 	tracked->related = false;
 	return 0;
 }

@@ -14,7 +14,7 @@ import {
 import { addressShape } from './address.ts'
 import { type Flow, type FlowKey, flowFlagsShape, flowKeyShape, flowLegShape, flowShape } from './conntrack.ts'
 import { LayoutError, layoutDifferences, readEnum } from './layout.ts'
-import { proxyKindShape, proxyListenerShape, proxySocketShape, tlsContextShape } from './proxy.ts'
+import { proxyKindShape, proxyListenerShape, proxyMarkShape, proxySocketShape, tlsContextShape } from './proxy.ts'
 import { schemaShape } from './schema.ts'
 
 const PROGRAMS = ['mark_proxy', 'keep_hops', 'tell_proxy', 'find_listener'] as const
@@ -32,6 +32,7 @@ export type ProxyMaps = Disposable & {
   readonly spec: ObjectSpec
   readonly proxyKind: ReturnType<typeof readEnum<(typeof proxyKindShape.names)[number]>>
   readonly proxyListener: ReturnType<typeof readEnum<(typeof proxyListenerShape.names)[number]>>
+  readonly proxyMark: ReturnType<typeof readEnum<(typeof proxyMarkShape.names)[number]>>
   readonly tlsContext: ReturnType<typeof readEnum<(typeof tlsContextShape.names)[number]>>
   readonly proxySocket: ReturnType<typeof readEnum<(typeof proxySocketShape.names)[number]>>
   readonly maps: {
@@ -60,6 +61,7 @@ export function openProxyMaps(options: ProxyMapsOptions): ProxyMaps {
         flowLegShape,
         proxyKindShape,
         proxyListenerShape,
+        proxyMarkShape,
         proxySocketShape,
         schemaShape,
         tlsContextShape,
@@ -80,6 +82,7 @@ export function openProxyMaps(options: ProxyMapsOptions): ProxyMaps {
     spec,
     proxyKind: readEnum(spec.btf, proxyKindShape),
     proxyListener: readEnum(spec.btf, proxyListenerShape),
+    proxyMark: readEnum(spec.btf, proxyMarkShape),
     proxySocket: readEnum(spec.btf, proxySocketShape),
     tlsContext: readEnum(spec.btf, tlsContextShape),
     maps,

@@ -7,7 +7,13 @@ export const proxyKindShape = enumeration('proxy_kind', 'PROXY_', ['NONE', 'HTTP
 /** `NONE`: the connection is direct. */
 export type ProxyKind = (typeof proxyKindShape.names)[number]
 
-export const proxyMarkShape = enumeration('proxy_mark', 'MARK_', ['TO_PROXY', 'BOUNCED', 'FROM_PROXY', 'MASK'])
+export const proxyMarkShape = enumeration('proxy_mark', 'MARK_', [
+  'TO_PROXY',
+  'BOUNCED',
+  'FROM_PROXY',
+  'ACCEPTED',
+  'MASK',
+])
 export const proxySocketShape = enumeration('proxy_socket', 'PROXY_SOCKET_', ['IPV6', 'UDP', 'LISTENER'])
 export const proxyListenerShape = enumeration('proxy_listener', 'PROXY_LISTENER_', ['NONE', 'CONTEXT', 'CONFLICT'])
 export const tlsContextShape = enumeration('tls_context', 'TLS_CONTEXT_', ['SLOTS'])

@@ -18,6 +18,7 @@ const SOL_IPV6 = 41
 const IPV6_V6ONLY = 26
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
+const SO_MARK = 36
 /** Connections that wait while a server is started again; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 65_535
 /** Questions that wait meanwhile; the kernel caps it at net.core.rmem_max. */
@@ -33,14 +34,16 @@ export type TransparentSocket = Disposable & {
 
 /**
  * Opens one in the calling thread's network namespace, not blocking; a TCP socket listens.
+ * @param mark of the packets of all connections that it will accept
  * @throws SystemError (EPERM without CAP_NET_ADMIN)
  */
-export function openTransparentSocket(family: Family, protocol: 'TCP' | 'UDP'): TransparentSocket {
+export function openTransparentSocket(family: Family, protocol: 'TCP' | 'UDP', mark?: number): TransparentSocket {
   const what = `a transparent ${protocol} socket for IPv${family}`
   const fd = check(`open ${what}`, syscall(SYSCALL.socket, AF[family], SOCK[protocol] | CLOEXEC_NONBLOCK, 0))
   try {
     if (family === 6) setOption(fd, SOL_IPV6, IPV6_V6ONLY, 1, what)
     check(`make ${what} transparent`, makeTransparent(fd, AF[family]))
+    if (mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, mark, what)
     if (protocol === 'UDP') setOption(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES, what)
     check(`bind ${what} to loopback`, bindTo(fd, { address: ip(LOOPBACK[family]).bytes, port: 0 }))
     if (protocol === 'TCP') check(`listen on ${what}`, syscall(SYSCALL.listen, fd, BACKLOG))

@@ -64,10 +64,12 @@ export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
   stack.use(attachCgroup(datapath.programs.keep_hops, cgroup, 'cgroup_setsockopt'))
   stack.use(attachCgroup(datapath.programs.tell_proxy, cgroup, 'cgroup_getsockopt'))
   stack.use(attachNetns(datapath.programs.find_listener, '/proc/self/ns/net'))
+  const { ACCEPTED } = datapath.proxyMark.number
   const sockets = KINDS.flatMap(kind =>
-    (BY_DATAGRAM.includes(kind) ? (['TCP', 'UDP'] as const) : (['TCP'] as const)).flatMap(protocol =>
-      ([4, 6] as const).map(family => ({ kind, ...stack.use(openTransparentSocket(family, protocol)) })),
-    ),
+    ([4, 6] as const).flatMap(family => [
+      { kind, ...stack.use(openTransparentSocket(family, 'TCP', ACCEPTED)) },
+      ...(BY_DATAGRAM.includes(kind) ? [{ kind, ...stack.use(openTransparentSocket(family, 'UDP')) }] : []),
+    ]),
   )
   for (const { kind, family, protocol, fd } of sockets) {
     const index = proxySocketIndex(datapath, kind, protocol === 'TCP' ? 'tcp' : 'udp', family)

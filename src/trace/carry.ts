@@ -2,9 +2,9 @@
 // that a proxy makes of it; and whether a proxy takes a packet.
 
 import { type ProxyListener, proxySocketIndex } from '../maps/index.ts'
-import { ended, type Found, isIcmp, isLoneSyn, makerOf, proxiesInUse } from './conntrack.ts'
+import { answersForgotten, ended, type Found, isIcmp, isLoneSyn, makerOf, proxiesInUse } from './conntrack.ts'
 import { type Packet, PROTOCOL } from './dissect.ts'
-import { type Judgement, proxyOf } from './policy.ts'
+import { isHostAddress, type Judgement, proxyOf } from './policy.ts'
 import { refusal } from './refusal.ts'
 import { turned } from './serve.ts'
 import { hasPorts } from './translation.ts'
@@ -58,8 +58,7 @@ export function carryNew(
   const tcp = packet.protocol === PROTOCOL.tcp
   if (!proxiesInUse(world) && judgement.proxy === 0) return { judgement, leg: DIRECT }
   if (makerOf(world, question).proxy) {
-    const isLost = judgement.reason === 'NONE' && tcp && !isLoneSyn(packet)
-    return { judgement: isLost ? { ...judgement, reason: 'SOCKET_LOOKUP_FAILED' } : judgement, leg: FROM_PROXY }
+    return { judgement, leg: answersForgotten(world, question, packet) ? TO_PROXY : FROM_PROXY }
   }
   if (judgement.reason === 'NONE' && judgement.proxy !== 0) {
     if (tcp || packet.protocol === PROTOCOL.udp) return { judgement, leg: TO_PROXY }
@@ -81,9 +80,10 @@ export function carryNew(
 }
 
 function isForProxy(world: World, question: Question, packet: Packet, quoted: Found['quoted']): boolean {
-  if (question.hook === 'from_pod' || !proxiesInUse(world) || packet.fragment?.place === 'later') return false
+  if (!proxiesInUse(world) || packet.fragment?.place === 'later') return false
+  if (question.hook === 'from_pod' && isHostAddress(world, packet.destination)) return false
   const received = quoted ? turned(quoted) : packet
-  return hasPorts(received.protocol) && !isLoneSyn(packet) && world.sockets.has(received)
+  return hasPorts(received.protocol) && !isLoneSyn(packet) && world.sockets.hasOpened(received)
 }
 
 /** Whether a packet of no known connection answers what only a proxy may carry. */

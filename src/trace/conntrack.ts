@@ -18,15 +18,20 @@ export type Found = {
   readonly quoted?: Tuple
 }
 
-/** Who made a packet: the node itself, a proxy in somebody's name, or neither. */
-export type Maker = { readonly host: boolean; readonly proxy: boolean }
+/** Who made a packet: the node itself, a proxy in somebody's name (`accepted`: in the responder's), or neither. */
+export type Maker = { readonly host: boolean; readonly proxy: boolean; readonly accepted: boolean }
 
 export function makerOf({ schema }: World, { hook, ingressIfindex, mark = 0 }: Question): Maker {
-  if (hook === 'from_pod' || ingressIfindex !== 0) return { host: false, proxy: false }
-  const { MASK, FROM_PROXY } = schema.proxyMark.number
-  const proxy = (mark & MASK) === FROM_PROXY
-  return { host: !proxy, proxy }
+  if (hook === 'from_pod' || ingressIfindex !== 0) return { host: false, proxy: false, accepted: false }
+  const { MASK, FROM_PROXY, ACCEPTED } = schema.proxyMark.number
+  const accepted = (mark & MASK) === ACCEPTED
+  const proxy = accepted || (mark & MASK) === FROM_PROXY
+  return { host: !proxy, proxy, accepted }
 }
+
+/** Whether a packet of no known connection answers one that a proxy has accepted, and that is forgotten. */
+export const answersForgotten = (world: World, question: Question, packet: Packet): boolean =>
+  makerOf(world, question).accepted && proxiesInUse(world) && packet.protocol === PROTOCOL.tcp && !isLoneSyn(packet)
 
 export const proxiesInUse = (world: World): boolean => (world.maps.runtime.get(0)?.proxies ?? 0) !== 0
 
@@ -149,16 +154,18 @@ export function openFlow(
     readonly translated: boolean
     readonly service: number
     readonly leg: number
+    /** The packet is the other side's. */
+    readonly reply?: boolean
   },
 ) {
   const { key, sourceIsHigh } = keyOf(packet, opening.leg)
   const { INITIATOR_IS_HIGH, FROM_HOST, TRANSLATED } = world.schema.flowFlags.number
-  const { fromHost, translated, service } = opening
+  const { fromHost, translated, service, reply = false } = opening
   const flow: Flow = {
     expires_ns: 0n,
     reported_ns: question.now,
-    packets: [1n, 0n],
-    bytes: [BigInt(packet.length), 0n],
+    packets: reply ? [0n, 1n] : [1n, 0n],
+    bytes: reply ? [0n, BigInt(packet.length)] : [BigInt(packet.length), 0n],
     revision: 0,
     identity: [0, 0],
     endpoint: [0, 0],
@@ -168,8 +175,9 @@ export function openFlow(
     service,
     proxy: 0,
     l7: [0, 0],
-    tcp_flags: Uint8Array.of(packet.tcpFlags, 0),
-    flags: (sourceIsHigh ? INITIATOR_IS_HIGH : 0) | (fromHost ? FROM_HOST : 0) | (translated ? TRANSLATED : 0),
+    tcp_flags: reply ? Uint8Array.of(0, packet.tcpFlags) : Uint8Array.of(packet.tcpFlags, 0),
+    flags:
+      (sourceIsHigh === reply ? 0 : INITIATOR_IS_HIGH) | (fromHost ? FROM_HOST : 0) | (translated ? TRANSLATED : 0),
   }
   const expires_ns = question.now + lifetime(world, flow.tcp_flags, packet.protocol)
   return { key, flow: stamp(world, { ...flow, expires_ns }, judgement) }

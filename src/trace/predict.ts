@@ -83,7 +83,8 @@ function fromPod(world: World, question: Question, steps: Step[]): Outcome {
 
   const tracked = track(world, question, packet, steps)
   const { outcome } = tracked
-  if (outcome.reason !== undefined || !outcome.leg) return deliver(world, question, tracked, steps)
+  if (outcome.reason !== undefined || (!outcome.leg && outcome.to !== 'proxy'))
+    return deliver(world, question, tracked, steps)
   const { TO_PROXY } = world.schema.flowLeg.number
   const listener = outcome.leg === TO_PROXY ? listenerOf(world, outcome.proxy ?? 0, outcome.l7 ?? []) : 'NONE'
   const given = handOver(world, frame, tracked, listener, steps)

@@ -2,7 +2,16 @@
 // belongs to, and what is said where nobody is there.
 
 import type { FlowKey } from '../maps/index.ts'
-import { type Found, findFlow, isLoneSyn, makerOf, type Named, nameFlow, revisionOf } from './conntrack.ts'
+import {
+  answersForgotten,
+  type Found,
+  findFlow,
+  isLoneSyn,
+  makerOf,
+  type Named,
+  nameFlow,
+  revisionOf,
+} from './conntrack.ts'
 import { type Packet, PROTOCOL, type Tuple } from './dissect.ts'
 import { endpointAt, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
@@ -59,7 +68,8 @@ function mayBeTranslated(world: World, question: Question, packet: Packet, found
   if (packet.icmp && packet.icmp.kind !== 'ERROR') return false
   const { FROM_PROXY } = world.schema.flowLeg.number
   // What a proxy opened went to where a translation had led its client.
-  if (found ? found.key.leg === FROM_PROXY : makerOf(world, question).proxy) return false
+  const opens = makerOf(world, question).proxy && !answersForgotten(world, question, packet)
+  if (found ? found.key.leg === FROM_PROXY : opens) return false
   if (!found || isTranslated(world, found)) return true
   return question.hook === 'from_pod' && (found.flow.revision !== revisionOf(world) || isLoneSyn(packet))
 }

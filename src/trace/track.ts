@@ -4,6 +4,7 @@
 import { type AuditedDenial, auditedDenial } from '../maps/index.ts'
 import { carryKnown, carryNew } from './carry.ts'
 import {
+  answersForgotten,
   type Found,
   hold,
   isIcmp,
@@ -116,8 +117,10 @@ function openOrPass(world: World, question: Question, served: Served, steps: Ste
   const fromHost = maker.host
   const opens = opensFlow(packet)
   steps.push({ at: 'connection', found: opens ? 'a new one' : 'none: judged by itself' })
-  const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : packet.destinationPort
-  const asked = judge(world, { tuple: packet, port, fromHost }, steps)
+  const reply = answersForgotten(world, question, packet)
+  const tuple = reply ? turned(packet) : packet
+  const port = isIcmp(packet) ? (packet.icmp?.type ?? 0) : tuple.destinationPort
+  const asked = judge(world, { tuple, port, fromHost }, steps)
   const quoted = nameFlow(question, packet)?.quoted
   const { judgement, leg, forProxy, refuse } = carryNew(world, question, asked, { packet, quoted })
   const outside = service === undefined && question.hook === 'to_pod' && !maker.proxy && hasPorts(packet.protocol)
@@ -127,14 +130,15 @@ function openOrPass(world: World, question: Question, served: Served, steps: Ste
     translated: service !== undefined || answers !== undefined,
     service: service ?? answers?.service ?? 0,
     leg,
+    reply,
   }
-  const about = { ...spread(judgement, question), service: opening.service, leg }
+  const about = { ...spread(judgement, question), isReply: reply, service: opening.service, leg }
   if (judgement.reason !== 'NONE')
     return refuse ? { ...about, refusal: refusal(question.frame, served.sent ?? packet) } : about
   if (forProxy) return { ...about, to: 'proxy' }
   const { TO_PROXY } = world.schema.flowLeg.number
   const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined
-  const forgotten = leg === TO_PROXY ? { forgotten: [...(outcome.forgotten ?? []), keyOf(packet).key] } : {}
+  const forgotten = leg === TO_PROXY && !maker.proxy ? { forgotten: [...(outcome.forgotten ?? []), keyOf(packet).key] } : {}
   return { ...about, ...forgotten, report: 'NEW', flow }
 }
 

@@ -10,6 +10,7 @@ import {
   constantOf,
   type DatapathConstants,
   type Endpoint,
+  type Tuple as EntryTuple,
   type Flow,
   type FlowKey,
   type FragmentKey,
@@ -24,8 +25,8 @@ import {
   type Runtime,
   type Schema,
   type Translation,
-  type Tuple,
 } from '../maps/index.ts'
+import type { Tuple } from './dissect.ts'
 
 type Readable<Key, Value> = { get(key: Key): Value | undefined }
 
@@ -42,7 +43,7 @@ export type World = {
     readonly runtime: Readable<number, Runtime>
     readonly frontends: Readable<FrontendKey, Frontend>
     readonly backends: Readable<number, Backend>
-    readonly translations: Readable<Tuple, Translation>
+    readonly translations: Readable<EntryTuple, Translation>
     readonly affinities: Readable<AffinityKey, Affinity>
     readonly affinity_backends: Readable<AffinityBackend, number>
     readonly tls_contexts: Readable<number, number>
@@ -61,13 +62,9 @@ export type ProxySockets = {
   /** @param index of `proxy_sockets` */
   listens(index: number): boolean
   /** Whether a connection has one, by the tuple of what it receives. */
-  has(tuple: {
-    readonly source: Uint8Array
-    readonly destination: Uint8Array
-    readonly sourcePort: number
-    readonly destinationPort: number
-    readonly protocol: number
-  }): boolean
+  has(tuple: Tuple): boolean
+  /** The same of those that a proxy has opened. */
+  hasOpened(tuple: Tuple): boolean
 }
 
 /** The world of maps in memory, without routes and sockets; constants that are not given are those of C. */
@@ -79,7 +76,7 @@ export function worldOf(datapath: MemoryDatapath, hostMac: Uint8Array, constants
     maps: datapath.maps,
     policyMap: key => datapath.policyMap(key),
     hasRoute: () => false,
-    sockets: { listens: () => false, has: () => false },
+    sockets: { listens: () => false, has: () => false, hasOpened: () => false },
     slotPage: page => datapath.openSlotPage(page),
     constants: {
       flow_events: declared('flow_events') as boolean,

@@ -86,7 +86,7 @@ function byProxy(node: TestNode, random: Random, sent: Sent): Sent {
   return {
     ...sent,
     ingressIfindex: random.oneIn(8) ? sent.ingressIfindex : 0,
-    mark: node.world.schema.proxyMark.number.FROM_PROXY,
+    mark: node.world.schema.proxyMark.number[random.pick(['FROM_PROXY', 'ACCEPTED'] as const)],
   }
 }
 

@@ -167,6 +167,14 @@ export class ProxyPods implements AsyncDisposable {
     for (const [number, slot] of Object.entries(slots)) map.set(Number(number), slot)
   }
 
+  /** As if a full map had lost what is known of that leg of every connection. */
+  forget(leg: 'TO_PROXY' | 'FROM_PROXY'): void {
+    const { schema, maps } = this.pods.node.datapath
+    const keys = [...maps.flows.keys()].filter(key => key.leg === schema.flowLeg.number[leg])
+    assert.ok(keys.length > 0, 'there is a connection')
+    for (const key of keys) maps.flows.delete(key)
+  }
+
   /** Names of the reasons of drops since the last look, without repetition. */
   drops(): string[] {
     const { dropReason } = this.pods.node.datapath.schema

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DropReason, FlowEvent } from '../../src/maps/index.ts'
 import { SYN } from './frames.ts'
 import { needsRoot } from './node.ts'
@@ -243,6 +244,46 @@ for (const family of [4, 6] as const) {
     assert.equal(await socket.ask(), `[5/0 ${ID.a}>${ID.b} 15,1] pod b`)
     proxied.setPolicies({})
     assert.equal(await socket.ask(), `[0/0 ${ID.a}>${ID.b} 2,1] pod b`, 'the proxy keeps it')
+    await socket.close()
+  })
+
+  test(about('entries that a full map has lost are made again, whoever speaks first'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3), b: ingress(4) })
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    const judged = `[3/4 ${ID.a}>${ID.b} 13,14]`
+    assert.equal(await socket.ask(), `${judged} pod b`)
+    for (const leg of ['TO_PROXY', 'FROM_PROXY'] as const) {
+      proxied.forget(leg)
+      assert.equal(await socket.ask(), `${judged} pod b`, `without ${leg}`)
+    }
+    proxied.forget('FROM_PROXY')
+    proxied.pods.server('b').speakAgain()
+    assert.equal(await socket.receive(), `${judged} pod b again`, 'the server first')
+    assert.equal(await socket.ask(), `${judged} pod b`)
+    proxied.forget('TO_PROXY')
+    proxied.pods.server('b').speakAgain()
+    const answer = await socket.receive()
+    // The opener may have acknowledged the answer before only now, and so made it known again.
+    assert.ok(['[unknown] pod b again', `${judged} pod b again`].includes(answer), answer)
+    assert.equal(await socket.ask(), `${judged} pod b`)
+    await socket.close()
+  })
+
+  test(about('what is lost and by now denied stays lost'), { skip: needsRoot }, async () => {
+    await proxied.startRelay()
+    proxied.reset({ a: egress(3) })
+    const socket = await connected(proxied.pods.process('a'), family, b)
+    assert.equal(await socket.ask(), `[3/0 ${ID.a}>${ID.b} 13,1] pod b`)
+    proxied.setPolicies({ a: [OPEN_IN] })
+    for (const leg of ['TO_PROXY', 'FROM_PROXY'] as const) proxied.forget(leg)
+    proxied.drops()
+    assert.equal(await socket.send('hello'), 'ok')
+    proxied.pods.server('b').speakAgain()
+    for (let tries = 0; tries < 500 && !proxied.drops().includes('POLICY_DENIED'); tries++) await delay(10)
+    proxied.setPolicies({ a: egress(5) })
+    const heard = await socket.receive()
+    assert.match(heard, /^\[(unknown|5\/0 .*)\] pod b/, 'said again when it may')
     await socket.close()
   })
 

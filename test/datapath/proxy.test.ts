@@ -35,11 +35,11 @@ function flowOf({ from, to, sourcePort, destinationPort }: Conversation, family:
   return node().datapath.maps.flows.get(orderedFlowKey(tuple, leg).key)
 }
 
-/** As a proxy sends it. */
-const byProxy = (packet: Packet, family: Family) => ({
+/** As a proxy sends it, by a socket of its own or by one that it has accepted. */
+const byProxy = (packet: Packet, family: Family, mark: 'FROM_PROXY' | 'ACCEPTED' = 'FROM_PROXY') => ({
   ...sentOf({ ...packet, hook: 'to_pod' }, family),
   ingressIfindex: 0,
-  mark: node().world.schema.proxyMark.number.FROM_PROXY,
+  mark: node().world.schema.proxyMark.number[mark],
 })
 const reasonOf = (event: { readonly drop_reason: number } | undefined) =>
   event && node().world.schema.dropReason.text(event.drop_reason)
@@ -92,6 +92,21 @@ for (const family of [4, 6] as const) {
         [2n, 0n],
       ],
     )
+  })
+
+  test(about('what a proxy goes on with, and nobody knows any more, is judged anew'), { skip: needsRoot }, () => {
+    const judged = between(A, B, 40003, 80)
+    const toOpener = byProxy(tcp(back(judged), ACK), family, 'ACCEPTED')
+    node().reset({ a: [http('egress', 7)] }, true)
+    assert.equal(node().send(toOpener).action, 'pass', 'though nobody may open connections to A')
+    const opened = flowOf(judged, family, 1)
+    assert.deepEqual([opened?.proxy, opened?.l7, opened?.packets], [1, [7, 0], [0n, 1n]])
+    assert.equal(flowOf(judged, family, 2), undefined)
+    assert.equal(node().send(byProxy(tcp(judged, ACK), family)).action, 'pass')
+    assert.deepEqual(flowOf(judged, family, 2)?.packets, [1n, 0n])
+    node().reset({ a: [], b: [{ direction: 'egress', rule: 2 }] }, true)
+    for (const sent of [toOpener, byProxy(tcp(judged, ACK), family)])
+      assert.equal(reasonOf(node().send(sent).event), 'POLICY_DENIED')
   })
 
   test(about('no rules any more: the proxy keeps what it has'), { skip: needsRoot }, () => {

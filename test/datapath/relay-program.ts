@@ -53,7 +53,8 @@ for (const family of [4, 6] as const) {
 console.log('ready')
 
 function register(family: 4 | 6, protocol: 'TCP' | 'UDP', listener: ProxyListener): number {
-  const { fd } = openTransparentSocket(family, protocol)
+  const mark = protocol === 'TCP' ? schema.proxyMark.number.ACCEPTED : undefined
+  const { fd } = openTransparentSocket(family, protocol, mark)
   const name = protocol === 'TCP' ? 'tcp' : 'udp'
   const value = Buffer.alloc(8)
   value.writeBigUInt64LE(BigInt(fd))

@@ -63,6 +63,7 @@ export class ServicePods implements AsyncDisposable {
   readonly node = new SocketNode()
   readonly namespaces = new Map<PlaceName, Namespace>()
   readonly #processes = new Map<PlaceName, SocketProcess>()
+  readonly #servers = new Map<PlaceName, SocketProcess>()
   readonly #events: RingBuffer
   readonly #links: Link[] = []
 
@@ -93,10 +94,16 @@ export class ServicePods implements AsyncDisposable {
     return this.#processes.get(name) ?? assert.fail(`${name} has no process`)
   }
 
+  /** What answers in a pod. */
+  server(name: (typeof PODS)[number]): SocketProcess {
+    return this.#servers.get(name) ?? assert.fail(`${name} has no server`)
+  }
+
   async #startPod(name: (typeof PODS)[number]): Promise<void> {
     const { maps, programs } = this.node.datapath
     // Not the process that asks: that one waits for answers, and could give none.
     const server = this.node.process(this.namespaces.get(name))
+    this.#servers.set(name, server)
     const { index, mac: address, ...place } = PLACES[name]
     const endpoint = { ifindex: index, id: index, identity: 1000 + index, policy: 1, mac: mac(address), flags: 0 }
     for (const family of [4, 6] as const) {

@@ -118,13 +118,20 @@ function readName(call: (address: bigint, length: bigint) => number): Answer {
   return { value, name: { address, port: bytes.readUInt16BE(2) } }
 }
 
-/** Answers whatever it gets with its own name in front. */
+/** Answers whatever it gets with its own name in front, and to its last peer says so again at SIGUSR2. */
 function serve({ name, protocol, at }: Extract<Call, { call: 'serve' }>): void {
   const failed = (error: Error): void => tell({ error: error.message })
   if (protocol === 'TCP') {
+    let again = (): unknown => undefined
     const server = net.createServer(peer =>
-      peer.on('data', text => peer.write(`${name}: ${String(text)}`)).on('error', () => peer.destroy()),
+      peer
+        .on('data', text => {
+          again = () => peer.write(`${name} again`)
+          peer.write(`${name}: ${String(text)}`)
+        })
+        .on('error', () => peer.destroy()),
     )
+    process.on('SIGUSR2', () => void again())
     server.on('error', failed).listen(at.port, at.address, () => tell({ value: 0 }))
     return
   }

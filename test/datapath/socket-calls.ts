@@ -58,6 +58,11 @@ export class SocketProcess {
     assert.deepEqual(await this.call({ call: 'serve', name, protocol, at }), { value: 0 })
   }
 
+  /** A server of this process, unasked, to who asked last. */
+  speakAgain(): void {
+    this.#child.kill('SIGUSR2')
+  }
+
   async end(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#ended
