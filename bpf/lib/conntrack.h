@@ -159,8 +159,8 @@ static __always_inline __u64 connection_lifetime(const __u8 *tcp_flags, __u8 pro
 		return other_seconds * NANOSECONDS;
 	if (tcp_is_closed(tcp_flags))
 		return tcp_closing_seconds * NANOSECONDS;
-	/* Answered, or picked up in mid-stream. */
-	if (tcp_flags[FLOW_REPLY] || !(tcp_flags[FLOW_ORIGINAL] & TCP_SYN))
+	/* Answered, even where the answer does not come by here: its opener acknowledges it. Or picked up in mid-stream. */
+	if (tcp_flags[FLOW_REPLY] || (tcp_flags[FLOW_ORIGINAL] & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return tcp_established_seconds * NANOSECONDS;
 	return tcp_open_seconds * NANOSECONDS;
 }

@@ -87,8 +87,8 @@ static __noinline int has_opened(struct __sk_buff *skb, const struct tuple *tupl
 	if (!socket)
 		return false;
 	whole = bpf_sk_fullsock(socket);
-	result = !whole || (whole->state != SOCKET_LISTENS &&
-			    (whole->mark & MARK_MASK) == MARK_FROM_PROXY);
+	result = !whole ||
+		 (whole->state != SOCKET_LISTENS && (whole->mark & MARK_MASK) == MARK_FROM_PROXY);
 	bpf_sk_release(socket);
 	return result;
 }

@@ -139,7 +139,8 @@ export function lifetime({ constants }: World, tcpFlags: Uint8Array, protocol: n
   if (protocol !== PROTOCOL.tcp) return BigInt(constants.other_seconds) * NS
   if (tcpIsClosed(tcpFlags)) return BigInt(constants.tcp_closing_seconds) * NS
   const [opener = 0, responder = 0] = tcpFlags
-  const unanswered = responder === 0 && (opener & TCP.syn) !== 0
+  // An opener that acknowledges has been answered, even where the answer does not come by here.
+  const unanswered = responder === 0 && (opener & (TCP.syn | TCP.ack)) === TCP.syn
   return BigInt(unanswered ? constants.tcp_open_seconds : constants.tcp_established_seconds) * NS
 }
 

@@ -138,7 +138,8 @@ function openOrPass(world: World, question: Question, served: Served, steps: Ste
   if (forProxy) return { ...about, to: 'proxy' }
   const { TO_PROXY } = world.schema.flowLeg.number
   const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined
-  const forgotten = leg === TO_PROXY && !maker.proxy ? { forgotten: [...(outcome.forgotten ?? []), keyOf(packet).key] } : {}
+  const forgotten =
+    leg === TO_PROXY && !maker.proxy ? { forgotten: [...(outcome.forgotten ?? []), keyOf(packet).key] } : {}
   return { ...about, ...forgotten, report: 'NEW', flow }
 }
 

@@ -247,7 +247,9 @@ for (const family of [4, 6] as const) {
     await socket.close()
   })
 
-  test(about('entries that a full map has lost are made again, whoever speaks first'), { skip: needsRoot }, async () => {
+  test(about('entries that a full map has lost are made again, whoever speaks first'), {
+    skip: needsRoot,
+  }, async () => {
     await proxied.startRelay()
     proxied.reset({ a: egress(3), b: ingress(4) })
     const socket = await connected(proxied.pods.process('a'), family, b)

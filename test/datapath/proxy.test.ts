@@ -61,6 +61,19 @@ for (const family of [4, 6] as const) {
     assert.equal(node().send(sentOf(tcp(inward, ACK), family)).action, 'redirect')
   })
 
+  test(about('a client outside is known for as long as any, though no answer to it is seen'), {
+    skip: needsRoot,
+  }, () => {
+    const { tcp_open_seconds: open, tcp_established_seconds: established } = node().world.constants
+    const secondsLeft = () =>
+      Math.ceil(Number((flowOf(inward, family, 1)?.expires_ns ?? 0n) - process.hrtime.bigint()) / 1e9)
+    node().reset({ b: [http('ingress', 7)] }, true)
+    node().send(sentOf(tcp(inward, SYN), family))
+    assert.ok(secondsLeft() <= open)
+    node().send(sentOf(tcp(inward, ACK), family))
+    assert.ok(secondsLeft() > established - open)
+  })
+
   test(about('the same when nothing says that proxies are in use'), { skip: needsRoot }, () => {
     node().reset({ b: [http('ingress', 7)] }, false)
     assert.equal(node().send(sentOf(tcp(inward, SYN), family)).action, 'redirect')
