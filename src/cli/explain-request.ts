@@ -7,10 +7,12 @@ import {
   type Direction,
   type Explanation,
   type JudgedSide,
+  type L7Rules,
   type L7Source,
   placeText,
   policyKey,
   policyName,
+  type Side,
   VISIBILITY,
 } from '../policy/index.ts'
 import { askedText } from './asked-request.ts'
@@ -56,8 +58,26 @@ export function requestText(request: RequestExplanation, explanation: Explanatio
 }
 
 function answerLines({ direction, pod, answer }: RequestSide, explanation: Explanation): string[] {
-  const title = `  ${pc.bold(`${direction} of ${pod}:`)}`
   const side = explanation[direction]
+  const tls = side.judged && side.rules ? tlsText(side.rules) : undefined
+  return [...judgementLines({ direction, pod, answer }, side), ...(tls === undefined ? [] : [`    ${tls}`])]
+}
+
+/** Where TLS ends and begins; undefined where it passes unopened, or there is none. */
+function tlsText(rules: L7Rules): string | undefined {
+  if (rules.parser !== 'http') return undefined
+  const [ends, begins] = [rules.terminating, rules.originating].map(
+    context => context && `Secret ${context.secret.namespace}/${context.secret.name}`,
+  )
+  if (ends !== undefined)
+    return begins === undefined
+      ? `TLS ends at the proxy (${ends}); from there to the server there is none`
+      : `TLS ends at the proxy (${ends}), and TLS to the server begins there (${begins})`
+  return begins && `there is no TLS up to the proxy; TLS to the server begins there (${begins})`
+}
+
+function judgementLines({ direction, pod, answer }: RequestSide, side: Side): string[] {
+  const title = `  ${pc.bold(`${direction} of ${pod}:`)}`
   const textOf = (source: L7Source): string => sourceText(source, side.judged ? side : undefined)
   if (answer.allowed) return [`${title} ${pc.green('allowed')} by ${textOf(answer.by)}`]
   const { because, nearest, ruleCount } = answer

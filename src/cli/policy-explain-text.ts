@@ -3,6 +3,7 @@
 
 import {
   type Change,
+  conflictWord,
   type Decision,
   type ExplainedEnd,
   type Explanation,
@@ -78,7 +79,7 @@ function decisionLines(side: JudgedSide): string[] {
   if (decision.kind === 'rule') return [`${pc.bold('decides')}  ${ruleText(decision.rule)}`]
   if (decision.kind === 'conflict')
     return [
-      'rules for different protocols are about the same peer and port, and nobody can judge by both:',
+      `${conflictWord(decision.rules)} are about the same peer and port, and nobody can judge by both:`,
       ...decision.rules.map(rule => `  ${ruleText(rule)}`),
     ]
   if (decision.kind === 'not-isolated') return ['no policy isolates it in this direction, and no rule says otherwise']
@@ -89,7 +90,7 @@ function decisionLines(side: JudgedSide): string[] {
 /** For lists: who decides, in few words. */
 export function decisionText(decision: Decision): string {
   if (decision.kind === 'rule') return ruleText(decision.rule)
-  if (decision.kind === 'conflict') return 'rules of different protocols'
+  if (decision.kind === 'conflict') return conflictWord(decision.rules)
   return decision.kind === 'not-isolated' ? 'nothing isolates it' : 'no rule allows it'
 }
 
@@ -97,7 +98,7 @@ const ROLES: Readonly<Record<Exclude<MatchRole, 'decides'>, string>> = {
   tie: 'as strong, says the same',
   judges: 'allows it too, by rules of its own',
   lifted: 'as strong; its rules for what is said do not count, since another has none',
-  conflicts: 'as strong, and of another protocol',
+  conflicts: 'as strong, and nobody can judge by both',
   passes: 'passes it on to the next tier',
   skipped: 'matches, but is not asked',
   audited: 'matches, but is only tried out',

@@ -141,7 +141,7 @@ function ruleText(key: RuleKey, rule: Rule | undefined): string | undefined {
   if (key === NOT_ISOLATED) return 'open: no policy isolates this direction'
   if (key === DEFAULT_DENY) return 'default deny'
   if (key === VISIBILITY) return 'seen, and not judged: visibility is asked for'
-  if (key === L7_CONFLICT) return 'conflict: rules for different protocols about the same peer and port'
+  if (key === L7_CONFLICT) return 'conflict: rules that nobody can judge by at once, about the same peer and port'
   if (!rule) return undefined
   const { policy, path, origin } = rule
   return `${policyName(policy)} ${path}${placeText(origin)}`

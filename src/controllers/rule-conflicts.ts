@@ -1,5 +1,6 @@
-// What people are told of rules for what is said that cannot be united: rules of two
-// protocols about the same peer and port of a pod, whose connections are denied.
+// What people are told of rules for what is said that cannot be united: of two protocols,
+// or with TLS that ends in two ways, about the same peer and port of a pod, whose
+// connections are denied.
 
 import { placeText, policyKey, policyName, type Rule, type RuleKey } from '../policy/index.ts'
 import { objectKey, type PolicyMap, type Problem } from '../tables/index.ts'
@@ -36,13 +37,17 @@ function conflictsOf(entries: PolicyMap['entries']): readonly (readonly RuleKey[
   return made
 }
 
-function problemOf({ policy, path, origin }: Rule, other: Rule): Problem {
+function problemOf({ policy, path, origin, l7 }: Rule, other: Rule): Problem {
+  const [differs, instead] =
+    l7?.parser === other.l7?.parser
+      ? ['ends or begins TLS in another way than', 'the same Secrets, keys and serverNames']
+      : ['has rules of another protocol than', 'rules of one protocol']
   const name = `${policyName(other.policy)} ${other.path}${placeText(other.origin)}`
   return {
     id: `${RULE_CONFLICT} ${policyKey(policy)} ${path} ${other.key}`,
     severity: 'warning',
     object: `${policy.kind} ${objectKey(policy)}`,
-    message: `${path}: has rules of another protocol than ${name} about the same peers and port, so these connections are denied; give them rules of one protocol, or different ports`,
+    message: `${path}: ${differs} ${name} about the same peers and port, so these connections are denied; give them ${instead}, or different ports`,
     file: origin.file,
     line: origin.line,
     column: 1,

@@ -41,6 +41,9 @@ const kafka: L7Rules = {
     { ...at('rules.kafka[1]'), apiKeys: [1], apiVersion: 4, topic: 'orders' },
   ],
 }
+const context = { secret: { namespace: 'shop', name: 's' }, certificate: 'c', privateKey: 'k', trustedCa: 'ca' }
+const https: L7Rules = { ...http, terminating: context }
+const named: L7Rules = { ...https, serverNames: [{ ...at('serverNames[0]'), serverName: 'www.example.com' }] }
 const tls: L7Rules = { parser: 'tls', rules: [{ ...at('serverNames[0]'), serverName: '*.example.com' }] }
 
 type AskedOfHttp = Extract<AskedRequest, { parser: 'http' }>
@@ -114,6 +117,16 @@ for (const [name, rules, asked, want] of [
   ],
   ['a server', tls, { parser: 'tls', serverName: 'www.example.com' }, 'allowed by serverNames[0]'],
   ['no server', tls, { parser: 'tls', serverName: '' }, 'serverNames[0]: name *.example.com / none'],
+  ['a request inside of TLS that ends here', named, get('/products/7'), 'allowed by rules.http[0]'],
+  ['TLS that ends here', https, { parser: 'tls', serverName: 'any' }, 'allowed by terminatingTLS'],
+  ['for some names', named, { parser: 'tls', serverName: 'www.example.com' }, 'allowed by serverNames[0]'],
+  ['not for others', named, { parser: 'tls', serverName: 'any' }, 'serverNames[0]: name www.example.com / any'],
+  [
+    'TLS to a proxy that begins it',
+    { ...http, originating: context },
+    { parser: 'tls', serverName: 'any' },
+    'connections there are judged as http, which a request of tls is not',
+  ],
   ['another protocol', dns, get('/'), 'connections there are judged as dns, which a request of http is not'],
 ] satisfies readonly (readonly [string, L7Rules, AskedRequest, string])[])
   test(name, () => assert.equal(said(rules, asked), want))

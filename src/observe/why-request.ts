@@ -54,11 +54,11 @@ export type RequestAnswer =
 const SHOWN = 5
 
 export function whyRequest(rules: L7Rules, asked: AskedRequest): RequestAnswer {
-  const denied = (nearest: readonly NearRule[], because?: string): RequestAnswer => ({
+  const denied = (nearest: readonly NearRule[], because?: string, ruleCount = rules.rules.length): RequestAnswer => ({
     allowed: false,
     ...(because !== undefined && { because }),
     nearest: nearest.toSorted((a, b) => a.because.length - b.because.length).slice(0, SHOWN),
-    ruleCount: rules.rules.length,
+    ruleCount,
   })
   if (asked.parser === 'http' && rules.parser === 'http') {
     if (isAmbiguousPath(asked.path)) return denied([], 'its path can be read in more than one way')
@@ -85,12 +85,25 @@ export function whyRequest(rules: L7Rules, asked: AskedRequest): RequestAnswer {
     const index = kafkaRule(rules.rules, asked)
     return index === undefined ? denied(rules.rules.map(rule => nearKafka(rule, asked))) : allowedBy(rules.rules, index)
   }
-  if (asked.parser === 'tls' && rules.parser === 'tls') {
-    const patterns = rules.rules.map(({ serverName }) => ({ pattern: serverName }))
+  const names = asked.parser === 'tls' && serverNamesOf(rules)
+  if (names) {
+    const patterns = names.map(({ serverName }) => ({ pattern: serverName }))
     const index = asked.serverName === '' ? undefined : matchDns(patterns, asked.serverName)
-    return index === undefined ? denied(nearNames(rules.rules, asked.serverName)) : allowedBy(rules.rules, index)
+    return index === undefined
+      ? denied(nearNames(names, asked.serverName), undefined, names.length)
+      : allowedBy(names, index)
+  }
+  if (asked.parser === 'tls' && rules.parser === 'http' && rules.terminating) {
+    const [{ rule } = { rule: '' }] = rules.rules
+    return { allowed: true, by: { rule, field: 'terminatingTLS' } }
   }
   return denied([], `connections there are judged as ${rules.parser}, which a request of ${asked.parser} is not`)
+}
+
+/** Undefined where connections are not judged by names of servers. */
+function serverNamesOf(rules: L7Rules): readonly ServerNameRule[] | undefined {
+  if (rules.parser === 'tls') return rules.rules
+  return rules.parser === 'http' && rules.terminating && rules.serverNames.length > 0 ? rules.serverNames : undefined
 }
 
 function allowedBy(rules: readonly L7Source[], index: number): RequestAnswer {

@@ -16,7 +16,7 @@ export type Decider = {
   readonly isolatedBy: readonly PolicyRef[]
   /** What judges what is said, or only has it seen. */
   readonly rules?: L7Rules
-  /** Of a denial: rules of different protocols about the same connection. */
+  /** Of a denial: rules about the same connection that nobody can judge by at once. */
   readonly conflict?: readonly Rule[]
 }
 
@@ -46,11 +46,17 @@ export function deciderText({ direction, outcome, rule, isolatedBy, rules, confl
   const nameOf = ({ policy, path, origin }: Rule): string => `${policyName(policy)} ${path}${placeText(origin)}`
   const said = rules ? `, ${isOnlySeen(rules) ? seenWord(rules) : rulesWord(rules)}` : ''
   if (rule) return `${direction}: ${nameOf(rule)}${said}`
-  if (conflict) return `${direction}: rules of different protocols: ${conflict.map(nameOf).join(', ')}`
+  if (conflict) return `${direction}: ${conflictWord(conflict)}: ${conflict.map(nameOf).join(', ')}`
   if (isOpened(outcome)) return `${direction}: open, no policy isolates it${said}`
   const names = isolatedBy.map(policy => `${policyName(policy)}${placeText(policy.origin)}`)
   return `${direction}: no rule allows it; isolated by ${names.length > 0 ? names.join(', ') : 'the enforcement mode'}`
 }
+
+/** For people: what rules have that nobody can judge by at once. */
+export const conflictWord = (rules: readonly Pick<Rule, 'l7'>[]): string =>
+  new Set(rules.map(({ l7 }) => l7?.parser)).size > 1
+    ? 'rules of different protocols'
+    : 'rules that end or begin TLS in different ways'
 
 const PROTOCOL_WORDS: Readonly<Record<L7Parser, string>> = { http: 'HTTP', tls: 'TLS', dns: 'DNS', kafka: 'Kafka' }
 

@@ -191,7 +191,7 @@ function addedRule(cluster: Cluster, wanted: Wanted): AddedRule | undefined {
 
 function whyNone(sides: Sides): string {
   if (sides.verdict === 'denied' && DIRECTIONS.every(direction => sides[direction].judged))
-    return 'each end allows it, with rules of different protocols; give both ends rules of one, or one end none'
+    return 'each end allows it, with rules that no proxy can judge by at once; give both ends rules of one protocol, with the same TLS, or one end none'
   if (isUnjudged(sides.ingress, 'own-node')) return "a process of a pod's own node always reaches it"
   return 'no policy applies to either end: nodes, pods on their network and the world have none'
 }

@@ -5,7 +5,7 @@ import { protocolName } from '../../labels/index.ts'
 import type { Cluster, End } from '../cluster/cluster.ts'
 import { isOwnNode } from '../cluster/cluster.ts'
 import { isOpened, outcomeOf } from '../cluster/judge.ts'
-import type { Judgement } from '../engine/evaluate.ts'
+import { type ConnectionVerdict, type Judgement, rulesOf } from '../engine/evaluate.ts'
 import { DIRECTIONS, type Direction, policyName } from '../model/rule.ts'
 import { findChange } from './change.ts'
 import { specsSelecting } from './cluster-index.ts'
@@ -35,14 +35,21 @@ export function explain(cluster: Cluster, question: Question): Explanation {
     port,
     ...sides,
     notes: [
-      ...(verdict.isTorn && !isItself ? [TORN] : []),
+      ...(verdict.isTorn && !isItself ? [tornNote(verdict)] : []),
       ...DIRECTIONS.flatMap(direction => unenforcedNotes(cluster, question, direction, sides[direction])),
     ],
     change: findChange(cluster, question, sides),
   }
 }
 
-const TORN = 'each end allows it, with rules of different protocols for what is said: no proxy can judge by both'
+/** Of ends that both have rules. */
+function tornNote({ egress, ingress }: ConnectionVerdict): string {
+  const isTls = rulesOf(egress)?.parser === rulesOf(ingress)?.parser
+  const rules = isTls
+    ? 'rules that end or begin TLS in different ways'
+    : 'rules of different protocols for what is said'
+  return `each end allows it, with ${rules}: no proxy can judge by both`
+}
 
 function whyUnjudged(end: End, peer: End): Unjudged {
   if (end.kind === 'world') return 'outside'

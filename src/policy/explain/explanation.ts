@@ -62,7 +62,7 @@ export type RuleView = Origin &
  * - `tie`: as strong as the one that decides, and says the same
  * - `judges`: allows it as the one that decides does, and adds its rules for what is said
  * - `lifted`: its rules for what is said do not count, since one as strong has none
- * - `conflicts`: as strong as another, and its rules for what is said are of another protocol
+ * - `conflicts`: as strong as another, and nobody can judge by its rules for what is said and the other's: of another protocol, or with TLS that ends in another way
  * - `passes`: ends the search in its tier, which goes on in the next
  * - `skipped`: not asked, since a pass rule ended its tier, or the baseline tier is not asked
  * - `audited`: is only tried out; what is enforced has decided
@@ -94,7 +94,7 @@ export type Decision =
   /** No rule allows it, and policies isolate the pod: `isolatedBy` of the side; where there are none, the mode `always` does. */
   | { readonly kind: 'default-deny' }
   | { readonly kind: 'not-isolated' }
-  /** Rules of different protocols about the same peer and port: nobody can judge by both. */
+  /** Rules about the same peer and port that nobody can judge by at once: of different protocols, or with TLS that ends in different ways. */
   | { readonly kind: 'conflict'; readonly rules: readonly RuleView[] }
 
 /**

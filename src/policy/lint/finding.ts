@@ -6,6 +6,7 @@ import { type ManifestObject, type Path, type Problem, problemOf } from '../../m
 export const LINT_RULES = {
   'any-peer': 'a rule allows everybody, because it names no peers',
   'block-misses-pods': 'a block of a Cilium kind lies over pods, whom it does not mean',
+  'certificate-names': 'clients of a rule are shown a certificate for other servers than they ask for',
   contradiction: 'one rule allows and one denies the same, in one tier and with one priority',
   duplicate: 'a rule says what another one says',
   'except-gap': 'a block of all addresses excepts less than it seems to',
@@ -18,8 +19,10 @@ export const LINT_RULES = {
   'or-not-and': 'two peers stand where one with both selectors is probably meant',
   'peer-selects-nothing': 'a peer of a rule is no pod of the manifests',
   'policy-types': 'a NetworkPolicy isolates more or less than its rules suggest',
-  'protocol-conflict': 'rules for two protocols are about the same peers and port, whose connections are denied',
+  'protocol-conflict':
+    'rules that nobody can judge by at once are about the same peers and port, whose connections are denied',
   'regex-dot': 'an unescaped dot in a regular expression matches any character',
+  'secret-missing': 'a rule names a Secret that is not among the manifests, or an item that it does not have',
   'selects-nothing': 'a policy selects no pod of the manifests',
   shadowed: 'a rule never decides: others always do before it',
   tie: 'two policies of one tier and priority treat the same connections differently',

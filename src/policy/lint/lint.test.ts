@@ -54,6 +54,17 @@ type Case = {
   readonly good?: readonly string[]
 }
 
+/** For www.example.com, *.api.example.com and 192.0.2.1. */
+const CERTIFICATE =
+  'MIIBqTCCAVCgAwIBAgIUagebpWcjsB3Sfo2IS7bylWtAspUwCgYIKoZIzj0EAwIwDjEMMAoGA1UEAwwDd2ViMCAXDTI2MTEyMzIyMTYzOFoYDzIxMjYxMDMwMjIxNjM4WjAOMQwwCgYDVQQDDAN3ZWIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQmDdKezIxKwY0XuCRKqL7qCAgU2qQjS7jJq9FHbx9oqHTQaaX3UfQX6oqBnzhP/LjHupYlHf+RY4RuhRsRZprho4GJMIGGMB0GA1UdDgQWBBQBIFhFAI1g8PiapYk7g66kt2UeRTAfBgNVHSMEGDAWgBQBIFhFAI1g8PiapYk7g66kt2UeRTAPBgNVHRMBAf8EBTADAQH/MDMGA1UdEQQsMCqCD3d3dy5leGFtcGxlLmNvbYIRKi5hcGkuZXhhbXBsZS5jb22HBMAAAgEwCgYIKoZIzj0EAwIDRwAwRAIgEEdHj3wTNgzDAMHbR7PlN/tweQGJMjg2SA0MQDM3r/wCIChwflELr4DLhz3tl3DEC0kLm+7ncN1kxoBguhxxpZeW'
+const WEB_SECRET = `{apiVersion: v1, kind: Secret, metadata: {name: tls, namespace: shop}, stringData: {tls.key: x, tls.crt: "-----BEGIN CERTIFICATE-----${CERTIFICATE}-----END CERTIFICATE-----"}}`
+
+const tls = (fields: string): string =>
+  cnp(
+    'x',
+    `egress: [{toFQDNs: [{matchName: a.b.api.example.com}], toPorts: [{ports: [{port: "443", protocol: TCP}], ${fields}}]}]`,
+  )
+
 const CASES: Readonly<Record<LintId, readonly Case[]>> = {
   'selects-nothing': [
     {
@@ -456,6 +467,51 @@ const CASES: Readonly<Record<LintId, readonly Case[]>> = {
         cnp('yy', `ingress: [{${FROM_DB}, toPorts: [${said('kafka: [{}]')}]}]`),
         cnp('z', `ingress: [{${FROM_DB}, toPorts: [{ports: [{port: "80", protocol: TCP}]}]}]`),
       ],
+    },
+  ],
+  'secret-missing': [
+    {
+      name: 'one that is not there; without any nothing is known',
+      bad: [tls('terminatingTLS: {secret: {name: tsl}}'), WEB_SECRET],
+      says: /toPorts\[0\]\.terminatingTLS\.secret: names shop\/tsl, which is no Secret of the manifests/,
+      good: [tls('terminatingTLS: {secret: {name: tsl}}')],
+    },
+    {
+      name: 'an item that its rule needs',
+      bad: [tls('terminatingTLS: {secret: {namespace: shop, name: tls}, privateKey: web.key}'), WEB_SECRET],
+      says: /names shop\/tls, which has no item web\.key/,
+      good: [tls('terminatingTLS: {secret: {namespace: shop, name: tls}}'), WEB_SECRET],
+    },
+    {
+      name: 'TLS to servers needs no certificate of its own, but authorities that it names',
+      bad: [tls('originatingTLS: {secret: {name: tls}, trustedCA: ca.crt}'), WEB_SECRET],
+      says: /originatingTLS\.secret: names shop\/tls, which has no item ca\.crt/,
+      good: [tls('originatingTLS: {secret: {name: tls}}'), WEB_SECRET],
+    },
+    {
+      name: 'of a header, in a clusterwide policy',
+      bad: [
+        '{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{headerMatches: [{name: a, secret: {name: s}}]}]}}]}]}}',
+        WEB_SECRET,
+      ],
+      says: /headerMatches\[0\]\.secret: names default\/s/,
+    },
+  ],
+  'certificate-names': [
+    {
+      name: 'names that are asked for, and those of servers',
+      bad: [tls('terminatingTLS: {secret: {name: tls}}, serverNames: [www.example.org]'), WEB_SECRET],
+      says: /terminatingTLS: shows a certificate for www\.example\.com, \*\.api\.example\.com to clients that ask for www\.example\.org, a\.b\.api/,
+      good: [
+        tls(
+          'terminatingTLS: {secret: {name: tls}}, serverNames: [WWW.example.com, "*.api.example.com", "**.com"]',
+        ).replace('a.b.api', 'b.api'),
+        WEB_SECRET,
+      ],
+    },
+    {
+      name: 'a certificate that cannot be read is told where it is used',
+      good: [tls('terminatingTLS: {secret: {name: tls}}'), WEB_SECRET.replace('BEGIN', 'XXX')],
     },
   ],
   'regex-dot': [

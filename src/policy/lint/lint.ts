@@ -14,6 +14,7 @@ import { lintedPolicies } from './linted-policy.ts'
 import { dnsFindings, fqdnFindings, patternFindings } from './name-checks.ts'
 import { policyTypeFindings } from './policy-type-checks.ts'
 import { protocolFindings } from './protocol-checks.ts'
+import { certificateFindings, declaredSecrets, secretFindings } from './secret-checks.ts'
 import { selectionFindings } from './selection-checks.ts'
 import { shadowFindings } from './shadow-checks.ts'
 
@@ -28,6 +29,7 @@ export function lintManifests(objects: readonly ManifestObject[], options: LintO
   const policies = lintedPolicies(objects)
   const landscape = landscapeOf(readCluster(objects).cluster, policies)
   const pods = placedPods(objects)
+  const secrets = declaredSecrets(objects)
   const cells = cellsOf(landscape)
   const findings = [
     ...selectionFindings(landscape),
@@ -40,6 +42,8 @@ export function lintManifests(objects: readonly ManifestObject[], options: LintO
       ...blockFindings(policy, pods),
       ...patternFindings(policy),
       ...policyTypeFindings(policy),
+      ...secretFindings(policy, secrets),
+      ...certificateFindings(policy, secrets),
     ]),
   ]
   const disabledFor = new Map(objects.map(object => [objectName(object), disabledBy(object)]))

@@ -55,7 +55,7 @@ export const NOT_ISOLATED: RuleKey = 'not-isolated'
 /** Reported where a pass rule led past all rules to the default of an isolated subject. */
 export const DEFAULT_DENY: RuleKey = 'default-deny'
 
-/** Reported where rules for what is said speak different protocols about one peer and port, so that it is denied. */
+/** Reported where nobody can judge by all rules for what is said about one peer and port, so that it is denied. */
 export const L7_CONFLICT: RuleKey = 'l7-conflict'
 
 /** Stands as the rule in an API-level rule that nobody wrote: a subject's visibility asks for it. */

@@ -63,6 +63,18 @@ test('what is refused', async t => {
       rules('serverNames: [a], rules: {http: [{}]}'),
       /serverNames: cannot be combined with rules unless terminatingTLS/,
     ],
+    [
+      rules('serverNames: [a], originatingTLS: {secret: {name: s}}'),
+      /serverNames: cannot be combined with originatingTLS unless terminatingTLS/,
+    ],
+    [
+      rules('terminatingTLS: {secret: {name: s}}, rules: {kafka: [{}]}'),
+      /terminatingTLS: can only be combined with http rules/,
+    ],
+    [
+      rules('originatingTLS: {secret: {name: s}}, rules: {dns: [{matchName: a}]}', 'egress'),
+      /originatingTLS: can only be combined with http rules/,
+    ],
     [rules('serverNames: []'), /serverNames: must have at least 1 item/],
     [rules('serverNames: ["a b"]'), /serverNames\[0\]: must be a DNS name/],
     [rules('listener: {name: l, envoyConfig: {name: e}}'), /listener: is only for egress/],

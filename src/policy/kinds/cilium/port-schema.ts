@@ -75,8 +75,12 @@ export function allowPorts(direction: Direction) {
           if (value.rules?.dns) tell(['rules', 'dns'], 'is only for egress')
         }
         if (value.rules && value.listener) tell(['listener'], 'cannot be combined with rules')
-        if (value.rules && value.serverNames && !value.terminatingTLS)
-          tell(['serverNames'], 'cannot be combined with rules unless terminatingTLS is given')
+        const readsRequests = value.rules ? 'rules' : value.originatingTLS && 'originatingTLS'
+        if (readsRequests && value.serverNames && !value.terminatingTLS)
+          tell(['serverNames'], `cannot be combined with ${readsRequests} unless terminatingTLS is given`)
+        for (const field of ['terminatingTLS', 'originatingTLS'] as const)
+          if (value[field] && (value.rules?.dns || value.rules?.kafka))
+            tell([field], 'can only be combined with http rules')
         if (value.rules) checkL7Ports(value.rules, value.ports, tell)
       }),
     )
