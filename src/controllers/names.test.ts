@@ -126,6 +126,25 @@ test('what has expired goes, from tables and journal; what connections use stays
   await running
 })
 
+test('many that expire go a part at a time, and stay when they are answered anew meanwhile', async () => {
+  const many = Array.from({ length: 250 }, (_, i) => `198.18.0.${i}`)
+  const sizes: number[] = []
+  const { controller, clock, names } = started({
+    policies: {
+      relabel: async addresses => {
+        sizes.push(addresses.length)
+        if (sizes.length === many.length + 1) await controller.learn([answer('z249.', 30, '198.18.0.249')], never)
+      },
+    },
+  })
+  for (const [i, address] of many.entries()) await controller.learn([answer(`z${i}.`, 1, address)], never)
+  await clock.advance(7_000)
+  await controller.expire(never)
+  const [, ...expired] = sizes.slice(many.length)
+  assert.deepEqual(names(), ['z249 198.18.0.249 37000'])
+  assert.deepEqual([sizes[many.length], ...expired], [100, 1, 100, 49])
+})
+
 test('a look-up that fails takes nothing away, and is done again', async () => {
   const failures: string[] = []
   let isBroken = true

@@ -3,6 +3,7 @@
 // time to live and a moment longer, and for as long as connections use the address; it
 // survives a restart. Whoever teaches is told when all of it is in force in the kernel.
 
+import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { type Cidr, cidr } from '../ip/index.ts'
 import { canonicalName } from '../policy/index.ts'
 import { type Clock, systemClock } from '../state/index.ts'
@@ -47,6 +48,8 @@ export const NAME_GRACE_MS = 5_000
 /** What has expired is looked for this often, and not more often than it takes times twenty. */
 const EXPIRY_ROUND_MS = 5_000
 const ROUND_PATIENCE = 20
+/** All of MOST_ADDRESSES at once would hold up everything else for longer than an answer waits. */
+const EXPIRED_AT_ONCE = 100
 const IN_FORCE_PATIENCE_MS = 10_000
 /** A time to live that grows by less is not worth a record. */
 const LEAST_GAIN_MS = 1_000
@@ -108,10 +111,16 @@ export class NameController {
     if (expired.length === 0) return
     const candidates = new Set(expired.map(({ address }) => address))
     const used = (await usedAddresses?.(candidates, signal)) ?? new Set()
-    for (const row of expired) if (used.has(row.address)) this.#store.keepInUse(row)
-    const gone = expired.filter(row => !used.has(row.address) && this.#store.forget(row))
-    this.#write(expired.map(learntNameKey))
-    if (gone.length > 0) await policies.relabel([...new Set(gone.map(({ address }) => address))], signal)
+    for (let first = 0; first < expired.length; first += EXPIRED_AT_ONCE) {
+      // Who waits for an answer has his turn.
+      if (first > 0) await eventLoopTurn()
+      signal.throwIfAborted()
+      const some = expired.slice(first, first + EXPIRED_AT_ONCE)
+      for (const row of some) if (used.has(row.address)) this.#store.keepInUse(row)
+      const gone = some.filter(row => !used.has(row.address) && this.#store.forget(row))
+      this.#write(some.map(learntNameKey))
+      if (gone.length > 0) await policies.relabel([...new Set(gone.map(({ address }) => address))], signal)
+    }
   }
 
   /**
