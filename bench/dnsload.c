@@ -20,6 +20,8 @@
 #define LOST_SECONDS 1.0
 /* Before a SYN that was lost is sent again. */
 #define CONNECT_MS 900
+/* In which it is sent a second time. */
+#define LATE_MS 500
 #define TTL_SECONDS 1
 
 static double asked_at[65536];
@@ -151,23 +153,26 @@ static int ask_many(const char *host, double seconds, int on_their_way, const ch
 	return 0;
 }
 
-/* 0, or what was wrong. */
-static int connect_to(const unsigned char *address, int port)
+enum connected { AT_ONCE, LATE, NEVER };
+
+static enum connected connect_to(const unsigned char *address, int port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
 	struct pollfd writable = { .fd = fd, .events = POLLOUT };
+	enum connected result = NEVER;
 	socklen_t length = sizeof(error);
 
 	memcpy(&to.sin_addr, address, sizeof(to.sin_addr));
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS)
-		error = errno;
-	else if (poll(&writable, 1, CONNECT_MS) != 1)
-		error = ETIMEDOUT;
-	else
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+		die("connect");
+	if (poll(&writable, 1, CONNECT_MS) == 1)
+		result = AT_ONCE;
+	else if (poll(&writable, 1, LATE_MS) == 1)
+		result = LATE;
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
 	close(fd);
-	return error;
+	return error ? NEVER : result;
 }
 
 struct names {
@@ -180,7 +185,8 @@ static int connect_names(const char *host, const struct names *names)
 {
 	struct pollfd readable = { .fd = dial_udp(host), .events = POLLIN };
 	unsigned char message[MESSAGE_BYTES];
-	int count = 0, unanswered = 0, failed = 0, total = names->seconds * names->rate;
+	int count = 0, unanswered = 0, connected[3] = { 0 };
+	int total = names->seconds * names->rate;
 	double start = now_seconds();
 
 	for (int i = 0; i < total; i++) {
@@ -199,9 +205,10 @@ static int connect_names(const char *host, const struct names *names)
 		if (got < HEAD_BYTES + 4 || (message[3] & 15))
 			unanswered++;
 		else
-			failed += connect_to(message + got - 4, names->port) != 0;
+			connected[connect_to(message + got - 4, names->port)]++;
 	}
-	printf("{\"names\":%d,\"unanswered\":%d,\"failed\":%d}\n", total, unanswered, failed);
+	printf("{\"names\":%d,\"unanswered\":%d,\"at_once\":%d,\"late\":%d}\n", total, unanswered,
+	       connected[AT_ONCE], connected[LATE]);
 	if (count)
 		print_samples(micros, count, now_seconds() - start);
 	return 0;

@@ -144,13 +144,15 @@ async function measureNames(
   await outputOf(node, ['ip', 'route', 'add', OUTSIDE.prefix, 'via', OUTSIDE_ADDRESS], signal)
   const port = HTTP_PORTS.small
   const control = await connectToNames(route, { ...CONTROL, port }, signal)
-  if (control.failed < control.names) throw new Error('addresses are reached that no rule by name is about')
+  if (control.atOnce + control.late > 0) throw new Error('addresses are reached that no rule by name is about')
   const load = { perSecond: NAMES_PER_SECOND, seconds: effort.l7Seconds, port, name: ROTATING }
-  const { names, unanswered, failed, p50Micros, p99Micros } = await connectToNames(route, load, signal)
+  const before = await answersBeforeTheirTime(testbed)
+  const { names, unanswered, atOnce, late, p50Micros, p99Micros } = await connectToNames(route, load, signal)
+  const early = (await answersBeforeTheirTime(testbed)) - before
   const note =
-    `${names.toLocaleString('en-US')} names with an address of their own each; ${unanswered} not answered, ${failed} connections ` +
-    `not there within 0.9 s; an answer takes ${(p50Micros / 1000).toFixed(1)} ms, p99 ${(p99Micros / 1000).toFixed(1)} ms, ` +
-    'for its address is in force before it is passed on'
+    `${names.toLocaleString('en-US')} names with an address of their own each; ${unanswered} not answered, ${late} connections there ` +
+    `only by the second SYN, ${names - unanswered - atOnce - late} not at all; ${early} answers were passed on before the agent said that their address is ` +
+    `in force; an answer takes ${(p50Micros / 1000).toFixed(1)} ms, p99 ${(p99Micros / 1000).toFixed(1)} ms`
   return [
     plainLine(
       {
@@ -160,7 +162,11 @@ async function measureNames(
         target: { kind: 'at least', value: 100 },
         note,
       },
-      (100 * (names - unanswered - failed)) / names,
+      (100 * atOnce) / names,
     ),
   ]
 }
+
+/** The agent took longer than the DNS server waits for it. */
+const answersBeforeTheirTime = async ({ proxy }: L7Node['testbed']): Promise<number> =>
+  (await proxy.status()).servers.find(({ name }) => name === 'dns')?.counts['heldInVain'] ?? 0

@@ -33,7 +33,9 @@ export async function askNames(
 export type NameConnections = {
   readonly names: number
   readonly unanswered: number
-  readonly failed: number
+  readonly atOnce: number
+  /** When the SYN was sent a second time. */
+  readonly late: number
   readonly p50Micros: number
   readonly p99Micros: number
 }
@@ -48,11 +50,12 @@ export async function connectToNames(
   const {
     names = 0,
     unanswered = 0,
-    failed = 0,
+    at_once = 0,
+    late = 0,
     p50_us = Number.NaN,
     p99_us = Number.NaN,
   } = await figures(namespace, args, signal)
-  return { names, unanswered, failed, p50Micros: p50_us, p99Micros: p99_us }
+  return { names, unanswered, atOnce: at_once, late, p50Micros: p50_us, p99Micros: p99_us }
 }
 
 async function figures(
