@@ -12,7 +12,7 @@
 // piece n, counted from 1, of the text that ./program-text.ts describes.
 
 import type { HttpRule, L7RuleSet } from '../policy/index.ts'
-import { type Literal, literalsOf, rangeSet } from '../regex/index.ts'
+import { type Literal, literalsOf, plainLiteral, rangeSet } from '../regex/index.ts'
 import { type FieldPatterns, fieldPatterns, hasSideEffects, type SecretValue } from './compiled-rule.ts'
 import { programText } from './program-text.ts'
 
@@ -67,12 +67,23 @@ export function haproxyEntries(
 
 /** Keys without the answer; undefined when there are none that say it all. */
 function keysOf(rule: HttpRule): readonly string[] | undefined {
+  return rule.host !== undefined || rule.headers.length > 0 ? undefined : (plainKeyOf(rule) ?? readKeysOf(rule))
+}
+
+/** Of the many rules that are one method and one path, without reading them as expressions. */
+function plainKeyOf({ method, path }: HttpRule): readonly string[] | undefined {
+  const at = path ? plainLiteral(path) : ANY_PATH
+  if (!at || (method && !PLAIN_METHOD.test(method))) return undefined
+  return [`${method ?? ''}:${at.text}${at.open ? '' : '#'}`]
+}
+
+const ANY_PATH: Literal = { text: '', open: true }
+const PLAIN_METHOD = /^[A-Za-z]{1,32}$/
+
+function readKeysOf(rule: HttpRule): readonly string[] | undefined {
   const patterns = fieldPatterns(rule)
-  if (patterns.host || rule.headers.length > 0) return undefined
   const methods = methodsOf(patterns)
-  const paths = patterns.path
-    ? literalsOf(patterns.path, PATH_CHARACTERS, MAX_KEYS_OF_RULE)
-    : [{ text: '', open: true }]
+  const paths = patterns.path ? literalsOf(patterns.path, PATH_CHARACTERS, MAX_KEYS_OF_RULE) : [ANY_PATH]
   if (!methods || !paths || methods.length * paths.length > MAX_KEYS_OF_RULE) return undefined
   return methods.flatMap(method => paths.map(({ text, open }) => `${method}:${text}${open ? '' : '#'}`))
 }

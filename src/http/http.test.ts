@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import fc from 'fast-check'
 import type { HeaderMatch, HttpRule } from '../policy/index.ts'
 import { type HttpRequest, haproxyEntries, hostName, isAmbiguousPath, matchHttp, PROXY_ANSWER } from './index.ts'
 
@@ -173,4 +174,26 @@ describe('entries', () => {
     assert.ok(!matchHttp([rule({ path: '(' })], REQUEST).allowed)
     assert.deepEqual(entries(), [])
   })
+})
+
+test('rules of plain words have the keys of the same rules that are read as expressions', () => {
+  const method = fc.option(fc.constantFrom('', 'GET', '^GET$', '^$', 'a/b', 'G.', '.*', 'get'), { nil: undefined })
+  const path = fc.option(
+    fc.constantFrom('', '/', '/a', '/a.*', '^/a$', '^$', '.*', '/a#', '/a b', '/%41', '/a.b', '/[ab]'),
+    {
+      nil: undefined,
+    },
+  )
+  const group = (text: string | undefined) => text && `(?:${text})`
+  const keys = (fields: Partial<HttpRule>) =>
+    haproxyEntries({ number: 5, rules: { parser: 'http', rules: [rule(fields)], serverNames: [] } }).entries
+  const given = (fields: Record<'method' | 'path', string | undefined>): Partial<HttpRule> =>
+    Object.fromEntries(Object.entries(fields).filter(([, text]) => text !== undefined))
+  fc.assert(
+    fc.property(method, path, (methodText, pathText) => {
+      const plain = given({ method: methodText, path: pathText })
+      assert.deepEqual(keys(plain), keys(given({ method: group(methodText), path: group(pathText) })))
+    }),
+    { numRuns: 500 },
+  )
 })

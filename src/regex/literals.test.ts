@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { compileRegexes, literalsOf, parseRegex, RegexMatcher, rangeSet } from './index.ts'
+import { compileRegexes, isTooLarge, literalsOf, parseRegex, plainLiteral, RegexMatcher, rangeSet } from './index.ts'
 
 const PRINTABLE = rangeSet(0x21, 0x7e)
 
@@ -67,4 +67,24 @@ test('the list matches what the expression matches', () => {
     }),
     { numRuns: 2000 },
   )
+})
+
+test('what is taken for plain says the same, read or not', () => {
+  const piece = fc.constantFrom(...'a|Z|0|/|-|_|%|:|.*|.|^|$|*|\\|[|(| |#|é|\n'.split('|'))
+  let plain = 0
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 6 }), pieces => {
+      const pattern = pieces.join('')
+      const literal = plainLiteral(pattern)
+      if (!literal) return
+      plain++
+      assert.deepEqual([literal], literalsOf(parsed(pattern), PRINTABLE, 128), pattern)
+      assert.equal(isTooLarge(parsed(pattern)), false)
+    }),
+    { numRuns: 5_000 },
+  )
+  assert.ok(plain > 500, `${plain} of them are plain`)
+  assert.deepEqual(plainLiteral('/api/v1/orders/17'), { text: '/api/v1/orders/17', open: false })
+  assert.equal(plainLiteral('/a.b'), undefined)
+  assert.equal(plainLiteral(`/${'a'.repeat(1000)}`), undefined)
 })

@@ -22,6 +22,21 @@ export function literalsOf(regex: Regex, alphabet: CharacterSet, limit: number):
   return found && unique(found)
 }
 
+/** Characters that stand for themselves, and nothing but them; then perhaps anything. */
+const PLAIN = /^\^?([A-Za-z0-9_/~%!@&=:,;'"<>-]*)(\.\*)?\$?$/
+const MOST_PLAIN_CHARACTERS = 1000
+
+/**
+ * What `literalsOf` says of an expression that is one plain text, as most are, without reading it as one. Of texts that are made of
+ * printable characters.
+ * @returns undefined for all others
+ */
+export function plainLiteral(expression: string): Literal | undefined {
+  if (expression.length > MOST_PLAIN_CHARACTERS) return undefined
+  const [, text, rest] = PLAIN.exec(expression) ?? []
+  return text === undefined ? undefined : { text, open: rest !== undefined }
+}
+
 class Expansion {
   readonly #alphabet: CharacterSet
   readonly #limit: number

@@ -3,7 +3,7 @@
 // so that what is accepted here can be enforced.
 
 import * as z from 'zod'
-import { isTooLarge, MAX_PROGRAM_SIZE, parseRegex } from '../../../regex/index.ts'
+import { isTooLarge, MAX_PROGRAM_SIZE, parseRegex, plainLiteral } from '../../../regex/index.ts'
 
 export const extendedRegex = z.string().check(({ value, issues }) => {
   const { problem } = factsOf(value)
@@ -16,11 +16,18 @@ export const slashAlternatives = (text: string): 'all' | 'some' | 'none' => fact
 type Facts = { readonly problem: string | undefined; readonly slash: 'all' | 'some' | 'none' }
 
 /** Of a policy that changes, nearly all expressions are those of before. The oldest go when there are more. */
-const MOST_KNOWN = 20_000
+const MOST_KNOWN = 5_000
 const MOST_CHARACTERS = 200
 const known = new Map<string, Facts>()
 
+const PLAIN = {
+  all: { problem: undefined, slash: 'all' },
+  none: { problem: undefined, slash: 'none' },
+} as const
+
 function factsOf(text: string): Facts {
+  const plain = plainLiteral(text)
+  if (plain) return plain.text.startsWith('/') || (plain.open && plain.text === '') ? PLAIN.all : PLAIN.none
   const before = known.get(text)
   if (before) return before
   const parsed = parseRegex(text)
