@@ -85,6 +85,8 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     new SecretDelivery({
       client: proxyClient,
       secrets,
+      // By other secrets the proxy may be able to judge by other sets.
+      onDelivered: () => engine.reconcilers['rule-sets'].refresh(),
       onFailure: error =>
         log.error({ error: error.message }, 'secrets could not be brought to the proxy; it is tried again'),
     })

@@ -23,7 +23,7 @@ test('those that rules name go before the rules, others never; what is missing i
   const told = (rows: readonly SecretValueRow[]) => rows.map(({ name, value }) => `${name}=${value}`).join(' ')
   const delivery = new SecretDelivery({
     client: {
-      ruleSets: async () => ({ generation: '', ruleSets: [] }),
+      ruleSets: async () => ({ generation: '', ruleSets: [], failures: [] }),
       changeRuleSets: async ({ add }) => {
         calls.push(`sets ${add.map(({ number }) => number).join(' ')}`)
         return { generation: '', failures: [] }
@@ -63,7 +63,7 @@ test('of Secrets for TLS go the keys that rules name, checked; what is wrong is 
   let given: readonly SecretValueRow[] = []
   const delivery = new SecretDelivery({
     client: {
-      ruleSets: async () => ({ generation: '', ruleSets: [] }),
+      ruleSets: async () => ({ generation: '', ruleSets: [], failures: [] }),
       changeRuleSets: async () => ({ generation: '', failures: [] }),
       replaceSecrets: async rows => void (given = rows),
     },

@@ -22,7 +22,7 @@ export type SecretValueRow = {
 }
 
 /** `GET /v1/rule-sets` */
-export type StoredRuleSets = { readonly generation: string; readonly ruleSets: readonly L7RuleSet[] }
+export type StoredRuleSets = RuleSetsAnswer & { readonly ruleSets: readonly L7RuleSet[] }
 
 export type ProxyServerState = {
   /** haproxy, dns or kafka. */

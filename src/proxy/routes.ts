@@ -79,7 +79,12 @@ export function proxyRoutes({ store, secrets, servers, events, status }: RoutesO
     {
       method: 'GET',
       path: /\/v1\/rule-sets/,
-      answer: () => ({ generation: store.generation, ruleSets: store.all() }) satisfies StoredRuleSets,
+      answer: () =>
+        ({
+          generation: store.generation,
+          ruleSets: store.all(),
+          failures: failuresOf(servers(), store),
+        }) satisfies StoredRuleSets,
     },
     {
       method: 'PUT',

@@ -24,7 +24,7 @@ function target(stored: readonly L7RuleSet[], desired: readonly L7RuleSet[]) {
     wanted: number => desired.find(row => row.number === number),
     proxy: {
       async ruleSets() {
-        return { ruleSets: [...sets.values()] }
+        return { ruleSets: [...sets.values()], failures: [...sets.keys()].filter(number => number > 100).map(FAILURE) }
       },
       async changeRuleSets({ add, remove }) {
         for (const number of remove) sets.delete(number)
@@ -46,9 +46,9 @@ test('sets come and go; what nobody wants is pruned', async () => {
   assert.deepEqual(numbers(), [2, 3])
 })
 
-test('a set is there already only where it says the same under its number', async () => {
-  const desired = [set(1), set(2, 'POST'), set(3)]
-  const { operations } = target([set(1), set(2), set(9)], desired)
+test('a set is there already only where it says the same under its number, and is judged by', async () => {
+  const desired = [set(1), set(2, 'POST'), set(3), set(101)]
+  const { operations } = target([set(1), set(2), set(9), set(101)], desired)
   assert.deepEqual([...((await operations.current?.(signal)) ?? [])], [desired[0]])
 })
 

@@ -15,7 +15,10 @@ export type ProxyRuleSetsTarget = {
 }
 
 export type RuleSetProxy = {
-  ruleSets(signal: AbortSignal): Promise<{ readonly ruleSets: readonly L7RuleSet[] }>
+  /** Those that it keeps. `failures`: those of them that are not in force. */
+  ruleSets(
+    signal: AbortSignal,
+  ): Promise<{ readonly ruleSets: readonly L7RuleSet[]; readonly failures: readonly { readonly number: number }[] }>
   /** Resolves when the sets are in force. @returns those that are not */
   changeRuleSets(
     change: { readonly add: readonly L7RuleSet[]; readonly remove: readonly number[] },
@@ -36,7 +39,7 @@ export function proxyRuleSetOperations({ proxy, wanted }: ProxyRuleSetsTarget): 
   if (!proxy) return WITHOUT_PROXY
   const change = (add: readonly L7RuleSet[], remove: readonly number[], signal: AbortSignal) =>
     patiently(signal, patient => proxy.changeRuleSets({ add, remove }, patient))
-  const stored = async (signal: AbortSignal) => (await patiently(signal, patient => proxy.ruleSets(patient))).ruleSets
+  const stored = (signal: AbortSignal) => patiently(signal, patient => proxy.ruleSets(patient))
   return {
     async update(rows, signal) {
       const { failures } = await change(rows, [], signal)
@@ -48,14 +51,15 @@ export function proxyRuleSetOperations({ proxy, wanted }: ProxyRuleSetsTarget): 
     },
     async prune(desired, signal) {
       const numbers = new Set(desired.map(({ number }) => number))
-      const remove = (await stored(signal)).map(({ number }) => number).filter(number => !numbers.has(number))
+      const remove = (await stored(signal)).ruleSets.map(({ number }) => number).filter(number => !numbers.has(number))
       if (remove.length > 0) await change([], remove, signal)
     },
     async current(signal) {
-      const ruleSets = await stored(signal)
+      const { ruleSets, failures } = await stored(signal)
+      const failed = new Set(failures.map(({ number }) => number))
       // Numbers begin anew where the agent has lost its journal: then the proxy has something else under them.
       return ruleSets.flatMap(set => {
-        const row = wanted(set.number)
+        const row = failed.has(set.number) ? undefined : wanted(set.number)
         return row && rowsEqual(set, asStored(row)) ? [row] : []
       })
     },

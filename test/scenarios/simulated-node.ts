@@ -262,13 +262,16 @@ export class SimulatedNode {
 
   #proxy(): RuleSetProxy {
     const { proxyRules = Number.POSITIVE_INFINITY } = this.#options
+    const failures = () => {
+      const large = [...this.#ruleSets.values()].filter(({ rules }) => rules.rules.length > proxyRules)
+      return large.map(({ number }) => ({ number, server: 'haproxy', error: 'it has too many rules' }))
+    }
     return {
-      ruleSets: async () => ({ ruleSets: [...this.#ruleSets.values()] }),
+      ruleSets: async () => ({ ruleSets: [...this.#ruleSets.values()], failures: failures() }),
       changeRuleSets: async ({ add, remove }) => {
         for (const number of remove) this.#ruleSets.delete(number)
         for (const set of add) this.#ruleSets.set(set.number, set)
-        const large = [...this.#ruleSets.values()].filter(({ rules }) => rules.rules.length > proxyRules)
-        return { failures: large.map(({ number }) => ({ number, server: 'haproxy', error: 'it has too many rules' })) }
+        return { failures: failures() }
       },
     }
   }
