@@ -35,7 +35,8 @@ struct proxy_info {
 	__u32 fackets; /* egress rule of the policy map */
 	__u32 times[6];
 	__u32 rtt; /* number of the service that it was opened to; 0: none */
-	__u32 more[4];
+	__u32 rttvar; /* PROXY_ANSWER, or EGRESS_ANSWER, + number of the only rules; 0: both have some */
+	__u32 more[3];
 	__u32 reordering; /* ingress rule of the policy map */
 };
 
@@ -90,6 +91,17 @@ int keep_hops(struct bpf_sockopt *ctx)
 	return 1;
 }
 
+/* Of most connections one direction has rules, and one answer says so: an answer costs a proxy a call. */
+static __always_inline __u32 only_rules(const struct flow *flow)
+{
+	__u32 egress = flow->l7[FLOW_ORIGINAL];
+	__u32 ingress = flow->l7[FLOW_REPLY];
+
+	if ((egress && ingress) || (egress | ingress) >= EGRESS_ANSWER - PROXY_ANSWER)
+		return 0;
+	return egress ? EGRESS_ANSWER + egress : PROXY_ANSWER + ingress;
+}
+
 SEC("cgroup/getsockopt")
 int tell_proxy(struct bpf_sockopt *ctx)
 {
@@ -110,6 +122,7 @@ int tell_proxy(struct bpf_sockopt *ctx)
 	info->retrans = flow ? flow->identity[FLOW_REPLY] : 0;
 	info->fackets = flow ? flow->egress_rule : 0;
 	info->rtt = flow ? flow->service : 0;
+	info->rttvar = flow ? only_rules(flow) : 0;
 	info->reordering = flow ? flow->ingress_rule : 0;
 	return 1;
 }

@@ -21,6 +21,8 @@ enum proxy_mark {
 /* In a TCP_INFO answer: what is less than this never came from tell_proxy. */
 enum proxy_answer {
 	PROXY_ANSWER = 0x58000000,
+	EGRESS_ANSWER =
+		0x60000000, /* in an answer for both directions: the rules are the opener's */
 };
 
 /*

@@ -21,6 +21,8 @@ export type HttpMapEntry = { readonly map: HttpMapName; readonly key: string; re
 
 /** Added to the number of a set, it is the kernel's answer about a connection (bpf/proxy.bpf.c); alone: no rules. */
 export const PROXY_ANSWER = 0x5800_0000
+/** In place of it, in an answer that stands for both directions: it is the opener's egress that has rules. */
+export const EGRESS_ANSWER = 0x6000_0000
 
 const ASK_LUA = '-2'
 /** Keys for one rule, and for one set: what would need more is for Lua. */

@@ -19,11 +19,14 @@ export function isPassed(bytes: Uint8Array, start: number, end: number): boolean
   return bytes[ingress] === QUOTE && ingress < end && bytes[end - 1] === BRACE && bytes[end - 2] === BRACKET
 }
 
-/** Where the digits end, or `NaN` when there are none. */
+/** Longer numbers are no places of rules. */
+const MOST_DIGITS = 6
+
+/** Where the digits end, or `NaN` when there are none, or too many. */
 function afterDigits(bytes: Uint8Array, start: number): number {
   let at = start
   for (let byte = bytes[at]; byte !== undefined && isDigit(byte); byte = bytes[at]) at++
-  return at > start ? at : Number.NaN
+  return at > start && at <= start + MOST_DIGITS ? at : Number.NaN
 }
 
 const isDigit = (byte: number): boolean => byte >= (ZERO ?? 0) && byte <= (NINE ?? 0)

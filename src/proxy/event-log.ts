@@ -3,10 +3,15 @@
 // where nobody takes them in time, the oldest go and are counted. Every line is given to
 // each follower once, or counted as missed by it.
 
+import { setTimeout as sleep } from 'node:timers/promises'
+
 const NEWLINE = 0x0a
 const MAX_WAITING_BYTES = 16 << 20
 const MAX_LINE_BYTES = 1 << 18
 const RATE_WINDOW_MS = 1_000
+/** How long lines are let gather where there are few of them. A stream that is not read keeps some itself. */
+const GATHER_MS = 5
+const MANY_BYTES = 32 << 10
 
 type Chunk = { readonly first: number; readonly lines: number; readonly bytes: Buffer }
 
@@ -37,6 +42,8 @@ export class EventLog {
       if (end > 0) this.#push(bytes.subarray(0, end))
       rest = end < bytes.length ? bytes.subarray(end) : undefined
       if (rest && rest.length > MAX_LINE_BYTES) throw new RangeError(`a line of more than ${MAX_LINE_BYTES} bytes`)
+      // Every read, and every step from here to the agent, costs as much for one line as for hundreds.
+      if (bytes.length < MANY_BYTES) await sleep(GATHER_MS)
     }
   }
 

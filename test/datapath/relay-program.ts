@@ -29,6 +29,7 @@ import { POD_OBJECT } from './socket-node.ts'
 const SOL_TCP = 6
 const TCP_INFO = 11
 const PROXY_ANSWER = 0x58000000
+const EGRESS_ANSWER = 0x60000000
 const ECONNREFUSED = 111
 const LATE_PORT = 9999
 const INFO = {
@@ -39,6 +40,7 @@ const INFO = {
   retrans: 36,
   fackets: 40,
   rtt: 68,
+  rttvar: 72,
   reordering: 88,
 } as const
 
@@ -109,7 +111,9 @@ function judgedBy(client: net.Socket): string {
   keepAlive([info, length])
   const at = (name: Exclude<keyof typeof INFO, 'bytes'>) => info.readUInt32LE(INFO[name])
   if (at('unacked') < PROXY_ANSWER) return '[unknown]'
-  const sets = `${at('unacked') - PROXY_ANSWER}/${at('sacked') - PROXY_ANSWER}`
+  const [egress, ingress] = [at('unacked') - PROXY_ANSWER, at('sacked') - PROXY_ANSWER]
+  const only = egress > 0 && ingress > 0 ? 0 : egress > 0 ? EGRESS_ANSWER + egress : PROXY_ANSWER + ingress
+  const sets = at('rttvar') === only ? `${egress}/${ingress}` : `not ${at('rttvar')}`
   const service = at('rtt') === 0 ? '' : ` service ${at('rtt')}`
   return `[${sets} ${at('lost')}>${at('retrans')} ${at('fackets')},${at('reordering')}${service}]`
 }

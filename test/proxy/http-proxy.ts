@@ -11,7 +11,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { PROXY_ANSWER } from '../../src/http/index.ts'
+import { EGRESS_ANSWER, PROXY_ANSWER } from '../../src/http/index.ts'
 import { withNamespace } from '../../src/net/index.ts'
 import { RequestObserver } from '../../src/observe/index.ts'
 import type { HttpRule, L7RuleSet } from '../../src/policy/index.ts'
@@ -30,6 +30,7 @@ const socketsAt = (place: number) => ({ ipv4: FIRST_DESCRIPTOR + place, ipv6: FI
 
 /** Headers of a request stand in for the kernel. */
 const ANSWERS_IN_HEADERS: KernelAnswers = {
+  onlySet: 'req.hdr(test-only)',
   egressSet: 'req.hdr(test-egress)',
   ingressSet: 'req.hdr(test-ingress)',
   openerIdentity: 'int(1001)',
@@ -52,9 +53,12 @@ export type Asked = Pick<ClientCommand, 'answers' | 'silenceMs'> & { readonly fa
 /** None of it may mean anything to HAProxy. */
 export const DENIED_BODY = 'ask the "shop" team: %[src] %ci $HOME\n'
 
-/** Header lines that say by which sets a request is judged. */
-export const judgedBy = (egress: number, ingress: number): string =>
-  `test-egress: ${PROXY_ANSWER + egress}\r\ntest-ingress: ${PROXY_ANSWER + ingress}\r\n`
+/** Header lines that say by which sets a request is judged, in one answer where that can be. */
+export const judgedBy = (egress: number, ingress: number): string => {
+  if (egress === 0) return `test-only: ${PROXY_ANSWER + ingress}\r\n`
+  if (ingress === 0) return `test-only: ${EGRESS_ANSWER + egress}\r\n`
+  return `test-only: 0\r\ntest-egress: ${PROXY_ANSWER + egress}\r\ntest-ingress: ${PROXY_ANSWER + ingress}\r\n`
+}
 
 export class HttpProxy implements AsyncDisposable {
   readonly network = new HttpNetwork()

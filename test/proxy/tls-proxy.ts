@@ -106,6 +106,7 @@ export class TlsProxy implements AsyncDisposable {
       maxConnections: 200,
       threads: 2,
       tlsAnswers: {
+        onlySet: 'int(0)',
         egressSet: answer('egress'),
         ingressSet: answer('ingress'),
         openerIdentity: 'int(1001)',

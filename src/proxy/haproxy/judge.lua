@@ -353,8 +353,18 @@ end
 -- What a proxy behind us may take away because `Connection` names it must not be what the message is made of.
 local OF_THE_MESSAGE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
 
--- The reason to refuse a request for its headers, or nil. Called for those that have a header of interest.
+local function has_control_character(headers)
+  for _, values in pairs(headers) do
+    for _, value in pairs(values) do
+      if find(value, "[\0-\8\11\12\14-\31\127]") then return true end
+    end
+  end
+  return false
+end
+
+-- The reason to refuse a request for its headers, or nil. Called for those that have something of interest.
 local function oddness(txn, headers)
+  if has_control_character(headers) then return "control" end
   if count_of(headers["host"]) > 1 then return "host" end
   if headers["content_length"] or headers["transfer_encoding"] then return "framing" end
   local encoding = headers["transfer-encoding"]

@@ -11,6 +11,8 @@ export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: numbe
 
 /** Fetches of HAProxy that tell by what a connection is judged. */
 export type KernelAnswers = {
+  /** Of connections with rules in one direction or none: `PROXY_ANSWER`, or `EGRESS_ANSWER` for egress, + number of the set. */
+  readonly onlySet: string
   /** `PROXY_ANSWER` + number of the rule set; anything else denies. */
   readonly egressSet: string
   readonly ingressSet: string

@@ -31,29 +31,30 @@ const counted = (rule: string, scope: 'sess' | 'txn'): string[] => [
   `${rule} set-var(${scope}.fc) sc0_conn_cur(clients),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
 ]
 
-type Held = { readonly scope: 'sess' | 'txn'; readonly compare: 'gt' | 'ge' }
+/** How the client's are compared: what is new may be counted already, or not. All have it counted. */
+type Held = { readonly scope: 'sess' | 'txn'; readonly clients: 'gt' | 'ge' }
 
 /** When it is too much: for anybody, or for a client that has more than few. */
-function tooMuch(maxConnections: number, { scope, compare }: Held): string[] {
+function tooMuch(maxConnections: number, { scope, clients }: Held): string[] {
   const descriptors = maxConnections * DESCRIPTORS_OF_CONNECTION
-  const reached = (name: string, part: number): string =>
-    `{ var(${scope}.${name}) -m int ${compare} ${Math.floor(descriptors * part)} }`
-  return [reached('fa', 1), `${reached('fa', FREE_FOR_ALL)} ${reached('fc', FEW)}`]
+  const part = (of: number): number => Math.floor(descriptors * of)
+  const all = (of: number): string => `{ var(${scope}.fa) -m int gt ${part(of)} }`
+  return [all(1), `${all(FREE_FOR_ALL)} { var(${scope}.fc) -m int ${clients} ${part(FEW)} }`]
 }
 
 /** Every frontend that takes connections. The new one is counted already. */
 export const shareRules = (maxConnections: number): string[] => [
   'tcp-request connection track-sc0 src table clients',
   ...counted('tcp-request connection', 'sess'),
-  ...tooMuch(maxConnections, { scope: 'sess', compare: 'gt' }).map(held => `tcp-request connection reject if ${held}`),
+  ...tooMuch(maxConnections, { scope: 'sess', clients: 'gt' }).map(held => `tcp-request connection reject if ${held}`),
 ]
 
-/** After all others, as a request that is denied takes no descriptor. The new one is not counted yet. */
+/** Of the backend of HTTP/2: a request that is denied does not come so far, and takes no descriptor. */
 export const streamRules = (maxConnections: number): string[] => [
-  ...counted('http-request', 'txn').map(rule => `${rule} if http2`),
-  ...tooMuch(maxConnections, { scope: 'txn', compare: 'ge' }).map(
-    held => `http-request set-var(txn.why) str(share) if http2 ${held}`,
+  ...counted('http-request', 'txn'),
+  ...tooMuch(maxConnections, { scope: 'txn', clients: 'ge' }).map(
+    held => `http-request set-var(txn.why) str(share) if ${held}`,
   ),
   'http-request return status 503 content-type text/plain string "Too many requests at a time\\r\\n" if { var(txn.why) -m str share }',
-  'http-request track-sc1 src table streams if http2',
+  'http-request track-sc1 src table streams',
 ]
