@@ -2,6 +2,7 @@
 // the oldest answer first. Bounded for each name and in all: what was answered longest
 // ago goes first. Pure: the time is an argument, and nothing is looked up.
 
+import { oldestKeyOf } from '../state/index.ts'
 import { type LearntName, learntNameKey } from '../tables/index.ts'
 
 export type NameBounds = {
@@ -19,6 +20,7 @@ export class NameStore {
   readonly #bounds: NameBounds
   /** By key, in the order in which they were answered last. */
   readonly #rows = new Map<string, LearntName>()
+  readonly #oldest = oldestKeyOf(this.#rows)
   /** Keys by name, in the same order. */
   readonly #byName = new Map<string, Set<string>>()
 
@@ -72,7 +74,7 @@ export class NameStore {
       const own = this.#byName.get(name)
       const isFull = (own?.size ?? 0) >= this.#bounds.addressesPerName
       if (!isFull && this.#rows.size < this.#bounds.addresses) return
-      const [oldest] = isFull && own ? own : this.#rows.keys()
+      const oldest = isFull ? own?.values().next().value : this.#oldest()
       if (oldest === undefined) return
       this.#remove(oldest)
       yield oldest

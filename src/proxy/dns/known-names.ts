@@ -3,6 +3,7 @@
 // confirmed longest ago is forgotten first, and told again.
 
 import type { TaughtName } from '../../dns/index.ts'
+import { oldestKeyOf } from '../../state/index.ts'
 
 const MAX_ADDRESSES = 100_000
 /** What ends this soon may have ended by the time somebody uses it. */
@@ -14,6 +15,7 @@ export type Knowledge = 'news' | 'renew' | 'known'
 export class KnownNames {
   /** In the order of their confirmation; of each address until when, in microseconds since the Unix epoch. */
   readonly #names = new Map<string, Map<string, number>>()
+  readonly #oldest = oldestKeyOf(this.#names)
   readonly #maxAddresses: number
   #addresses = 0
 
@@ -44,10 +46,11 @@ export class KnownNames {
     this.#names.delete(name)
     if (known.size > 0) this.#names.set(name, known)
     this.#addresses += known.size
-    for (const [oldest, itsAddresses] of this.#names) {
-      if (this.#addresses <= this.#maxAddresses) break
+    while (this.#addresses > this.#maxAddresses) {
+      const oldest = this.#oldest()
+      if (oldest === undefined) break
+      this.#addresses -= this.#names.get(oldest)?.size ?? 0
       this.#names.delete(oldest)
-      this.#addresses -= itsAddresses.size
     }
   }
 }

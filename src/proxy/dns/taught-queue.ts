@@ -2,6 +2,7 @@
 // that somebody waits for go first. Bounded: beyond that, names that nobody waits for go.
 
 import type { TaughtName } from '../../dns/index.ts'
+import { oldestKeyOf } from '../../state/index.ts'
 import type { DnsCounts } from './counts.ts'
 
 /** Somebody who waits until a name is in force, but not for ever. */
@@ -27,6 +28,7 @@ export class TaughtQueue {
   /** Those that somebody waits for, and those that nobody does. */
   readonly #urgent = new Map<string, Entry>()
   readonly #lazy = new Map<string, Entry>()
+  readonly #oldestLazy = oldestKeyOf(this.#lazy)
   readonly #counts: Pick<DnsCounts, 'untaught'>
   readonly #maxNames: number
 
@@ -91,8 +93,9 @@ export class TaughtQueue {
 
   /** Those who wait are bounded by the questions that may be open. */
   #keepWithinBounds(): void {
-    for (const name of this.#lazy.keys()) {
-      if (this.size <= this.#maxNames) return
+    while (this.size > this.#maxNames) {
+      const name = this.#oldestLazy()
+      if (name === undefined) return
       this.#lazy.delete(name)
       this.#counts.untaught++
     }
