@@ -98,26 +98,30 @@ class Node {
 const withKey = ({ identities }: Assignment, key: string): number =>
   [...identities.values()].filter(labels => labelValue(labels, 'k8s', key) !== undefined).length
 
-test('100,000 pods with unique job and hash labels are as many identities as there are applications', () => {
-  const node = new Node()
-  assert.equal(node.assign().identities.size, APPLICATIONS + OTHERS)
-  node.references.add(policyBy('app', 'app-1'))
-  assert.equal(node.assign().identities.size, APPLICATIONS + OTHERS, 'also when policies select by other labels')
-})
-
-test('a policy that names such a key makes identities for that key alone, and takes them away with it', () => {
+test('100,000 pods with labels of their own are as many identities as policies can tell apart', async t => {
   const node = new Node()
   const before = node.assign().identities
-  const policy = policyBy('job-name', 'job-4')
-  node.references.add(policy)
-  const named = node.assign()
-  // The pods of even index have the key: every job with an even number, each of one application.
-  assert.equal(withKey(named, 'job-name'), JOBS / 2)
-  for (const key of [...UNIQUE_KEYS, 'batch.kubernetes.io/job-name']) assert.equal(withKey(named, key), 0, key)
-  // The others of each application have no such label, and stay one identity.
-  assert.equal(named.identities.size, JOBS / 2 + APPLICATIONS + OTHERS)
-  node.references.remove(policy)
-  assert.deepEqual(new Set(node.assign().identities.keys()), new Set(before.keys()))
+
+  await t.test('unique job and hash labels: as many as there are applications', () => {
+    assert.equal(before.size, APPLICATIONS + OTHERS)
+    const policy = policyBy('app', 'app-1')
+    node.references.add(policy)
+    assert.equal(node.assign().identities.size, APPLICATIONS + OTHERS, 'also when policies select by other labels')
+    node.references.remove(policy)
+  })
+
+  await t.test('a policy that names such a key makes identities for it alone, and takes them away with it', () => {
+    const policy = policyBy('job-name', 'job-4')
+    node.references.add(policy)
+    const named = node.assign()
+    // The pods of even index have the key: every job with an even number, each of one application.
+    assert.equal(withKey(named, 'job-name'), JOBS / 2)
+    for (const key of [...UNIQUE_KEYS, 'batch.kubernetes.io/job-name']) assert.equal(withKey(named, key), 0, key)
+    // The others of each application have no such label, and stay one identity.
+    assert.equal(named.identities.size, JOBS / 2 + APPLICATIONS + OTHERS)
+    node.references.remove(policy)
+    assert.deepEqual(new Set(node.assign().identities.keys()), new Set(before.keys()))
+  })
 })
 
 test('each of those keys makes identities once a policy names it', () => {

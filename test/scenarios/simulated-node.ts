@@ -10,6 +10,7 @@ import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { createEngine, type Engine, type EngineOptions, type WrittenMaps } from '../../src/agent/engine.ts'
 import type { ServiceSettings } from '../../src/agent/services.ts'
 import type { EndpointAnswer } from '../../src/api/index.ts'
+import { parseObject } from '../../src/bpf/index.ts'
 import { type Memory, volatileMemory } from '../../src/controllers/index.ts'
 import { mac } from '../../src/ip/index.ts'
 import { type MapName, MemoryDatapath } from '../../src/maps/index.ts'
@@ -21,7 +22,7 @@ import type { Endpoint, Tables } from '../../src/tables/index.ts'
 import { type World, worldOf } from '../../src/trace/index.ts'
 import { type Hooks, type Write, watchedMap } from './watched-map.ts'
 
-export const OBJECT = fs.readFileSync(new URL('../../build/pod.o', import.meta.url))
+const OBJECT = parseObject(fs.readFileSync(new URL('../../build/pod.o', import.meta.url)))
 export const HOST_MAC = '02:61:78:6f:6e:65'
 export const NODE = { name: 'node1', addresses: ['172.30.0.2', 'fd00:172:30::2'] } as const
 export const POD_CIDRS = ['10.244.0.0/16', 'fd00:10:244::/64'] as const
