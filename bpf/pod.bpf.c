@@ -139,7 +139,7 @@ static __noinline int answer_outside(struct __sk_buff *skb, const struct packet 
 static __always_inline int forward(struct __sk_buff *skb, const struct packet *packet,
 				   struct outcome *outcome)
 {
-	struct rewrite *rewrite = outcome->answer ? rewrite_room() : 0;
+	struct rewrite *rewrite = outcome->rewrite == REWRITE_AHEAD ? rewrite_room() : 0;
 	struct endpoint *destination = endpoint_lookup(rewrite ? &rewrite->entry.target.destination
 							       : &packet->tuple.destination);
 
@@ -239,6 +239,39 @@ static __noinline int hand_over(struct __sk_buff *skb, const struct packet *pack
 	return 0;
 }
 
+/*
+ * Makes a packet that was translated on its way here, by this program or a device's, what
+ * its sender sent, who knows the service and no backend.
+ */
+static __noinline int restore(struct __sk_buff *skb, struct packet *packet,
+			      const struct outcome *outcome)
+{
+	struct rewrite *rewrite = rewrite_room();
+	struct translation *answers;
+
+	if (!rewrite)
+		return DROP_NONE;
+	if (outcome->rewrite != REWRITE_DONE) {
+		if (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED))
+			return DROP_NONE;
+		tuple_turn(&rewrite->back_from, &packet->tuple);
+		answers = translation_lookup(&rewrite->back_from, bpf_ktime_get_coarse_ns());
+		if (!answers || !(answers->flags & TRANSLATION_REPLY))
+			return DROP_NONE;
+		tuple_turn(&rewrite->from, &answers->target);
+		rewrite->entry.target = packet->tuple;
+	}
+	packet->tuple = rewrite->from;
+	return rewrite_packet(skb, packet, &rewrite->entry.target, &rewrite->from);
+}
+
+/* Makes a packet the refusal of itself. @return 0; else there is nothing to send */
+static __always_inline int refuse(struct __sk_buff *skb, struct packet *packet,
+				  const struct outcome *outcome)
+{
+	return restore(skb, packet, outcome) ? -1 : reject(skb, packet);
+}
+
 /* A packet that was on its way out to the pod, and turned round there. The program has judged it. */
 static __noinline int from_bounce(struct __sk_buff *skb, struct packet *packet,
 				  struct outcome *outcome)
@@ -265,26 +298,7 @@ static __noinline int from_bounce(struct __sk_buff *skb, struct packet *packet,
 	outcome->endpoint[1] = destination ? destination->id : 0;
 	finish(skb, packet, outcome, TC_DROP);
 	/* From the pod, by the node's routes. */
-	return reject(skb, packet) ? TC_DROP : TC_PASS;
-}
-
-/*
- * Makes a packet that was translated on its way here what its sender sent, who knows
- * the service and no backend. What `rewrite_room` has is of this packet where it is of no
- * known flow, or of one that is translated.
- */
-static __noinline int restore(struct __sk_buff *skb, struct packet *packet,
-			      const struct outcome *outcome)
-{
-	const struct rewrite *rewrite = rewrite_room();
-
-	if (!rewrite || (rewrite->entry.flags & TRANSLATION_REPLY) ||
-	    (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED)) ||
-	    !tuple_equal(&rewrite->entry.target, &packet->tuple) ||
-	    tuple_equal(&rewrite->from, &packet->tuple))
-		return DROP_NONE;
-	packet->tuple = rewrite->from;
-	return rewrite_packet(skb, packet, &rewrite->entry.target, &rewrite->from);
+	return refuse(skb, packet, outcome) ? TC_DROP : TC_PASS;
 }
 
 SEC("tc")
@@ -339,7 +353,7 @@ int from_pod(struct __sk_buff *skb)
 			outcome.reason = DROP_INVALID_PACKET;
 	}
 	action = finish(skb, &packet, &outcome, action);
-	if (outcome.refuse && !restore(skb, &packet, &outcome) && !reject(skb, &packet))
+	if (outcome.refuse && !refuse(skb, &packet, &outcome))
 		return answer_pod(skb);
 	return action;
 }
@@ -384,13 +398,13 @@ int to_pod(struct __sk_buff *skb)
 	maker.proxy = maker.accepted || (from_host && (skb->mark & MARK_MASK) == MARK_FROM_PROXY);
 	maker.host = from_host && !maker.proxy;
 	track(skb, &packet, maker, &outcome);
-	if (outcome.answer && outcome.reason == DROP_NONE)
+	if (outcome.rewrite == REWRITE_AHEAD && outcome.reason == DROP_NONE)
 		outcome.reason = translate_answer(skb, &packet);
 	to_proxy = outcome.for_proxy || goes_to_proxy(&outcome);
 	if (to_proxy)
 		outcome.observation = OBSERVED_TO_PROXY;
 	action = finish(skb, &packet, &outcome, TC_PASS);
-	if (outcome.refuse && !reject(skb, &packet))
+	if (outcome.refuse && !refuse(skb, &packet, &outcome))
 		return bounce(skb, BOUNCED_TO_SENDER);
 	if (to_proxy && action == TC_PASS)
 		return bounce(skb, outcome.for_proxy ? PROXY_LISTENER_NONE

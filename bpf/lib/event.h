@@ -100,6 +100,13 @@ static __always_inline void count_event(bool sent)
 		count->lost++;
 }
 
+/* What rewrite_room() (translation.h) is to a packet. */
+enum rewrite_state {
+	REWRITE_NONE = 0,
+	REWRITE_DONE = 1, /* it has been translated by that */
+	REWRITE_AHEAD = 2, /* an answer, it is yet to be */
+};
+
 /* What became of a packet; everything the record needs beyond the packet itself. */
 struct outcome {
 	enum verdict verdict; /* known at the end */
@@ -120,7 +127,7 @@ struct outcome {
 	bool for_proxy; /* it is of a connection that a proxy has opened, and is for that one */
 	bool refuse; /* tell the sender that nobody is there */
 	bool belated; /* of what is over: that it is dropped is only counted */
-	bool answer; /* it is yet to be translated, by rewrite_room() */
+	__u8 rewrite; /* enum rewrite_state */
 	struct flow *flow;
 };
 

@@ -57,7 +57,7 @@ enum translate_answer {
 /*
  * Translates what a client sends to a service: from here on the packet, and what an error
  * quotes, are what the backend gets and sent. An answer stays as it is, for policy knows
- * the connection as the backend does; see `outcome->answer`.
+ * the connection as the backend does; see REWRITE_AHEAD.
  * Not static, see parse_packet. @return bits of enum translate_answer; 0: not translated
  */
 __noinline int translate_packet(struct __sk_buff *skb, struct packet *packet,
@@ -125,7 +125,6 @@ static __always_inline void follow_translation(const struct packet *packet, stru
 
 	outcome->reason = result >> PACKET_REASON_SHIFT;
 	outcome->refuse = !!(result & PACKET_REFUSED);
-	outcome->answer = !!(result & PACKET_IS_ANSWER);
 	outcome->service = tracked->service;
 	tracked->opened = !!(result & PACKET_OPENED);
 	tracked->translated = result & PACKET_TRANSLATED;
@@ -138,7 +137,8 @@ static __always_inline void follow_translation(const struct packet *packet, stru
 			translation_forget();
 		return;
 	}
-	if (outcome->answer)
+	outcome->rewrite = result & PACKET_IS_ANSWER ? REWRITE_AHEAD : REWRITE_DONE;
+	if (outcome->rewrite == REWRITE_AHEAD)
 		return;
 	/* From when nothing stood for this address. */
 	if (stale && !(stale->flags & FLOW_TRANSLATED))

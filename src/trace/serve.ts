@@ -18,7 +18,7 @@ import type { Prediction } from './prediction.ts'
 import { refusal } from './refusal.ts'
 import { translatedFrame } from './translated-frame.ts'
 import { type Refused, type Translated, translate } from './translation.ts'
-import type { TableChange } from './translation-table.ts'
+import { answersTo, type TableChange, tupleOf } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 export type Served = {
@@ -61,6 +61,13 @@ export function followService(world: World, question: Question, packet: Packet, 
   if (translated.reply) return { ...untouched, outcome, service: translated.service, answer: translated }
   const forgotten = found && !isTranslated(world, found) ? [found.key] : []
   return forwardTranslated(world, question, named, translated, { ...outcome, forgotten })
+}
+
+/** The packet as its sender has it, who knows the service and no backend. */
+export function asSent(world: World, { now }: Question, { packet, sent, found }: Served): Packet {
+  if (sent) return sent
+  const answers = found && !isTranslated(world, found) ? undefined : answersTo(world, packet, now)
+  return answers ? { ...packet, ...turned(tupleOf(answers.target)) } : packet
 }
 
 /** A connection that no translation concerns, and nobody opens anew, is told at first sight. */

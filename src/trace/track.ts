@@ -22,7 +22,7 @@ import { followFragments } from './fragment.ts'
 import { type Judgement, judge, outsiderIdentity } from './policy.ts'
 import type { Prediction } from './prediction.ts'
 import { refusal } from './refusal.ts'
-import { followService, type Served, turned } from './serve.ts'
+import { asSent, followService, type Served, turned } from './serve.ts'
 import { hasPorts, type Translated } from './translation.ts'
 import { answersTo, NO_CHANGE, type TableChange } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
@@ -56,7 +56,7 @@ export function track(world: World, question: Question, given: Packet, steps: St
   const about = { ...remembered, ...outcome, seen: packet }
   const told = outcome.reason === undefined ? judgeTracked(world, question, served, steps) : {}
   const translations = told.reason === undefined ? {} : { translations: undone(served), affinity: outcome.affinity }
-  const { sent = packet } = served
+  const sent = asSent(world, question, served)
   return { outcome: { ...about, ...told, ...translations }, packet, sent, ...(answer ? { answer } : {}) }
 }
 
@@ -90,7 +90,7 @@ function judgeTracked(world: World, question: Question, served: Served, steps: S
   if (!carried.found) return { ...about, ...openLeg(world, question, served, found, judgement) }
   if (judgement.reason !== 'NONE') {
     const marked = served.marked ? { key: found.key, flow: found.flow } : undefined
-    const told = carried.refuse ? { refusal: refusal(question.frame, served.sent ?? packet) } : {}
+    const told = carried.refuse ? { refusal: refusal(question.frame, asSent(world, question, served)) } : {}
     return { ...about, ...told, flow: hold(world, question, carried.found) ?? marked }
   }
   const flow = current ? found.flow : stamp(world, found.flow, judgement)
@@ -134,7 +134,7 @@ function openOrPass(world: World, question: Question, served: Served, steps: Ste
   }
   const about = { ...spread(judgement, question), isReply: reply, service: opening.service, leg }
   if (judgement.reason !== 'NONE')
-    return refuse ? { ...about, refusal: refusal(question.frame, served.sent ?? packet) } : about
+    return refuse ? { ...about, refusal: refusal(question.frame, asSent(world, question, served)) } : about
   if (forProxy) return { ...about, to: 'proxy' }
   const { TO_PROXY } = world.schema.flowLeg.number
   const flow = opens ? openFlow(world, question, packet, judgement, opening) : undefined

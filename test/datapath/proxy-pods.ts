@@ -39,6 +39,8 @@ const POLICY = { a: 10, b: 11 } as const
 export class ProxyPods implements AsyncDisposable {
   readonly pods = new ServicePods()
   readonly #cgroup = `${this.pods.node.cgroup}-proxy`
+  /** Of who is on no machine of ours: no program is on its sockets. */
+  readonly #elsewhere = `${this.pods.node.cgroup}-elsewhere`
   readonly #object
   readonly #links: Link[]
   #relay: ChildProcess | undefined
@@ -47,7 +49,7 @@ export class ProxyPods implements AsyncDisposable {
 
   private constructor() {
     const { datapath } = this.pods.node
-    mkdirSync(this.#cgroup)
+    for (const cgroup of [this.#cgroup, this.#elsewhere]) mkdirSync(cgroup)
     const spec = parseObject(PROXY_OBJECT)
     const shared = ['flows', 'proxy_sockets', 'tls_contexts', 'runtime', 'packet_counts'] as const
     this.#object = loadObject(spec, {
@@ -100,13 +102,20 @@ export class ProxyPods implements AsyncDisposable {
         for (const protocol of ['TCP', 'UDP'] as const)
           await process.serve(name, protocol, { address: addresses[family], port: POD_PORT })
     this.#host = node.process()
+    this.#outside = node.process(this.pods.namespaces.get('outside'), this.#elsewhere)
   }
 
   #host: SocketProcess | undefined
+  #outside: SocketProcess | undefined
 
   /** A process of the node itself. */
   get host(): SocketProcess {
     return this.#host ?? assert.fail('not started')
+  }
+
+  /** A client outside. */
+  get outside(): SocketProcess {
+    return this.#outside ?? assert.fail('not started')
   }
 
   async startRelay(): Promise<void> {
@@ -188,6 +197,6 @@ export class ProxyPods implements AsyncDisposable {
     this.#object.close()
     this.#netdev?.close()
     await this.pods[Symbol.asyncDispose]()
-    rmdirSync(this.#cgroup)
+    for (const cgroup of [this.#cgroup, this.#elsewhere]) rmdirSync(cgroup)
   }
 }

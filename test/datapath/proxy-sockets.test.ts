@@ -113,7 +113,7 @@ for (const family of [4, 6] as const) {
     await proxied.startRelay()
     proxied.reset({ a: [OPEN_IN, https('egress', 3)], b: [https('ingress', 4)] })
     proxied.setTlsContexts({ 3: 0, 4: 31 })
-    const socket = await connected(proxied.pods.process('outside'), family, b)
+    const socket = await connected(proxied.outside, family, b)
     assert.equal(await socket.ask(), `slot 31 [0/4 ${outsideId}>${ID.b} 0,14] pod b`)
     await socket.close()
     proxied.drops()
@@ -122,7 +122,7 @@ for (const family of [4, 6] as const) {
     assertDropped('PROXY_CONFLICT')
     await inside.close()
     proxied.setTlsContexts({ 3: 31 })
-    const outside = await proxied.pods.process('outside').open('TCP', family)
+    const outside = await proxied.outside.open('TCP', family)
     assert.equal(await outside.connect(b), 'ECONNREFUSED')
     assertDropped('SOCKET_LOOKUP_FAILED')
     await outside.close()
@@ -177,10 +177,10 @@ for (const family of [4, 6] as const) {
   test(about('outside to a pod with ingress rules'), { skip: needsRoot }, async () => {
     await proxied.startRelay()
     proxied.reset({ b: ingress(4) })
-    const socket = await connected(proxied.pods.process('outside'), family, b)
+    const socket = await connected(proxied.outside, family, b)
     assert.equal(await socket.ask(), `[0/4 ${outsideId}>${ID.b} 0,14] pod b`)
     await socket.close()
-    const datagrams = await proxied.pods.process('outside').open('UDP', family)
+    const datagrams = await proxied.outside.open('UDP', family)
     assert.equal(await datagrams.ask(b), `[relayed] pod b from ${b.address} ${POD_PORT}`)
     await datagrams.close()
   })
@@ -190,10 +190,10 @@ for (const family of [4, 6] as const) {
     proxied.reset({ b: ingress(4) })
     const port = { address: NODE[family], port: 30_080 }
     proxied.openNodePort(family, port.port)
-    const socket = await connected(proxied.pods.process('outside'), family, port)
-    assert.equal(await socket.ask(), `[0/4 ${outsideId}>${ID.b} 0,14] pod b`)
+    const socket = await connected(proxied.outside, family, port)
+    assert.equal(await socket.ask(), `[0/4 ${outsideId}>${ID.b} 0,14 service ${SERVICE_NUMBER}] pod b`)
     await socket.close()
-    const datagrams = await proxied.pods.process('outside').open('UDP', family)
+    const datagrams = await proxied.outside.open('UDP', family)
     assert.equal(await datagrams.ask(port), `[relayed] pod b from ${port.address} ${port.port}`)
     await datagrams.close()
   })
@@ -361,11 +361,29 @@ for (const family of [4, 6] as const) {
     await proxied.stopRelay()
     proxied.reset({ a: egress(3), b: ingress(4) })
     for (const name of ['a', 'outside'] as const) {
-      const socket = await proxied.pods.process(name).open('TCP', family)
+      const socket = await (name === 'outside' ? proxied.outside : proxied.pods.process(name)).open('TCP', family)
       assert.equal(await socket.connect(b), 'ECONNREFUSED', name)
       await socket.close()
       assertDropped('SOCKET_LOOKUP_FAILED')
     }
+  })
+
+  test(about('a client outside is refused, and reset, by the port of the node that it asked for'), {
+    skip: needsRoot,
+  }, async () => {
+    await proxied.stopRelay()
+    proxied.reset({})
+    const port = { address: NODE[family], port: 30_080 }
+    proxied.openNodePort(family, port.port)
+    const open = await connected(proxied.outside, family, port)
+    assert.equal(await open.ask(), 'pod b')
+    proxied.setPolicies({ b: ingress(4) })
+    assert.equal(await open.send('hello'), 'ok')
+    assert.equal(await open.receive(), 'ECONNRESET')
+    await open.close()
+    const socket = await proxied.outside.open('TCP', family)
+    assert.equal(await socket.connect(port), 'ECONNREFUSED')
+    await socket.close()
   })
 
   test(about('without a proxy nothing passes through a service either, and the client is told'), {
