@@ -61,6 +61,8 @@ export type ProxyStatus = {
   readonly servers: readonly ProxyServerState[]
   readonly sockets: readonly ProxySocketState[]
   readonly events: {
+    /** Which requests of HTTP are told of: `all`, or `denied`, with those that failed or were changed. */
+    readonly http: string
     readonly received: number
     /** Because nobody took them in time. */
     readonly lost: number

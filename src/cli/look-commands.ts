@@ -65,7 +65,9 @@ function proxyText(proxy: NonNullable<AgentStatus['proxy']>): string {
   const state = proxy.ready ? pc.green('ready') : pc.yellow(`not ready: ${proxy.waitsFor ?? 'servers start'}`)
   if (!('pid' in proxy)) return state
   const { ruleSets, events, servers } = proxy
-  const counts = `${ruleSets.sets} rule sets with ${ruleSets.rules} rules, ${events.received} events, ${events.lost} lost`
+  const counts = `${ruleSets.sets} rule sets with ${ruleSets.rules} rules, ${events.received} events, ${events.lost} lost${
+    events.http === 'denied' ? ' (allowed requests of HTTP make none)' : ''
+  }`
   const rows = servers.map(({ name, state, restarts, lastEnd }) => {
     const ends = restarts > 0 ? `, started again ${restarts} times (${lastEnd ?? 'unknown why'})` : ''
     return `\n             ${name}: ${state}${ends}`

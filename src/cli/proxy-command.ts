@@ -30,6 +30,10 @@ export function proxyCommand(): Command {
       '--denied-body <text>',
       'body of the 403 that answers requests of HTTP that no rule allows (default: Access denied)',
     )
+    .option(
+      '--http-events <which>',
+      'requests of HTTP that make events: all, or denied, with those that fail or that a rule changes (default: all)',
+    )
     .action(async (options: ProxyOptions) => {
       const stop = new AbortController()
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())

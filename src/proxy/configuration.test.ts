@@ -23,7 +23,13 @@ describe('the options of a proxy', () => {
     )
   })
 
-  for (const wrong of [{ dnsReject: 'drop' }, { dnsWait: '5000' }, { dnsWait: 'long' }, { state: '/x'.repeat(60) }])
+  for (const wrong of [
+    { dnsReject: 'drop' },
+    { httpEvents: 'none' },
+    { dnsWait: '5000' },
+    { dnsWait: 'long' },
+    { state: '/x'.repeat(60) },
+  ])
     it(`are refused by name: ${Object.keys(wrong).join()} ${Object.values(wrong).join().slice(0, 8)}`, () => {
       const option = Object.keys(wrong)[0]?.replace(/[A-Z]/, letter => `-${letter.toLowerCase()}`)
       assert.throws(() => proxyConfiguration({ ...NEEDED, ...wrong }), { message: new RegExp(`^--${option} `) })

@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { DNS_DEFAULTS, DNS_REJECTIONS, type DnsOptions } from './dns/options.ts'
+import { HTTP_EVENTS, type HttpEvents } from './haproxy/options.ts'
 
 export type ProxyConfiguration = {
   /** Folder in a bpffs where the agent has pinned the datapath. */
@@ -18,6 +19,8 @@ export type ProxyConfiguration = {
   readonly dns: DnsOptions
   /** Body of denials of HTTP. */
   readonly deniedBody: string
+  /** Which requests of HTTP are told of. */
+  readonly httpEvents: HttpEvents
 }
 
 export type ProxyOptions = {
@@ -29,6 +32,7 @@ export type ProxyOptions = {
   readonly dnsReject?: string
   readonly dnsWait?: string
   readonly deniedBody?: string
+  readonly httpEvents?: string
 }
 
 /** HAProxy's sockets are in the folder; the kernel takes paths of up to 107 bytes, and HAProxy makes a longer one on the way. */
@@ -54,6 +58,7 @@ export function proxyConfiguration(options: ProxyOptions): ProxyConfiguration {
     ...(options.agent !== undefined && { agent: path.resolve(options.agent) }),
     dns: dnsOptions(options),
     deniedBody: deniedBody(options),
+    httpEvents: httpEvents(options),
   }
 }
 
@@ -65,6 +70,12 @@ function deniedBody({ deniedBody: body = 'Access denied\r\n' }: ProxyOptions): s
   if (bytes > MOST_BODY_BYTES)
     throw new ProxyConfigurationError(`--denied-body has ${bytes} bytes and may have ${MOST_BODY_BYTES}`)
   return body
+}
+
+function httpEvents({ httpEvents: wanted = 'all' }: ProxyOptions): HttpEvents {
+  const known = HTTP_EVENTS.find(name => name === wanted)
+  if (!known) throw new ProxyConfigurationError(`--http-events ${wanted} is neither ${HTTP_EVENTS.join(' nor ')}`)
+  return known
 }
 
 const MOST_WAIT_MS = 4_000

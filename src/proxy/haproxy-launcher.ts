@@ -14,7 +14,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
-import { HAPROXY_KINDS, type HaproxyMapEntry, type HaproxyOptions } from './haproxy/options.ts'
+import { HAPROXY_KINDS, type HaproxyMapEntry, type HaproxyOptions, type HttpEvents } from './haproxy/options.ts'
 import type { Use } from './need.ts'
 import { type SystemUser, spawnWithRights } from './rights.ts'
 import { type MapLine, RuntimeApi } from './runtime-api.ts'
@@ -42,6 +42,7 @@ export type HaproxyLauncherOptions = {
   readonly maxConnections: number
   /** Body of denials. */
   readonly deniedBody: string
+  readonly httpEvents: HttpEvents
   readonly onOutput: (text: string) => void
 }
 
@@ -119,6 +120,7 @@ function prepare(options: HaproxyLauncherOptions): void {
     certificates: places.certificates,
     maxConnections: options.maxConnections,
     deniedBody: places.deniedBody,
+    told: options.httpEvents,
   })
   writeFor(path.join(folder, places.configuration), text, user)
 }

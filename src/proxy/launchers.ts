@@ -56,6 +56,7 @@ function haproxy({ configuration, place, secrets, haproxyFolder, haproxyUser, lo
     user: haproxyUser,
     maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), MOST_CONNECTIONS),
     deniedBody: configuration.deniedBody,
+    httpEvents: configuration.httpEvents,
     onOutput: text => log.error({ server: 'haproxy', text: text.trimEnd() }, 'a server says'),
   })
 }

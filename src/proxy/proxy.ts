@@ -72,7 +72,7 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
       ruleSets: { ...store.counts, failed: failuresOf(servers, store) },
       servers: states,
       sockets: attached?.sockets.map(socketState) ?? [],
-      events: events.counts,
+      events: { http: configuration.httpEvents, ...events.counts },
       memoryBytes: process.memoryUsage.rss(),
     }
   }

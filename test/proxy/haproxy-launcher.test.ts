@@ -90,6 +90,7 @@ function start(t: TestContext, sets: L7RuleSet[]) {
       user: systemUser('haproxy'),
       maxConnections: 100,
       deniedBody: 'no',
+      httpEvents: 'all',
       onOutput: () => undefined,
     }),
     ruleSets: () => sets,

@@ -15,7 +15,7 @@ import { EGRESS_ANSWER, PROXY_ANSWER } from '../../src/http/index.ts'
 import { withNamespace } from '../../src/net/index.ts'
 import { RequestObserver } from '../../src/observe/index.ts'
 import type { HttpRule, L7RuleSet } from '../../src/policy/index.ts'
-import type { KernelAnswers } from '../../src/proxy/haproxy/options.ts'
+import type { HttpEvents, KernelAnswers } from '../../src/proxy/haproxy/options.ts'
 import { haproxyRules } from '../../src/proxy/haproxy/rules.ts'
 import type { L7Event } from '../../src/tables/index.ts'
 import type { ClientCommand, ClientResult } from './http-client-program.ts'
@@ -60,6 +60,8 @@ export const judgedBy = (egress: number, ingress: number): string => {
   return `test-only: 0\r\ntest-egress: ${PROXY_ANSWER + egress}\r\ntest-ingress: ${PROXY_ANSWER + ingress}\r\n`
 }
 
+type Started = { readonly logs?: boolean; readonly told?: HttpEvents; readonly maxConnections?: number }
+
 export class HttpProxy implements AsyncDisposable {
   readonly network = new HttpNetwork()
   readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-http-'))
@@ -74,12 +76,10 @@ export class HttpProxy implements AsyncDisposable {
   #serverLines: AsyncIterator<string> | undefined
   haproxyPid = 0
 
-  static async start(
-    options: { readonly sets?: readonly L7RuleSet[]; readonly logs?: boolean; readonly maxConnections?: number } = {},
-  ): Promise<HttpProxy> {
+  static async start(options: Started & { readonly sets?: readonly L7RuleSet[] } = {}): Promise<HttpProxy> {
     const proxy = new HttpProxy()
     try {
-      await proxy.#start(options.sets ?? [], options.logs ?? true, options.maxConnections ?? 2000)
+      await proxy.#start(options.sets ?? [], options)
       return proxy
     } catch (error) {
       await proxy[Symbol.asyncDispose]()
@@ -87,7 +87,7 @@ export class HttpProxy implements AsyncDisposable {
     }
   }
 
-  async #start(sets: readonly L7RuleSet[], logs: boolean, maxConnections: number): Promise<void> {
+  async #start(sets: readonly L7RuleSet[], how: Started): Promise<void> {
     this.#server = startInside(this.network.server, 'http-server-program.ts', [])
     this.#client = startInside(this.network.client, 'http-client-program.ts', [])
     this.#children.push(this.#server, this.#client)
@@ -101,7 +101,7 @@ export class HttpProxy implements AsyncDisposable {
     this.#log.listen(this.#path('log.sock'))
     await once(this.#log, 'listening')
     this.#writeMaps(sets)
-    this.#startHaproxy(logs, maxConnections)
+    this.#startHaproxy(how)
     await this.#runs()
   }
 
@@ -117,7 +117,7 @@ export class HttpProxy implements AsyncDisposable {
     }
   }
 
-  #startHaproxy(logs: boolean, maxConnections: number): void {
+  #startHaproxy({ logs = true, told = 'all', maxConnections = 2000 }: Started): void {
     const ports = [PORT.http1, PORT.tls, PORT.http2, PORT.nobody]
     for (const port of ports)
       for (const family of [4, 6] as const) this.#descriptors.push(listenEverywhere(this.network.node, family, port))
@@ -129,6 +129,7 @@ export class HttpProxy implements AsyncDisposable {
       maps: this.folder,
       files: HAPROXY_FILES,
       certificates: this.folder,
+      told,
       maxConnections,
       threads: 2,
       deniedBody: this.#path('denied'),

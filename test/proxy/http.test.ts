@@ -174,6 +174,25 @@ describe('requests by rules', needsRoot, () => {
     assert.deepEqual([malformed.verdict, malformed.reason], ['ERROR', 'the request is not well-formed'])
     assert.deepEqual([unreachable.verdict, unreachable.reason], ['ERROR', 'the server could not be reached'])
   })
+
+  test('where only denials are wanted, what is allowed and answered makes no event', async () => {
+    await using proxy = await HttpProxy.start({ sets: SETS, told: 'denied' })
+    for (const path of ['/public/a', '/public/b']) await proxy.ask(get(path, [1, 0]))
+    await proxy.ask(get('/no', [0, 1]))
+    await proxy.ask(get('/hello', [5, 0], 'X-Log: wrong\r\n'))
+    await proxy.ask('nonsense\r\n\r\n')
+    await proxy.ask(get('/', [0, 0]), { port: 82 })
+    const told = (await proxy.events(4)).map(({ verdict, content }) => [
+      verdict,
+      content.parser === 'http' && content.path,
+    ])
+    assert.deepEqual(told, [
+      ['DROPPED', '/no'],
+      ['FORWARDED', '/hello'],
+      ['ERROR', ''],
+      ['ERROR', '/'],
+    ])
+  })
 })
 
 test('a client that takes all connections leaves others theirs', needsRoot, async () => {

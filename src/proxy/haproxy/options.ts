@@ -24,12 +24,18 @@ export type KernelAnswers = {
   readonly service: string
 }
 
+/** Which requests of HTTP are told of. */
+export const HTTP_EVENTS = ['all', 'denied'] as const
+export type HttpEvents = (typeof HTTP_EVENTS)[number]
+
 export type HaproxyOptions = {
   readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
   /** Address for `stats socket`, level admin: the runtime API. Paths are relative to where HAProxy is started. */
   readonly runtimeSocket: string
   /** A stream socket that the supervisor serves: it takes an `L7EventLine` for each request. Without it nothing is told. */
   readonly logSocket?: string | undefined
+  /** All requests unless given; else only those that are denied, fail, or are changed by a rule. */
+  readonly told?: HttpEvents
   /** Folder of the map files, `NAME.map`; all maps that the configuration names are there at the start, perhaps empty. */
   readonly maps: string
   /** Folder of Lua files and whatever else comes with the package. */
