@@ -148,7 +148,8 @@ function writeFor(file: string, text: string, user: SystemUser | undefined): voi
 class RuleMaps {
   readonly #rules: HaproxyRules
   readonly #api: RuntimeApi
-  readonly #sets = new Map<number, readonly HaproxyMapEntry[]>()
+  /** What is in the maps, as rules: their lines are larger, and made again where all are wanted. */
+  readonly #sets = new Map<number, { readonly set: L7RuleSet; readonly lines: number }>()
   /** Numbers of sets that are gone and have lines in the maps still. */
   readonly #gone = new Set<number>()
   lines = 0
@@ -160,8 +161,8 @@ class RuleMaps {
   }
 
   writeFiles(ruleSets: readonly L7RuleSet[], folder: string, user: SystemUser | undefined): RuleSetFailure[] {
-    const failures = this.#remember(ruleSets)
-    for (const [map, lines] of this.#linesByMap()) {
+    const { entries, failures } = this.#remember(ruleSets)
+    for (const [map, lines] of this.#byMap(entries)) {
       const text = lines.map(({ key, value }) => `${key} ${value}\n`).join('')
       writeFor(path.join(folder, nameOf(map)), text, user)
     }
@@ -180,9 +181,9 @@ class RuleMaps {
   async apply({ add, remove }: RuleSetChange): Promise<readonly RuleSetFailure[]> {
     for (const number of remove) this.#forget(number)
     const isReplaced = add.some(({ number }) => this.#gone.has(number))
-    const failures = this.#remember(add)
+    const { entries, failures } = this.#remember(add)
     if (isReplaced || this.garbage > this.lines + SPARE_LINES) await this.#exchange()
-    else await this.#add(add)
+    else for (const [map, lines] of this.#byMap(entries)) await this.#api.addToMap(nameOf(map), lines)
     return failures
   }
 
@@ -193,42 +194,41 @@ class RuleMaps {
     return open === undefined ? undefined : { open: Number(open), ever: 0 }
   }
 
-  async #add(sets: readonly L7RuleSet[]): Promise<void> {
-    const entries = sets.flatMap(({ number }) => this.#sets.get(number) ?? [])
-    for (const [map, lines] of Map.groupBy(entries, entry => entry.map)) await this.#api.addToMap(nameOf(map), lines)
-  }
-
   async #exchange(): Promise<void> {
-    for (const [map, lines] of this.#linesByMap()) await this.#api.replaceMap(nameOf(map), lines)
+    const entries = [...this.#sets.values()].flatMap(({ set }) => this.#rules.entries(set))
+    for (const [map, lines] of this.#byMap(entries)) await this.#api.replaceMap(nameOf(map), lines)
     this.#gone.clear()
     this.garbage = 0
   }
 
-  /** @returns the sets without entries */
-  #remember(sets: readonly L7RuleSet[]): RuleSetFailure[] {
-    return sets.flatMap(set => {
+  /** @returns the entries, and the sets without */
+  #remember(sets: readonly L7RuleSet[]): { readonly entries: HaproxyMapEntry[]; readonly failures: RuleSetFailure[] } {
+    const entries: HaproxyMapEntry[][] = []
+    const failures: RuleSetFailure[] = []
+    for (const set of sets)
       try {
-        const entries = this.#rules.entries(set)
-        this.#sets.set(set.number, entries)
-        this.lines += entries.length
-        return []
+        const own = [...this.#rules.entries(set)]
+        entries.push(own)
+        this.#sets.set(set.number, { set, lines: own.length })
+        this.lines += own.length
       } catch (error) {
-        return [{ number: set.number, error: error instanceof Error ? error.message : String(error) }]
+        failures.push({ number: set.number, error: error instanceof Error ? error.message : String(error) })
       }
-    })
+    return { entries: entries.flat(), failures }
   }
 
   #forget(number: number): void {
-    const entries = this.#sets.get(number) ?? []
+    const { lines = 0 } = this.#sets.get(number) ?? {}
     this.#sets.delete(number)
-    if (entries.length > 0) this.#gone.add(number)
-    this.lines -= entries.length
-    this.garbage += entries.length
+    if (lines > 0) this.#gone.add(number)
+    this.lines -= lines
+    this.garbage += lines
   }
 
-  #linesByMap(): Map<string, MapLine[]> {
+  /** Of every map, also of one without lines. */
+  #byMap(entries: readonly HaproxyMapEntry[]): Map<string, MapLine[]> {
     const lines = new Map<string, MapLine[]>(this.#rules.maps.map(name => [name, []]))
-    for (const entries of this.#sets.values()) for (const entry of entries) lines.get(entry.map)?.push(entry)
+    for (const entry of entries) lines.get(entry.map)?.push(entry)
     return lines
   }
 }

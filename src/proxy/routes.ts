@@ -3,7 +3,8 @@
 
 import { z } from 'zod'
 import { ApiError, type ProxyStatus, type Route, type RuleSetsAnswer, type StoredRuleSets } from '../api/index.ts'
-import { type L7RuleSet, secretsOf } from '../policy/index.ts'
+import { secretsOf } from '../policy/engine/secrets.ts'
+import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange } from './child.ts'
 import type { EventLog } from './event-log.ts'
 import type { RuleSetStore } from './rule-set-store.ts'

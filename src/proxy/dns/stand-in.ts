@@ -17,7 +17,8 @@ import {
   type Runtime,
   readDatapathObject,
 } from '../../maps/index.ts'
-import { canonicalName, NameSelectors } from '../../policy/index.ts'
+// Not by the face of the area, which is all of the policy engine: a server is to be small.
+import { canonicalName, NameSelectors } from '../../policy/model/name-selector.ts'
 import { FolderLock } from '../../sys/folder-lock.ts'
 import type { DnsCounts } from './counts.ts'
 

@@ -11,7 +11,9 @@
 
 import { indexNames } from '../../dns/index.ts'
 import { PROXY_ANSWER } from '../../http/index.ts'
-import { type L7RuleSet, VISIBILITY } from '../../policy/index.ts'
+import type { L7RuleSet } from '../../policy/index.ts'
+// Not by the face of the area, which is all of the policy engine: a supervisor is to be small.
+import { VISIBILITY } from '../../policy/model/rule.ts'
 import type { HaproxyMapEntry } from './options.ts'
 
 /** A missing entry allows nothing. */
