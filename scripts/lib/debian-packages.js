@@ -32,7 +32,7 @@ export const DEBIAN_PACKAGES = [
   { name: 'wrk', for: 'bench', programs: ['wrk'] },
   { name: 'nghttp2-client', for: 'bench', programs: ['h2load'] },
   { name: 'iptables', for: 'bench', programs: ['iptables-legacy-restore'] },
-  { name: 'nftables', for: 'bench', programs: ['nft'] },
+  { name: 'nftables', for: 'run', programs: ['nft'] },
   { name: 'chromium', for: 'test', programs: ['chromium'] },
 ]
 

@@ -17,6 +17,7 @@ import {
   type Attacher,
   clsactAttacher,
   endpointDeviceOperations,
+  leaveUntracked,
   nodeDeviceOperations,
   PodNetwork,
   prepareForProxies,
@@ -104,7 +105,11 @@ export async function runAgent({ configuration, version, log, signal: outer }: A
     datapath,
     proxy: delivery?.proxyFor(() => engine.tables),
     secrets,
-    onProxiesInUse: () => prepareForProxies(node, datapath.schema),
+    onProxiesInUse: () => {
+      prepareForProxies(node, datapath.schema)
+      const tracked = leaveUntracked(node, datapath.schema)
+      if (tracked) log.error({ reason: tracked }, 'nf_conntrack tracks what pods and proxies say to each other as well')
+    },
     devices: endpointDeviceOperations(network, attacher, node),
     onFailure: failure => logFailure(log, failure),
   })

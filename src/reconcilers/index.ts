@@ -13,4 +13,5 @@ export type { NewSlotPage, OpenSlotPage, ServiceMaps } from './service-content.t
 export { serviceMapOperations } from './service-maps.ts'
 export * from './socket-attachments.ts'
 export * from './stale-sockets.ts'
+export { leaveUntracked, untrackedRules } from './untracked.ts'
 export { usedAddresses } from './used-addresses.ts'

@@ -35,6 +35,8 @@ const IPV6_SETTINGS = '/proc/sys/net/ipv6'
 export const hasIpv6 = (): boolean => fs.existsSync(IPV6_SETTINGS)
 
 const HOST_INTERFACE_PREFIX = 'axo'
+/** All host sides by name, as nftables has patterns. */
+export const HOST_INTERFACES = `${HOST_INTERFACE_PREFIX}*`
 
 /** Indexes of host interfaces are chosen, not found out: the endpoint map can then be written before the pair exists. */
 const FIRST_IFINDEX = 0x0a00_0000
