@@ -25,7 +25,7 @@ export type SecretValueRow = {
 export type StoredRuleSets = RuleSetsAnswer & { readonly ruleSets: readonly L7RuleSet[] }
 
 export type ProxyServerState = {
-  /** haproxy, dns or kafka. */
+  /** haproxy, dns, kafka, or https-N: that of a TLS context. */
   readonly name: string
   /** `idle`: nobody needs it. `waiting`: it ended and is started again after a pause. */
   readonly state: 'idle' | 'starting' | 'serving' | 'waiting' | 'stopped'
@@ -38,6 +38,10 @@ export type ProxyServerState = {
   /** Changes of rule sets that were too many to wait for it; it was started again with everything. */
   readonly changesDropped?: number
   readonly counts: Readonly<Record<string, number>>
+  /** Of a TLS context: which ends of TLS are here, and by which Secrets. */
+  readonly tls?: string
+  /** It takes no new connections, and ends with those that it has. */
+  readonly drains?: boolean
 }
 
 export type ProxySocketState = {

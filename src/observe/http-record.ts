@@ -34,17 +34,20 @@ const REFUSALS: Readonly<Record<string, string>> = {
   control: 'a header has control characters',
   framing: 'where the body ends is said in more than one way',
   path: 'the path can be read in more than one way',
+  handshake: 'TLS with the client failed: it does not trust the certificate, or has to show one itself',
+  name: 'the request names no host by which the certificate of the server could be verified',
+  peer: 'the server shows no certificate of its name that is trusted, or TLS with it failed otherwise',
   share: 'the proxy has too much to do, and the client its share of it',
 }
 
 /** @returns undefined for what is no record of ours */
-export function eventOfHttpRecord(record: unknown): L7Event | undefined {
+export function eventOfHttpRecord(record: unknown, scheme: 'http' | 'https'): L7Event | undefined {
   const fields = fieldsOf(record)
   if (!fields) return undefined
-  const [ended, refusal, , , , egressAnswer] = fields
+  const [ended, refusal, egressVerdict, , , egressAnswer] = fields
   const [latencyMicros, grpcStatus, target, host, version, status, mismatched] = fields.slice(JUDGED_COUNT) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
-  const reason = reasonOf(refusal, ended, egressAnswer)
+  const reason = reasonOf({ refusal, ended, egressVerdict, egressAnswer })
   return {
     ...judgedConnection(fields, reason),
     ...(isKnown(latencyMicros) && { latencyNs: Number(latencyMicros) * 1000 }),
@@ -54,7 +57,7 @@ export function eventOfHttpRecord(record: unknown): L7Event | undefined {
       method,
       path,
       host: isKnown(host) ? host : '',
-      scheme: 'http',
+      scheme,
       version: version === '<BADREQ>' ? '' : version,
       ...(status > 0 && { status }),
       ...(numberOf(grpcStatus) !== undefined && { grpcStatus: Number(grpcStatus) }),
@@ -71,15 +74,23 @@ function fieldsOf(record: unknown): Fields | undefined {
   return isRecord(record, FIELD_COUNT, ALL_NUMBERS) ? (record as unknown as Fields) : undefined
 }
 
+type Ending = {
+  readonly refusal: string
+  readonly ended: string
+  readonly egressVerdict: string
+  readonly egressAnswer: string
+}
+
 /** Of HAProxy's word on how it ended: who ended it, and when (its manual, 8.5). */
-function reasonOf(refusal: string, ended: string, answer: string): string | undefined {
+function reasonOf({ refusal, ended, egressVerdict, egressAnswer }: Ending): string | undefined {
   if (isKnown(refusal)) return REFUSALS[refusal] ?? refusal
   const [who, when] = ended
-  if (who === 'P' && when === 'R') return 'the request is not well-formed'
+  // What was judged was well-formed; it was denied by a reset.
+  if (who === 'P' && when === 'R' && !isKnown(egressVerdict)) return 'the request is not well-formed'
   if (when === 'R' && who?.toLowerCase() === 'c')
     return who === 'c' ? 'the request did not come in time' : 'the request did not come whole'
   if (when === 'C') return 'the server could not be reached'
   if (when === 'H' && (who === 'S' || who === 's' || who === 'P'))
     return 'the server did not answer as a server of HTTP'
-  return (numberOf(answer) ?? 0) < PROXY_ANSWER ? 'the kernel does not know the connection' : undefined
+  return (numberOf(egressAnswer) ?? 0) < PROXY_ANSWER ? 'the kernel does not know the connection' : undefined
 }

@@ -45,7 +45,8 @@ export function readLine(text: string): unknown {
 /** @returns undefined for a record that is none of ours */
 export function writtenOut(told: unknown): unknown {
   if (!isObject(told)) return told
-  if ('http' in told) return eventOfHttpRecord(told['http'])
+  if ('http' in told) return eventOfHttpRecord(told['http'], 'http')
+  if ('https' in told) return eventOfHttpRecord(told['https'], 'https')
   return 'tls' in told ? eventOfTlsRecord(told['tls']) : told
 }
 

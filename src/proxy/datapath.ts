@@ -19,13 +19,17 @@ export type ServedKind = (typeof KINDS)[number]
 
 const BY_DATAGRAM: readonly ServedKind[] = ['DNS']
 
-export type ProxySocket = TransparentSocket & { readonly kind: ServedKind }
+export type ProxySocket = TransparentSocket & { readonly kind: ServedKind | 'HTTPS' }
 
 /** Attached and listening until it is disposed of. */
 export type Attached = Disposable & {
   readonly sockets: readonly ProxySocket[]
   descriptor(kind: ServedKind, family: 4 | 6, protocol?: 'TCP' | 'UDP'): number
+  /** For the TLS context of a slot: IPv4 and IPv6. Found until they are disposed of. */
+  openContext(slot: number): ContextSockets
 }
+
+export type ContextSockets = Disposable & { readonly sockets: readonly [ProxySocket, ProxySocket] }
 
 /**
  * Resolves when there is a datapath of this version of ours.
@@ -57,7 +61,10 @@ export async function datapathOf(
   }
 }
 
-/** Makes the sockets and lets the datapath find them. The programs are on the group first, so that they are marked. */
+/**
+ * Makes the sockets and lets the datapath find them. The programs are on the group first, so that they are marked. TLS
+ * contexts that were there are forgotten: nobody has their keys yet.
+ */
 export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
   using stack = new DisposableStack()
   stack.use(attachCgroup(datapath.programs.mark_proxy, cgroup, 'cgroup_inet_sock_create'))
@@ -75,9 +82,11 @@ export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
     const index = proxySocketIndex(datapath, kind, protocol === 'TCP' ? 'tcp' : 'udp', family)
     datapath.maps.proxy_sockets.set(index, BigInt(fd))
   }
+  datapath.maps.tls_contexts.clear()
   const owned = stack.move()
   return {
     sockets,
+    openContext: slot => openContextSockets(datapath, slot),
     descriptor(kind, family, protocol = 'TCP') {
       const found = sockets.find(one => one.kind === kind && one.family === family && one.protocol === protocol)
       if (!found) throw new Error(`there is no socket for ${kind} over IPv${family} and ${protocol}`)
@@ -85,6 +94,20 @@ export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
     },
     [Symbol.dispose]: () => owned.dispose(),
   }
+}
+
+function openContextSockets(datapath: ProxyPrograms, slot: number): ContextSockets {
+  const { proxy_sockets: map } = datapath.maps
+  using stack = new DisposableStack()
+  const made = ([4, 6] as const).map(family => {
+    const socket = { kind: 'HTTPS' as const, ...stack.use(openTransparentSocket(family, 'TCP')) }
+    const index = proxySocketIndex(datapath, { slot }, 'tcp', family)
+    map.set(index, BigInt(socket.fd))
+    stack.defer(() => void map.delete(index))
+    return socket
+  })
+  const owned = stack.move()
+  return { sockets: made as [ProxySocket, ProxySocket], [Symbol.dispose]: () => owned.dispose() }
 }
 
 /** Resolves when another datapath has taken the place of this one, or the signal is aborted. */

@@ -14,7 +14,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
-import { HAPROXY_KINDS, type HaproxyMapEntry, type HaproxyOptions, type HttpEvents } from './haproxy/options.ts'
+import type { HaproxyMapEntry, HaproxyOptions, HttpEvents, TlsContextFiles } from './haproxy/options.ts'
 import type { Use } from './need.ts'
 import { type SystemUser, spawnWithRights } from './rights.ts'
 import { type MapLine, RuntimeApi } from './runtime-api.ts'
@@ -35,8 +35,10 @@ export type HaproxyLauncherOptions = {
   readonly folder: string
   /** What comes with the package, to be copied into its folder. */
   readonly files: readonly string[]
-  /** Of the listening sockets: of HTTP and TLS, IPv4 and IPv6 of each. */
-  readonly descriptors: readonly [number, number, number, number]
+  /** Of the listening sockets, IPv4 and IPv6: of HTTP, and of TLS that is not opened. */
+  readonly descriptors: readonly [number, number] | readonly [number, number, number, number]
+  /** Of TLS that ends or begins on the connections of HTTP. */
+  readonly context?: HaproxyContext
   /** Root unless given. */
   readonly user: SystemUser | undefined
   readonly maxConnections: number
@@ -44,6 +46,16 @@ export type HaproxyLauncherOptions = {
   readonly deniedBody: string
   readonly httpEvents: HttpEvents
   readonly onOutput: (text: string) => void
+}
+
+export type HaproxyContext = {
+  /** Of the process. */
+  readonly name: string
+  /** Whether a set is of this context. */
+  readonly has: (set: L7RuleSet) => boolean
+  /** In PEM, by names that `files` has. They are removed by whoever removes the folder. */
+  readonly texts: Readonly<Record<string, string>>
+  readonly files: TlsContextFiles
 }
 
 const FIRST_DESCRIPTOR = 3
@@ -54,9 +66,11 @@ const CONNECTIONS = /^CurrConns: (\d+)$/m
 const SPARE_LINES = 50_000
 
 export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
+  const { context } = options
   return {
-    name: 'haproxy',
-    parsers: ['http', 'tls'],
+    name: context?.name ?? 'haproxy',
+    parsers: context ? ['http'] : ['http', 'tls'],
+    isFor: set => (context ? context.has(set) : !hasTlsContext(set)),
     sockets: options.descriptors,
     async launch(ruleSets) {
       prepare(options)
@@ -81,6 +95,10 @@ export function haproxyLauncher(options: HaproxyLauncherOptions): Launcher {
     },
   }
 }
+
+/** Whether TLS ends or begins at the proxy where the set judges. */
+export const hasTlsContext = ({ rules }: L7RuleSet): boolean =>
+  rules.parser === 'http' && (rules.terminating !== undefined || rules.originating !== undefined)
 
 /** Names in HAProxy's folder. */
 export const HAPROXY_PLACES = {
@@ -111,13 +129,15 @@ function prepare(options: HaproxyLauncherOptions): void {
   for (const file of options.files)
     writeFor(path.join(folder, places.files, path.basename(file)), fs.readFileSync(file, 'utf8'), user)
   writeFor(path.join(folder, places.deniedBody), options.deniedBody, user)
+  for (const [name, text] of Object.entries(options.context?.texts ?? {}))
+    writeFor(path.join(folder, places.certificates, name), text, user)
   const text = options.rules.configuration({
-    sockets: socketOptions(),
+    sockets: socketOptions(options.descriptors.length > 2),
+    tlsContext: options.context && inFolder(options.context.files),
     runtimeSocket: `unix@${places.runtimeSocket}`,
     logSocket: places.logSocket,
     maps: places.maps,
     files: places.files,
-    certificates: places.certificates,
     maxConnections: options.maxConnections,
     deniedBody: places.deniedBody,
     told: options.httpEvents,
@@ -125,12 +145,25 @@ function prepare(options: HaproxyLauncherOptions): void {
   writeFor(path.join(folder, places.configuration), text, user)
 }
 
-function socketOptions(): HaproxyOptions['sockets'] {
-  const pairs = HAPROXY_KINDS.map((kind, at) => {
-    const ipv4 = FIRST_DESCRIPTOR + 2 * at
-    return [kind, { ipv4, ipv6: ipv4 + 1 }] as const
-  })
-  return Object.fromEntries(pairs) as HaproxyOptions['sockets']
+function socketOptions(withTls: boolean): HaproxyOptions['sockets'] {
+  const [http, tls] = [0, 2].map(at => ({ ipv4: FIRST_DESCRIPTOR + at, ipv6: FIRST_DESCRIPTOR + at + 1 })) as [
+    Pair,
+    Pair,
+  ]
+  return { http, ...(withTls && { tls }) }
+}
+
+type Pair = HaproxyOptions['sockets']['http']
+
+function inFolder({ terminating, originating }: TlsContextFiles): TlsContextFiles {
+  const placed = <Files extends Readonly<Record<string, string>>>(files: Files): Files =>
+    Object.fromEntries(
+      Object.entries(files).map(([use, name]) => [use, `${HAPROXY_PLACES.certificates}/${name}`]),
+    ) as Files
+  return {
+    ...(terminating && { terminating: placed(terminating) }),
+    ...(originating && { originating: placed(originating) }),
+  }
 }
 
 function makeFolder(folder: string, mode: number, owner: SystemUser | undefined): void {

@@ -1,7 +1,9 @@
 // Which servers a proxy has, each with its sockets, its place and its rights.
 
+import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { L7RuleSet } from '../policy/index.ts'
 import { type ChildLauncherOptions, childLauncher, childProgram } from './child-launcher.ts'
 import type { ProxyConfiguration } from './configuration.ts'
 import type { Attached } from './datapath.ts'
@@ -9,20 +11,22 @@ import type { EventLog } from './event-log.ts'
 import { HAPROXY_FILES } from './haproxy/configuration.ts'
 import { haproxyRules } from './haproxy/rules.ts'
 import { maxConnectionsFor } from './haproxy/shares.ts'
-import { haproxyLauncher } from './haproxy-launcher.ts'
+import { takeHaproxyEvents } from './haproxy-events.ts'
+import { type HaproxyLauncherOptions, haproxyLauncher } from './haproxy-launcher.ts'
 import type { Log } from './log.ts'
 import { raiseDescriptorLimit, type SystemUser } from './rights.ts'
 import type { SecretStore } from './secret-store.ts'
 import type { Launcher } from './server-process.ts'
+import type { ContextPlace } from './tls-contexts.ts'
+import type { UsableMaterials } from './tls-materials.ts'
 
 export type ServerSetting = {
   readonly configuration: ProxyConfiguration
   readonly place: Attached
   readonly events: EventLog
   readonly secrets: SecretStore
-  readonly haproxyFolder: string
   readonly haproxyUser: SystemUser | undefined
-  readonly log: Pick<Log, 'error'>
+  readonly log: Log
 }
 
 /** To speak as a client (net_admin) and to ask the datapath, and to stand in for the agent (bpf); to answer questions from their servers' address (net_raw). */
@@ -42,27 +46,63 @@ export function serverLaunchers(setting: ServerSetting): Launcher[] {
   ]
 }
 
-function haproxy({ configuration, place, secrets, haproxyFolder, haproxyUser, log }: ServerSetting): Launcher {
+function haproxy(setting: ServerSetting): Launcher {
+  const { place } = setting
   return haproxyLauncher({
-    rules: haproxyRules(secrets.valueOf),
-    folder: haproxyFolder,
-    files: HAPROXY_FILES.map(name => fileURLToPath(new URL(`haproxy/${name}`, import.meta.url))),
+    ...haproxyOptions(setting, 'haproxy', MOST_CONNECTIONS.all),
     descriptors: [
       place.descriptor('HTTP', 4),
       place.descriptor('HTTP', 6),
       place.descriptor('TLS', 4),
       place.descriptor('TLS', 6),
     ],
-    user: haproxyUser,
-    maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), MOST_CONNECTIONS),
-    deniedBody: configuration.deniedBody,
-    httpEvents: configuration.httpEvents,
-    onOutput: text => log.error({ server: 'haproxy', text: text.trimEnd() }, 'a server says'),
   })
 }
 
+/** Of a server for a TLS context, found in its slot. */
+export function openContext(
+  setting: ServerSetting,
+  slot: number,
+  { texts, files }: UsableMaterials,
+  has: (set: L7RuleSet) => boolean,
+): ContextPlace {
+  const name = `https-${slot + 1}`
+  const options = haproxyOptions(setting, name, MOST_CONNECTIONS.context)
+  using stack = new DisposableStack()
+  stack.defer(() => fs.rmSync(options.folder, { recursive: true, force: true }))
+  const { sockets } = stack.use(setting.place.openContext(slot))
+  stack.use(takeHaproxyEvents(options.folder, setting.events, setting.haproxyUser, setting.log))
+  const owned = stack.move()
+  return {
+    sockets,
+    launcher: haproxyLauncher({
+      ...options,
+      descriptors: [sockets[0].fd, sockets[1].fd],
+      context: { name, has, texts, files },
+    }),
+    [Symbol.dispose]: () => owned.dispose(),
+  }
+}
+
+function haproxyOptions(
+  { configuration, secrets, haproxyUser, log }: ServerSetting,
+  name: string,
+  most: number,
+): Omit<HaproxyLauncherOptions, 'descriptors'> {
+  return {
+    rules: haproxyRules(secrets.valueOf),
+    folder: path.join(configuration.state, name),
+    files: HAPROXY_FILES.map(file => fileURLToPath(new URL(`haproxy/${file}`, import.meta.url))),
+    user: haproxyUser,
+    maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), most),
+    deniedBody: configuration.deniedBody,
+    httpEvents: configuration.httpEvents,
+    onOutput: text => log.error({ server: name, text: text.trimEnd() }, 'a server says'),
+  }
+}
+
 /** HAProxy sets aside memory for each that there may be. */
-const MOST_CONNECTIONS = 50_000
+const MOST_CONNECTIONS = { all: 50_000, context: 10_000 } as const
 
 function ownServer(
   { configuration, events, log }: ServerSetting,

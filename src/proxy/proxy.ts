@@ -3,21 +3,22 @@
 // needs the agent while the datapath stays as it is (docs/design/l7.md).
 
 import fs from 'node:fs'
-import net from 'node:net'
 import path from 'node:path'
 import { type ProxyStatus, requireUnserved, serveApi } from '../api/index.ts'
 import type { ProxyConfiguration } from './configuration.ts'
 import { enterControlGroup, SERVER_MARK } from './control-group.ts'
 import { type Attached, attach, datapathOf, socketState, whenExchanged } from './datapath.ts'
 import { EventLog } from './event-log.ts'
-import { HAPROXY_PLACES, makeHaproxyFolder } from './haproxy-launcher.ts'
-import { type ServerSetting, serverLaunchers } from './launchers.ts'
+import { takeHaproxyEvents } from './haproxy-events.ts'
+import { openContext, type ServerSetting, serverLaunchers } from './launchers.ts'
 import type { Log } from './log.ts'
 import { systemUser } from './rights.ts'
 import { failuresOf, proxyRoutes } from './routes.ts'
 import { RuleSetStore } from './rule-set-store.ts'
 import { SecretStore } from './secret-store.ts'
 import { ServerProcess } from './server-process.ts'
+import { TlsContexts } from './tls-contexts.ts'
+import { tlsMaterials } from './tls-materials.ts'
 
 export type ProxyRun = {
   readonly configuration: ProxyConfiguration
@@ -48,17 +49,19 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   )
   const events = new EventLog()
   const haproxyUser = systemUser('haproxy') ?? systemUser('nobody')
-  const haproxyFolder = path.join(configuration.state, 'haproxy')
-  makeHaproxyFolder(haproxyFolder, haproxyUser)
   using stack = new DisposableStack()
-  stack.use(takeEvents(path.join(haproxyFolder, HAPROXY_PLACES.logSocket), events, haproxyUser?.uid, log))
+  stack.use(takeHaproxyEvents(path.join(configuration.state, 'haproxy'), events, haproxyUser, log))
+  removeContexts(configuration.state)
 
-  let servers: readonly ServerProcess[] = []
+  let own: readonly ServerProcess[] = []
+  let contexts: TlsContexts | undefined
+  const servers = () => [...own, ...(contexts?.servers ?? [])]
   let attached: Attached | undefined
   let waitsFor: string | undefined = 'the datapath'
   const status = (): ProxyStatus => {
-    const states = servers.map(server => server.status)
+    const states = [...own.map(server => server.status), ...(contexts?.status ?? [])]
     const late = states
+      .filter(({ drains }) => !drains)
       .filter(({ state, upToDate }) => (state !== 'serving' && state !== 'idle') || !upToDate)
       .map(({ name }) => name)
     const reason = waitsFor ?? (late.length > 0 ? `servers that do not serve: ${late.join(', ')}` : undefined)
@@ -69,16 +72,16 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
       generation: store.generation,
       ready: reason === undefined,
       ...(reason !== undefined && { waitsFor: reason }),
-      ruleSets: { ...store.counts, failed: failuresOf(servers, store) },
+      ruleSets: { ...store.counts, failed: failuresOf(servers(), contexts?.failures ?? [], store) },
       servers: states,
-      sockets: attached?.sockets.map(socketState) ?? [],
+      sockets: [...(attached?.sockets ?? []), ...(contexts?.sockets ?? [])].map(socketState),
       events: { http: configuration.httpEvents, ...events.counts },
       memoryBytes: process.memoryUsage.rss(),
     }
   }
   const server = await serveApi(
     configuration.socket,
-    proxyRoutes({ store, secrets, servers: () => servers, events, status }),
+    proxyRoutes({ store, secrets, servers, contexts: () => contexts, events, status }),
     ({ method, url, error }) => log.error({ method, url, error: String(error) }, 'a request failed'),
   )
   log.info({ ruleSets: store.counts.sets }, 'took over the rule sets that were there')
@@ -96,20 +99,30 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
     using place = attach(datapath, configuration.cgroup)
     const exchanged = new AbortController()
     const serving = AbortSignal.any([signal, exchanged.signal])
-    const setting: ServerSetting = { configuration, place, events, secrets, haproxyFolder, haproxyUser, log }
-    servers = serverLaunchers(setting).map(
-      launcher => new ServerProcess({ launcher, ruleSets: () => store.all(), log }),
-    )
+    const setting: ServerSetting = { configuration, place, events, secrets, haproxyUser, log }
+    const ruleSets = () => store.all()
+    own = serverLaunchers(setting).map(launcher => new ServerProcess({ launcher, ruleSets, log }))
+    contexts = new TlsContexts({
+      ruleSets,
+      materialsOf: ends => tlsMaterials(ends, secrets.keysOf),
+      open: (slot, materials, has) => openContext(setting, slot, materials, has),
+      map: datapath.maps.tls_contexts,
+      slots: datapath.tlsContext.number.SLOTS,
+      log,
+      signal: serving,
+    })
+    contexts.follow()
     attached = place
     waitsFor = undefined
     log.info({ sockets: place.sockets.length }, 'the datapath sends connections here')
-    const running = Promise.all(servers.map(one => one.run(serving)))
+    const running = Promise.all([...own.map(one => one.run(serving)), contexts.run()])
     await whenExchanged(datapath, configuration.bpf, serving)
     if (!serving.aborted) log.info({}, 'another datapath has taken the place of this one')
     waitsFor = 'the datapath'
     exchanged.abort()
     await running
-    servers = []
+    own = []
+    contexts = undefined
     attached = undefined
   }
 
@@ -123,18 +136,8 @@ export async function runProxy({ configuration, version, log, signal: outer }: P
   }
 }
 
-/** Takes what HAProxy tells, on a socket that only it and root can use. */
-function takeEvents(file: string, events: EventLog, uid: number | undefined, log: Log): Disposable {
-  fs.rmSync(file, { force: true })
-  const server = net.createServer(connection => {
-    connection.on('error', () => undefined)
-    events
-      .take(connection)
-      .catch(error => log.error({ error: String(error) }, 'events of haproxy ended midway; it begins a stream anew'))
-  })
-  const umask = process.umask(0o177)
-  server.listen(file)
-  process.umask(umask)
-  if (uid !== undefined) server.once('listening', () => fs.chownSync(file, uid, 0))
-  return { [Symbol.dispose]: () => void server.close() }
+/** Keys of TLS that a process before had to leave behind. */
+function removeContexts(state: string): void {
+  for (const name of fs.readdirSync(state))
+    if (/^https-\d+$/.test(name)) fs.rmSync(path.join(state, name), { recursive: true })
 }

@@ -5,11 +5,13 @@ import { z } from 'zod'
 import { ApiError, type ProxyStatus, type Route, type RuleSetsAnswer, type StoredRuleSets } from '../api/index.ts'
 import { secretsOf } from '../policy/engine/secrets.ts'
 import type { L7RuleSet } from '../policy/index.ts'
-import type { RuleSetChange } from './child.ts'
+import type { RuleSetChange, RuleSetFailure } from './child.ts'
 import type { EventLog } from './event-log.ts'
+import { hasTlsContext } from './haproxy-launcher.ts'
 import type { RuleSetStore } from './rule-set-store.ts'
 import type { SecretStore } from './secret-store.ts'
 import type { ServerProcess } from './server-process.ts'
+import type { TlsContexts } from './tls-contexts.ts'
 
 const number = z.int().min(1).max(0xffffffff)
 
@@ -38,24 +40,31 @@ export type RoutesOptions = {
   readonly store: RuleSetStore
   readonly secrets: SecretStore
   readonly servers: () => readonly ServerProcess[]
+  /** Undefined without a datapath. */
+  readonly contexts: () => Pick<TlsContexts, 'follow' | 'settled' | 'failures'> | undefined
   readonly events: EventLog
   readonly status: () => ProxyStatus
 }
 
-export function proxyRoutes({ store, secrets, servers, events, status }: RoutesOptions): Route[] {
+export function proxyRoutes({ store, secrets, servers, contexts, events, status }: RoutesOptions): Route[] {
   /** Resolves when those who are to judge by the sets do. */
   async function inForce(made: RuleSetChange, asked: readonly L7RuleSet[], signal: AbortSignal) {
     const all = servers()
     for (const server of all) server.tell(made)
+    contexts()?.follow()
     if (asked.length > 0 && all.length === 0)
       throw new ApiError(
         503,
         'NO_SERVERS',
         `the rule sets are kept, and nobody judges by them yet: ${waiting(status())}`,
       )
-    const concerned = all.filter(({ parsers }) => asked.some(({ rules }) => parsers.includes(rules.parser)))
+    const concerned = all.filter(server => asked.some(set => server.isFor(set)))
     await Promise.all(concerned.map(server => server.upToDate(signal)))
-    return { generation: store.generation, failures: failuresOf(all, store) } satisfies RuleSetsAnswer
+    if (asked.some(hasTlsContext)) await contexts()?.settled(signal)
+    return {
+      generation: store.generation,
+      failures: failuresOf(servers(), contexts()?.failures ?? [], store),
+    } satisfies RuleSetsAnswer
   }
 
   return [
@@ -84,7 +93,7 @@ export function proxyRoutes({ store, secrets, servers, events, status }: RoutesO
         ({
           generation: store.generation,
           ruleSets: store.all(),
-          failures: failuresOf(servers(), store),
+          failures: failuresOf(servers(), contexts()?.failures ?? [], store),
         }) satisfies StoredRuleSets,
     },
     {
@@ -118,11 +127,17 @@ const nameOfSecret = ({ namespace, name }: { readonly namespace: string; readonl
   `${namespace}/${name}`
 
 /** Sets that nobody judges by, though servers are there. */
-export function failuresOf(servers: readonly ServerProcess[], store: RuleSetStore): RuleSetsAnswer['failures'] {
+export function failuresOf(
+  servers: readonly ServerProcess[],
+  withoutContext: readonly RuleSetFailure[],
+  store: RuleSetStore,
+): RuleSetsAnswer['failures'] {
   if (servers.length === 0) return []
-  const isServed = ({ rules }: L7RuleSet) => servers.some(({ parsers }) => parsers.includes(rules.parser))
+  const told = new Set(withoutContext.map(({ number }) => number))
+  const isServed = (set: L7RuleSet) => told.has(set.number) || servers.some(server => server.isFor(set))
   return [
     ...servers.flatMap(server => server.failures.map(failure => ({ ...failure, server: server.name }))),
+    ...withoutContext.map(failure => ({ ...failure, server: 'https' })),
     ...store.all().flatMap(set => (isServed(set) ? [] : [notServed(set)])),
   ]
 }

@@ -27,6 +27,8 @@ export type Launched = {
 export type Launcher = {
   readonly name: string
   readonly parsers: readonly L7Parser[]
+  /** Which sets of its parsers are for it; all unless given. */
+  readonly isFor?: (set: L7RuleSet) => boolean
   /** Listening sockets. A process is there only while there are rule sets for it, or connections, or some that wait here. */
   readonly sockets: readonly number[]
   launch(ruleSets: readonly L7RuleSet[]): Promise<Launched>
@@ -53,7 +55,6 @@ type State = ProxyServerState['state']
 
 export class ServerProcess {
   readonly name: string
-  readonly parsers: readonly L7Parser[]
   readonly #options: ServerProcessOptions
   /** Changes that the process that runs has not been told. */
   #waiting: { readonly revision: number; readonly change: RuleSetChange }[] = []
@@ -73,7 +74,6 @@ export class ServerProcess {
   constructor(options: ServerProcessOptions) {
     this.#options = options
     this.name = options.launcher.name
-    this.parsers = options.launcher.parsers
   }
 
   get status(): ProxyServerState {
@@ -95,9 +95,20 @@ export class ServerProcess {
     return Array.from(this.#failures, ([number, error]) => ({ number, error }))
   }
 
+  /** Whether it is who judges by the set. */
+  isFor(set: L7RuleSet): boolean {
+    const { parsers, isFor } = this.#options.launcher
+    return parsers.includes(set.rules.parser) && (isFor?.(set) ?? true)
+  }
+
+  /** Undefined while it is not known. */
+  async use(): Promise<Use | undefined> {
+    return this.#launched?.use()
+  }
+
   /** Tells it of a change that is in the store already. What is not its business is left out. */
   tell({ add, remove }: RuleSetChange): void {
-    const own = { whole: false, add: add.filter(set => this.#isOwn(set)), remove }
+    const own = { whole: false, add: add.filter(set => this.isFor(set)), remove }
     if (own.add.length + own.remove.length === 0) return
     this.#wanted++
     // It starts with everything.
@@ -146,16 +157,12 @@ export class ServerProcess {
     this.#state = 'stopped'
   }
 
-  #isOwn(set: L7RuleSet): boolean {
-    return this.parsers.includes(set.rules.parser)
-  }
-
   #ownSets(): L7RuleSet[] {
-    return this.#options.ruleSets().filter(set => this.#isOwn(set))
+    return this.#options.ruleSets().filter(set => this.isFor(set))
   }
 
   #hasOwnSets(): boolean {
-    return this.#options.ruleSets().some(set => this.#isOwn(set))
+    return this.#options.ruleSets().some(set => this.isFor(set))
   }
 
   async #whenNeeded(signal: AbortSignal): Promise<void> {

@@ -128,7 +128,6 @@ export class HttpProxy implements AsyncDisposable {
       logSocket: logs ? this.#path('log.sock') : undefined,
       maps: this.folder,
       files: HAPROXY_FILES,
-      certificates: this.folder,
       told,
       maxConnections,
       threads: 2,

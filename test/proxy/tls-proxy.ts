@@ -102,7 +102,6 @@ export class TlsProxy implements AsyncDisposable {
       logSocket: this.#path('log.sock'),
       maps: this.folder,
       files: FILES,
-      certificates: this.folder,
       maxConnections: 200,
       threads: 2,
       tlsAnswers: {

@@ -10,7 +10,6 @@ const OPTIONS = {
   runtimeSocket: '/run/a b/x.sock',
   maps: '/maps',
   files: '/files',
-  certificates: '/certificates',
   maxConnections: 100,
 }
 

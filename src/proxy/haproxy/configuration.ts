@@ -4,10 +4,12 @@
 // is missing, a set that is not there, Lua that breaks off, all end in a denial.
 
 import { AMBIGUOUS_PATH, EGRESS_ANSWER, PROXY_ANSWER } from '../../http/index.ts'
-import { connectionText, LOG_FORMAT } from './log-line.ts'
-import type { HaproxyOptions, KernelAnswers, ListeningDescriptors } from './options.ts'
+import { connectionText, HANDSHAKE_LOG_FORMAT, HTTPS_LOG_FORMAT, LOG_FORMAT } from './log-line.ts'
+import type { HaproxyOptions, KernelAnswers, ListeningDescriptors, TlsContextFiles } from './options.ts'
 import { clientTables, shareRules, streamRules } from './shares.ts'
+import { bindWords, contextServers, serverNameRules } from './tls-context.ts'
 import { TLS_BACKEND, tlsFrontend } from './tls-frontend.ts'
+import { quoted, strong } from './words.ts'
 
 /** Maps that the configuration names; each is a file, perhaps empty, when HAProxy starts. */
 export const HAPROXY_MAPS = ['http-programs', 'http-rules', 'server-names'] as const
@@ -28,17 +30,19 @@ const KERNEL_ANSWERS: KernelAnswers = {
 
 export function haproxyConfiguration(options: HaproxyOptions): string {
   const sections = [globalSection(options), options.logSocket ? ringSection(options.logSocket) : [], defaultsSection()]
-  sections.push(httpFrontend(options.sockets.http, options))
-  sections.push(
-    tlsFrontend({
-      sockets: options.sockets.tls,
-      answers: options.tlsAnswers ?? KERNEL_ANSWERS,
-      logged: options.logSocket !== undefined,
-      share: shareRules(options.maxConnections),
-    }),
-    ...backends(options.maxConnections),
-    ...clientTables(options.maxConnections),
-  )
+  const { http, tls } = options.sockets
+  sections.push(httpFrontend(http, options), ...httpBackends(options))
+  if (tls)
+    sections.push(
+      tlsFrontend({
+        sockets: tls,
+        answers: options.tlsAnswers ?? KERNEL_ANSWERS,
+        logged: options.logSocket !== undefined,
+        share: shareRules(options),
+      }),
+      [...TLS_BACKEND],
+    )
+  sections.push(...clientTables(options.maxConnections))
   return `${sections
     .filter(section => section.length > 0)
     .map(([title, ...lines]) => [title, ...lines.map(line => `  ${line}`)].join('\n'))
@@ -94,24 +98,25 @@ const defaultsSection = (): string[] => [
   'timeout server-fin 60s',
 ]
 
-const LOG_RULES: readonly string[] = [
-  `tcp-request session set-var-fmt(sess.c) ${connectionText()}`,
+/** Before TLS has come about, if it is to: that it has not is told too. */
+const logRules = ({ terminating }: TlsContextFiles): string[] => [
+  `tcp-request connection set-var-fmt(sess.c) ${connectionText()}`,
   'log ring@requests len 8192 local0',
-  `log-format ${LOG_FORMAT}`,
-  `error-log-format ${LOG_FORMAT}`,
+  `log-format ${terminating ? HTTPS_LOG_FORMAT : LOG_FORMAT}`,
+  `error-log-format ${terminating ? HANDSHAKE_LOG_FORMAT : LOG_FORMAT}`,
 ]
 
 /** To where the client wanted to go, from its own address. */
-const backends = (maxConnections: number): readonly string[][] => [
-  ['backend http1', 'source 0.0.0.0 usesrc clientip', 'server original 0.0.0.0'],
-  [
-    'backend http2',
-    ...streamRules(maxConnections),
-    'source 0.0.0.0 usesrc clientip',
-    'server original 0.0.0.0 proto h2',
-  ],
-  [...TLS_BACKEND],
-]
+function httpBackends(options: HaproxyOptions): string[][] {
+  const { http1, http2 } = options.tlsContext ? contextServers(options.tlsContext) : SERVERS
+  const source = 'source 0.0.0.0 usesrc clientip'
+  return [
+    ['backend http1', source, ...http1],
+    ['backend http2', ...streamRules(options), source, ...http2],
+  ]
+}
+
+const SERVERS = { http1: ['server original 0.0.0.0'], http2: ['server original 0.0.0.0 proto h2'] } as const
 
 /** No header has them (RFC 9110, 5.5), and programs in C end at the first of them. */
 const CONTROL_CHARACTER = String.raw`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`
@@ -127,16 +132,17 @@ const HEADS_OF_INTEREST = [
 
 function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOptions): string[] {
   const answers = options.answers ?? KERNEL_ANSWERS
+  const { tlsContext: context = {} } = options
   return [
     'frontend http',
-    `bind fd@${ipv4}`,
-    `bind fd@${ipv6}`,
-    ...(options.logSocket === undefined ? [] : LOG_RULES),
-    ...shareRules(options.maxConnections),
+    ...[ipv4, ipv6].map(descriptor => `bind fd@${descriptor}${bindWords(context)}`),
+    ...(options.logSocket === undefined ? [] : logRules(context)),
+    ...shareRules(options),
     ...formRules(),
     ...(options.logSocket === undefined ? [] : toldRules()),
     ...kernelRules(answers),
     ...(options.logSocket === undefined ? [] : connectionRules(answers)),
+    ...(context.terminating ? serverNameRules(`${options.maps}/server-names.map`) : []),
     ...setRules(`${options.maps}/http-rules.map`),
     ...answerRules(options),
     // What a server answers was allowed. To write a line is a third of what a request takes of HAProxy's own time.
@@ -234,8 +240,3 @@ function answerRules({ deniedBody, logSocket }: HaproxyOptions): string[] {
     ...(logSocket ? ['http-response set-var(txn.g) res.hdr(grpc-status)'] : []),
   ]
 }
-
-/** As one word of HAProxy's configuration. */
-const quoted = (text: string): string => `"${text.replace(/[\\"$]/g, '\\$&')}"`
-/** Nothing in it means anything. */
-const strong = (text: string): string => `'${text}'`

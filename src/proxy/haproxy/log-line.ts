@@ -20,16 +20,23 @@ export const JUDGED_FIELDS: readonly string[] = [
   '%[var(sess.c)]',
 ]
 
+const requestText = (judged: readonly string[]): string =>
+  `[${[
+    ...judged,
+    ...['txn.l', 'txn.g'].map(variable),
+    text('var(txn.q)', 2048),
+    text('var(txn.h)', 256),
+    '"%HV"',
+    '%ST',
+    text('var(txn.told)', 256),
+  ].join(',')}]`
+
 /** One word of the configuration, for `log-format`. */
-export const LOG_FORMAT = `'{"http":[${[
-  ...JUDGED_FIELDS,
-  ...['txn.l', 'txn.g'].map(variable),
-  text('var(txn.q)', 2048),
-  text('var(txn.h)', 256),
-  '"%HV"',
-  '%ST',
-  text('var(txn.told)', 256),
-].join(',')}]}'`
+export const LOG_FORMAT = `'{"http":${requestText(JUDGED_FIELDS)}}'`
+/** The same, of requests that came inside of TLS. */
+export const HTTPS_LOG_FORMAT = `'{"https":${requestText(JUDGED_FIELDS)}}'`
+/** Of a connection of which TLS did not come about. */
+export const HANDSHAKE_LOG_FORMAT = `'{"https":${requestText(JUDGED_FIELDS.with(1, '"handshake"'))}}'`
 
 const ENDS = '"%[src]",%[src_port],"%[dst]",%[dst_port]'
 

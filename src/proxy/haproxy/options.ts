@@ -2,10 +2,6 @@
 // configuration is fixed for the life of a process: what changes goes into maps, which
 // the supervisor keeps, as files for the next start and by the runtime API for this one.
 
-/** The kinds of proxy that HAProxy serves. */
-export const HAPROXY_KINDS = ['http', 'tls'] as const
-export type HaproxyKind = (typeof HAPROXY_KINDS)[number]
-
 /** Numbers of inherited descriptors that listen, and are transparent already. */
 export type ListeningDescriptors = { readonly ipv4: number; readonly ipv6: number }
 
@@ -28,8 +24,19 @@ export type KernelAnswers = {
 export const HTTP_EVENTS = ['all', 'denied'] as const
 export type HttpEvents = (typeof HTTP_EVENTS)[number]
 
+/** Files in PEM. A certificate's has its chain and its private key behind it. */
+export type TlsContextFiles = {
+  /** What clients are shown; with `trustedCa`, they have to show a certificate of these authorities. */
+  readonly terminating?: { readonly certificate: string; readonly trustedCa?: string } | undefined
+  /** Whose certificates servers may show, for the name that they are asked for; and what they are shown. */
+  readonly originating?: { readonly trustedCa: string; readonly certificate?: string } | undefined
+}
+
 export type HaproxyOptions = {
-  readonly sockets: Readonly<Record<HaproxyKind, ListeningDescriptors>>
+  /** Without `tls`, names of servers are judged by somebody else. */
+  readonly sockets: { readonly http: ListeningDescriptors; readonly tls?: ListeningDescriptors }
+  /** Where TLS ends or begins on the connections of `http`; absent: nowhere. */
+  readonly tlsContext?: TlsContextFiles | undefined
   /** Address for `stats socket`, level admin: the runtime API. Paths are relative to where HAProxy is started. */
   readonly runtimeSocket: string
   /** A stream socket that the supervisor serves: it takes an `L7EventLine` for each request. Without it nothing is told. */
@@ -40,8 +47,6 @@ export type HaproxyOptions = {
   readonly maps: string
   /** Folder of Lua files and whatever else comes with the package. */
   readonly files: string
-  /** Folder of certificates. */
-  readonly certificates: string
   /** Connections of clients at a time: see `maxConnectionsFor`. */
   readonly maxConnections: number
   /** One for each processor unless given. */

@@ -134,3 +134,12 @@ core.register_action("server_name", { "tcp-req" }, function(txn)
     if not txn:get_var(result) then txn:set_var(result, verdict(tostring(txn:get_var(answer)), name)) end
   end
 end, 0)
+
+-- Of TLS that has ended here: `txn.ne` and `txn.ni` are there where the opener's and the responder's names allow it.
+core.register_action("inner_server_name", { "http-req" }, function(txn)
+  local name = string.lower(txn.f:ssl_fc_sni() or "")
+  if #name > MAX_NAME or find(name, "[^a-z0-9_.-]") then return end
+  for answer, result in pairs({ ["txn.e"] = "txn.ne", ["txn.i"] = "txn.ni" }) do
+    if verdict(tostring(txn:get_var(answer)), name) ~= DENIED then txn:set_var(result, 1) end
+  end
+end, 0)

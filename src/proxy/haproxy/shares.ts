@@ -2,6 +2,10 @@
 // connection takes two: the client's socket and a server's. A stream of HTTP/2 takes one
 // more, to the server. When three quarters are taken, the rest is for clients with few.
 
+import type { HaproxyOptions } from './options.ts'
+
+type Sharing = Pick<HaproxyOptions, 'maxConnections' | 'sockets'>
+
 /** Bodies are not moved by pipes. */
 const DESCRIPTORS_OF_CONNECTION = 2
 const DESCRIPTORS_OF_PROCESS = 200
@@ -23,10 +27,10 @@ export const clientTables = (maxConnections: number): string[][] =>
   ])
 
 /** Descriptors that all have, and that the client has, each in a variable. */
-const counted = (rule: string, scope: 'sess' | 'txn'): string[] => [
-  `${rule} set-var(${scope}.fh) fe_conn(http)`,
+const counted = (rule: string, scope: 'sess' | 'txn', { tls }: HaproxyOptions['sockets']): string[] => [
+  `${rule} set-var(${scope}.fh) ${tls ? 'fe_conn(tls)' : 'int(0)'}`,
   `${rule} set-var(${scope}.fs) be_conn(http2)`,
-  `${rule} set-var(${scope}.fa) fe_conn(tls),add(${scope}.fh),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
+  `${rule} set-var(${scope}.fa) fe_conn(http),add(${scope}.fh),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
   `${rule} set-var(${scope}.fs) src,table_conn_cur(streams)`,
   `${rule} set-var(${scope}.fc) sc0_conn_cur(clients),mul(${DESCRIPTORS_OF_CONNECTION}),add(${scope}.fs)`,
 ]
@@ -43,15 +47,15 @@ function tooMuch(maxConnections: number, { scope, clients }: Held): string[] {
 }
 
 /** Every frontend that takes connections. The new one is counted already. */
-export const shareRules = (maxConnections: number): string[] => [
+export const shareRules = ({ maxConnections, sockets }: Sharing): string[] => [
   'tcp-request connection track-sc0 src table clients',
-  ...counted('tcp-request connection', 'sess'),
+  ...counted('tcp-request connection', 'sess', sockets),
   ...tooMuch(maxConnections, { scope: 'sess', clients: 'gt' }).map(held => `tcp-request connection reject if ${held}`),
 ]
 
 /** Of the backend of HTTP/2: a request that is denied does not come so far, and takes no descriptor. */
-export const streamRules = (maxConnections: number): string[] => [
-  ...counted('http-request', 'txn'),
+export const streamRules = ({ maxConnections, sockets }: Sharing): string[] => [
+  ...counted('http-request', 'txn', sockets),
   ...tooMuch(maxConnections, { scope: 'txn', clients: 'ge' }).map(
     held => `http-request set-var(txn.why) str(share) if ${held}`,
   ),

@@ -1,0 +1,277 @@
+// Keeps a HAProxy for each TLS context that rule sets have, and for each content of its
+// Secrets: started when both are there, findable by the kernel in a slot of its own, and
+// ended when its last connection has. A process has the keys of one context and no others.
+//
+// What cannot be had fails closed: without an entry in `tls_contexts` a set's connections
+// are refused. Secrets that change give a new process; the one before takes no new
+// connections, and its old ones are judged by the rules of the moment until they end.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ProxyServerState } from '../api/index.ts'
+import type { L7RuleSet, TlsContext } from '../policy/index.ts'
+import type { RuleSetFailure } from './child.ts'
+import type { ProxySocket } from './datapath.ts'
+import { hasTlsContext } from './haproxy-launcher.ts'
+import type { Log } from './log.ts'
+import { type Launcher, ServerProcess } from './server-process.ts'
+import type { TlsEnds, TlsMaterials, UsableMaterials } from './tls-materials.ts'
+
+/** What a process is started with; disposed of when it has ended. */
+export type ContextPlace = Disposable & { readonly launcher: Launcher; readonly sockets: readonly ProxySocket[] }
+
+export type TlsContextsOptions = {
+  /** All rule sets as they are now. */
+  readonly ruleSets: () => readonly L7RuleSet[]
+  readonly materialsOf: (ends: TlsEnds) => TlsMaterials
+  /** @param has whether a set is of the context */
+  readonly open: (slot: number, materials: UsableMaterials, has: (set: L7RuleSet) => boolean) => ContextPlace
+  /** `tls_contexts` of the datapath. */
+  readonly map: { set(number: number, slot: number): void; delete(number: number): unknown }
+  readonly slots: number
+  readonly log: Log
+  /** Aborted: all processes are ended. */
+  readonly signal: AbortSignal
+  /** How long a process may keep its connections after the last one was led to it, and how often it is looked at. */
+  readonly patienceMs?: number
+  readonly lookMs?: number
+}
+
+const PATIENCE_MS = 600_000
+const LOOK_MS = 2_000
+
+type Context = {
+  readonly slot: number
+  readonly key: string
+  readonly digest: string
+  readonly about: string
+  readonly server: ServerProcess
+  readonly sockets: readonly ProxySocket[]
+  /** Since when no connection is led to it, on the clock of this process. */
+  drainsSinceMs: number | undefined
+  isEnding: boolean
+  /** Ends the process; resolves when it and its files are gone. */
+  readonly end: () => Promise<void>
+}
+
+export class TlsContexts {
+  readonly #options: TlsContextsOptions
+  readonly #bySlot = new Map<number, Context>()
+  /** Whose the connections of each set are to be. */
+  #wanted = new Map<number, Context>()
+  /** What the kernel's map says: slots by numbers of sets. */
+  readonly #led = new Map<number, number>()
+  readonly #failures = new Map<number, string>()
+  /** Processes that make room for others. */
+  readonly #makingRoom = new Set<Promise<void>>()
+
+  constructor(options: TlsContextsOptions) {
+    this.#options = options
+  }
+
+  get servers(): ServerProcess[] {
+    return Array.from(this.#bySlot.values(), ({ server }) => server)
+  }
+
+  get sockets(): ProxySocket[] {
+    return [...this.#bySlot.values()].flatMap(({ sockets }) => sockets)
+  }
+
+  get status(): ProxyServerState[] {
+    return Array.from(this.#bySlot.values(), ({ server, about, drainsSinceMs }) => ({
+      ...server.status,
+      tls: about,
+      ...(drainsSinceMs !== undefined && { drains: true }),
+    }))
+  }
+
+  /** Sets whose context cannot be had. */
+  get failures(): RuleSetFailure[] {
+    return Array.from(this.#failures, ([number, error]) => ({ number, error }))
+  }
+
+  /** After each change of rule sets or Secrets, when servers have been told of it: starts who is missing. */
+  follow(): void {
+    const { signal, ruleSets } = this.#options
+    if (signal.aborted) return
+    this.#wanted = new Map()
+    this.#failures.clear()
+    for (const [key, sets] of Map.groupBy(ruleSets().filter(hasTlsContext), keyOf)) {
+      const context = this.#contextFor(key, endsOf(sets[0]))
+      for (const { number } of sets)
+        if (typeof context === 'string') this.#failures.set(number, context)
+        else this.#wanted.set(number, context)
+    }
+    for (const number of this.#led.keys()) if (!this.#wanted.has(number)) this.#forget(number)
+    for (const context of new Set(this.#wanted.values()))
+      context.server.upToDate(signal).then(
+        () => this.#lead(context),
+        () => undefined,
+      )
+    this.#release()
+  }
+
+  /** Resolves when connections of all sets whose context can be had are led to it. @throws the reason of the signal */
+  async settled(signal: AbortSignal): Promise<void> {
+    while (this.#makingRoom.size > 0) {
+      signal.throwIfAborted()
+      await Promise.race([...this.#makingRoom, whenAborted(signal)])
+    }
+    for (const context of new Set(this.#wanted.values())) {
+      await context.server.upToDate(signal)
+      this.#lead(context)
+    }
+  }
+
+  /** Looks after those that nobody is led to, until the end; then ends all. */
+  async run(): Promise<void> {
+    const { signal, lookMs = LOOK_MS } = this.#options
+    while (!signal.aborted) {
+      await sleep(lookMs, undefined, { signal }).catch(() => undefined)
+      for (const context of this.#bySlot.values()) if (!signal.aborted) await this.#look(context)
+    }
+    for (const number of this.#led.keys()) this.#forget(number)
+    await Promise.all(Array.from(this.#bySlot.values(), context => context.end()))
+  }
+
+  /** @returns why there is none */
+  #contextFor(key: string, ends: TlsEnds): Context | string {
+    const materials = this.#options.materialsOf(ends)
+    if ('problem' in materials) return materials.problem
+    const known = [...this.#bySlot.values()].find(
+      one => one.key === key && one.digest === materials.digest && !one.isEnding,
+    )
+    if (known) {
+      known.drainsSinceMs = undefined
+      return known
+    }
+    const slot = this.#freeSlot()
+    if (slot === undefined) return this.#makeRoom()
+    return this.#start(slot, key, materials, ends)
+  }
+
+  #freeSlot(): number | undefined {
+    for (let slot = 0; slot < this.#options.slots; slot++) if (!this.#bySlot.has(slot)) return slot
+    return undefined
+  }
+
+  #makeRoom(): string {
+    const draining = [...this.#bySlot.values()].filter(
+      ({ drainsSinceMs, isEnding }) => drainsSinceMs !== undefined && !isEnding,
+    )
+    const [oldest] = draining.sort((a, b) => (a.drainsSinceMs ?? 0) - (b.drainsSinceMs ?? 0))
+    if (!oldest) return `there are ${this.#options.slots} other TLS contexts, and no more can be kept`
+    const ended = oldest.end()
+    this.#makingRoom.add(ended)
+    void this.#followAfter(ended)
+    return 'its TLS context waits for another one to end'
+  }
+
+  async #followAfter(ended: Promise<void>): Promise<void> {
+    await ended
+    this.#makingRoom.delete(ended)
+    this.follow()
+  }
+
+  #start(slot: number, key: string, materials: UsableMaterials, ends: TlsEnds): Context {
+    const { open, ruleSets, log, signal } = this.#options
+    const stop = new AbortController()
+    const place = open(slot, materials, set => hasTlsContext(set) && keyOf(set) === key)
+    const server = new ServerProcess({ launcher: place.launcher, ruleSets, log })
+    const running = server.run(AbortSignal.any([signal, stop.signal])).finally(() => {
+      place[Symbol.dispose]()
+      this.#bySlot.delete(slot)
+    })
+    const context: Context = {
+      slot,
+      key,
+      digest: materials.digest,
+      about: aboutText(ends),
+      server,
+      sockets: place.sockets,
+      drainsSinceMs: undefined,
+      isEnding: false,
+      end() {
+        context.isEnding = true
+        stop.abort()
+        return running
+      },
+    }
+    this.#bySlot.set(slot, context)
+    return context
+  }
+
+  /** Its sets' connections to it, from now on. */
+  #lead(context: Context): void {
+    if (this.#options.signal.aborted || this.#bySlot.get(context.slot) !== context) return
+    for (const [number, wanted] of this.#wanted)
+      if (wanted === context && this.#led.get(number) !== context.slot) this.#leadSet(number, context.slot)
+    this.#release()
+  }
+
+  #leadSet(number: number, slot: number): void {
+    try {
+      this.#options.map.set(number, slot)
+      this.#led.set(number, slot)
+    } catch (error) {
+      this.#failures.set(number, `the datapath cannot be told of its TLS context: ${String(error)}`)
+    }
+  }
+
+  #forget(number: number): void {
+    this.#options.map.delete(number)
+    this.#led.delete(number)
+  }
+
+  /** Nobody is led there any more, and nobody will be. */
+  #release(): void {
+    const needed = new Set([...this.#led.values(), ...Array.from(this.#wanted.values(), ({ slot }) => slot)])
+    for (const context of this.#bySlot.values())
+      if (!needed.has(context.slot)) context.drainsSinceMs ??= performance.now()
+  }
+
+  async #look({ server, drainsSinceMs, end }: Context): Promise<void> {
+    const { patienceMs = PATIENCE_MS, lookMs = LOOK_MS, log } = this.#options
+    if (drainsSinceMs === undefined) return
+    const forMs = performance.now() - drainsSinceMs
+    // What was led there at the last moment has come by now.
+    if (forMs < lookMs) return
+    const use = server.status.state === 'serving' ? await server.use() : { open: 0 }
+    if (use?.open !== 0 && forMs < patienceMs) return
+    log.info(
+      { server: server.name, connections: use?.open },
+      'a TLS context is not needed any more; its server is ended',
+    )
+    await end()
+  }
+}
+
+const endsOf = (set: L7RuleSet | undefined): TlsEnds =>
+  set?.rules.parser === 'http' ? { terminating: set.rules.terminating, originating: set.rules.originating } : {}
+
+/** Equal where the same keys of the same Secrets are named for the same ends. */
+function keyOf(set: L7RuleSet): string {
+  const { terminating, originating } = endsOf(set)
+  return JSON.stringify([terminating, originating].map(context => (context ? partsOf(context) : null)))
+}
+
+const partsOf = ({ secret, certificate, privateKey, trustedCa, needsTrustedCa }: TlsContext): unknown => [
+  secret.namespace,
+  secret.name,
+  certificate,
+  privateKey,
+  trustedCa,
+  needsTrustedCa === true,
+]
+
+const aboutText = (ends: TlsEnds): string =>
+  (['terminating', 'originating'] as const)
+    .flatMap(end => {
+      const secret = ends[end]?.secret
+      return secret ? [`${end} by ${secret.namespace}/${secret.name}`] : []
+    })
+    .join(', ')
+
+async function whenAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+}

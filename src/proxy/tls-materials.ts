@@ -1,0 +1,160 @@
+// What a process needs of Secrets to end or begin TLS, as files: checked here, so that what
+// is wrong is told in words about keys of Secrets, and no server is started with it. No
+// message has what is in them.
+
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import fs from 'node:fs'
+import type { SecretValueRow } from '../api/index.ts'
+import type { SecretReference, TlsContext, TlsEnd } from '../policy/index.ts'
+import type { TlsContextFiles } from './haproxy/options.ts'
+
+export type TlsEnds = { readonly [End in TlsEnd]?: TlsContext | undefined }
+
+/** Files by name, in PEM, and what each is for; or why there is nothing to start with. */
+export type TlsMaterials = UsableMaterials | { readonly problem: string }
+
+export type UsableMaterials = {
+  readonly texts: Readonly<Record<string, string>>
+  readonly files: TlsContextFiles
+  /** Another one when a text is. */
+  readonly digest: string
+}
+
+type KeysOf = (secret: SecretReference) => SecretValueRow['keys']
+
+/** Where systems keep the authorities that they trust. */
+const AUTHORITIES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+] as const
+
+/** @param authorities files of which the first that is there has the authorities that the node trusts */
+export function tlsMaterials(
+  { terminating, originating }: TlsEnds,
+  keysOf: KeysOf,
+  authorities: readonly string[] = AUTHORITIES,
+): TlsMaterials {
+  const texts: Record<string, string> = {}
+  const keep = (name: string, text: string): string => {
+    texts[name] = text
+    return name
+  }
+  try {
+    const files: TlsContextFiles = {
+      ...(terminating && { terminating: terminatingFiles(new Keys('terminatingTLS', terminating, keysOf), keep) }),
+      ...(originating && {
+        originating: originatingFiles(new Keys('originatingTLS', originating, keysOf), keep, authorities),
+      }),
+    }
+    return { texts, files, digest: createHash('sha256').update(JSON.stringify(texts)).digest('hex') }
+  } catch (error) {
+    if (error instanceof UnusableError) return { problem: error.message }
+    throw error
+  }
+}
+
+type Keep = (name: string, text: string) => string
+
+function terminatingFiles(keys: Keys, keep: Keep): NonNullable<TlsContextFiles['terminating']> {
+  const certificate = keys.pair() ?? keys.fail('certificate', 'is not there')
+  const trusted = keys.trusted()
+  return {
+    certificate: keep('terminating.pem', certificate),
+    ...(trusted !== undefined && { trustedCa: keep('terminating-ca.pem', trusted) }),
+  }
+}
+
+function originatingFiles(
+  keys: Keys,
+  keep: Keep,
+  authorities: readonly string[],
+): NonNullable<TlsContextFiles['originating']> {
+  const trusted = keys.trusted() ?? trustedByNode(authorities)
+  const certificate = keys.pair()
+  return {
+    trustedCa: keep('originating-ca.pem', trusted),
+    ...(certificate !== undefined && { certificate: keep('originating.pem', certificate) }),
+  }
+}
+
+function trustedByNode(authorities: readonly string[]): string {
+  const file = authorities.find(one => fs.existsSync(one))
+  if (file === undefined)
+    throw new UnusableError(
+      'originatingTLS: the Secret names no authorities to trust, and the node has none: give trustedCA',
+    )
+  return fs.readFileSync(file, 'utf8')
+}
+
+class UnusableError extends Error {
+  override readonly name = 'UnusableError'
+}
+
+type Place = 'certificate' | 'privateKey' | 'trustedCa'
+
+/** The keys of one Secret that one end of TLS names. */
+class Keys {
+  readonly #field: string
+  readonly #context: TlsContext
+  readonly #texts: Readonly<Record<string, string>>
+
+  constructor(field: string, context: TlsContext, keysOf: KeysOf) {
+    this.#field = field
+    this.#context = context
+    const { namespace, name } = context.secret
+    const texts = keysOf(context.secret)
+    if (!texts) throw new UnusableError(`${field}: Secret ${namespace}/${name} is not there, or cannot be used`)
+    this.#texts = texts
+  }
+
+  /** The certificates and their private key; undefined: neither is there. */
+  pair(): string | undefined {
+    const { certificate, privateKey } = this.#context
+    const [shown, secret] = [this.#texts[certificate], this.#texts[privateKey]]
+    if (shown === undefined && secret === undefined) return undefined
+    if (shown === undefined) return this.fail('certificate', 'is not there')
+    if (secret === undefined) return this.fail('privateKey', 'is not there')
+    const [first] = certificatesIn(shown) ?? []
+    if (!first) return this.fail('certificate', 'holds no certificates in PEM')
+    const key = privateKeyIn(secret)
+    if (!key) return this.fail('privateKey', 'holds no private key in PEM, or one that is encrypted')
+    if (!first.checkPrivateKey(key)) return this.fail('privateKey', `is not the private key of ${certificate}`)
+    return `${shown.trimEnd()}\n${key.export({ type: 'pkcs8', format: 'pem' }).toString()}`
+  }
+
+  /** Undefined: the Secret names none. */
+  trusted(): string | undefined {
+    const { trustedCa, needsTrustedCa } = this.#context
+    const text = this.#texts[trustedCa]
+    if (text === undefined) return needsTrustedCa ? this.fail('trustedCa', 'is not there') : undefined
+    if (!certificatesIn(text)) return this.fail('trustedCa', 'holds no certificates in PEM')
+    return text
+  }
+
+  fail(place: Place, what: string): never {
+    const { namespace, name } = this.#context.secret
+    throw new UnusableError(`${this.#field}: key ${this.#context[place]} of Secret ${namespace}/${name} ${what}`)
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+/** Undefined when there is none, or one that is none. */
+function certificatesIn(text: string): X509Certificate[] | undefined {
+  try {
+    const found = text.match(CERTIFICATE)?.map(one => new X509Certificate(one))
+    return found && found.length > 0 ? found : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function privateKeyIn(text: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(text)
+  } catch {
+    return undefined
+  }
+}
