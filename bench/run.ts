@@ -58,10 +58,10 @@ const NAMES = [
 const LONG_COUNT = 30_000
 
 const HELP = `npm run bench -- [--quick] [--long] [--rounds N] [--only NAME]…
-  --quick     fewer rounds: under two minutes, and less sure
+  --quick     fewer rounds: about six minutes, and less sure
   --long      services: 30,000 of them as well
   --rounds N  rounds of what is compared with a yardstick
-  --only NAME ${NAMES.join(', ')}
+  --only NAME ${NAMES.join(', ')}; l7 is all that begin with it
 A complete run writes bench/results.json and the table in bench/README.md.`
 
 process.exitCode = await main(process.argv.slice(2))
