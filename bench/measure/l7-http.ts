@@ -1,11 +1,13 @@
 // Requests that are judged, against requests of pods that no rule is about. Every request makes an event, which the agent
 // reads: the proxy has no option without.
 
+import os from 'node:os'
 import { interleave } from '../harness/interleave.ts'
 import { comparedLine, type Line, type Section } from '../harness/result.ts'
 import { type HttpRoute, type HttpSample, runH2load, runWrk } from '../testbed/http-load.ts'
 import type { L7Node } from '../testbed/l7-node.ts'
 import { orderRules } from '../testbed/l7-objects.ts'
+import { ProcessorTime } from '../testbed/processor-time.ts'
 import type { Context } from './measurement.ts'
 
 const RULES = 500
@@ -105,11 +107,13 @@ async function measureAll(node: L7Node, figures: readonly Figure[], context: Con
   const lines: Line[] = []
   for (const { id, text, load, target, of, note } of figures) {
     context.say(text)
+    const spent = new ProcessorTime(await processesOf(node))
     const samples = await interleave(
       (['direct', 'ruled'] as const).map(name => ({ name, sample: () => load(node.routes[name], context) })),
       { count: context.effort.l7Rounds, signal: context.signal },
     )
     const valueOf = ({ perSecond, p50Micros }: HttpSample): number => (of === 'p50' ? p50Micros : perSecond)
+    const costs = costsOf(spent.seconds(), samples.ruled)
     lines.push(
       comparedLine(
         {
@@ -117,7 +121,7 @@ async function measureAll(node: L7Node, figures: readonly Figure[], context: Con
           text,
           unit: of === 'p50' ? 'µs' : '/s',
           ...(target && { target }),
-          ...(note && { note }),
+          note: note ? `${note}; ${costs}` : costs,
         },
         'direct',
         { measured: samples.ruled.map(valueOf), yardstick: samples.direct.map(valueOf) },
@@ -125,4 +129,18 @@ async function measureAll(node: L7Node, figures: readonly Figure[], context: Con
     )
   }
   return lines
+}
+
+const processesOf = async ({ testbed }: L7Node) => ({
+  HAProxy: await testbed.proxyServer('haproxy'),
+  'the supervisor': (await testbed.proxy.status()).pid,
+  'the agent': (await testbed.agentProcess()).pid,
+})
+
+/** @param seconds of processors that were spent in all rounds, also in the one that warms up */
+function costsOf(seconds: Readonly<Record<string, number>>, rounds: readonly HttpSample[]): string {
+  const counted = rounds.reduce((sum, { perSecond }) => sum + perSecond * SECONDS, 0)
+  const requests = (counted * (rounds.length + 1)) / rounds.length
+  const each = Object.entries(seconds).map(([name, spent]) => `${((spent / requests) * 1e6).toFixed(0)} µs of ${name}`)
+  return `a request that is judged takes ${each.join(', ')}, of ${os.availableParallelism()} processors that client and server share with them`
 }
