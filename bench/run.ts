@@ -52,7 +52,7 @@ const NAMES = [
   ...Object.keys(ON_THEIR_OWN),
   SERVICES,
   L7,
-  ...Object.keys(L7_PARTS),
+  ...L7_PARTS,
 ]
 /** With `--long`: as many services as the largest clusters have; programming the yardsticks alone takes minutes. */
 const LONG_COUNT = 30_000

@@ -34,9 +34,9 @@ export type L7Node = {
 
 export async function startL7Node(
   owned: AsyncDisposableStack,
-  { signal, say }: Pick<TestbedOptions, 'signal' | 'say'>,
+  { signal, say, proxyArguments = [] }: Pick<TestbedOptions, 'signal' | 'say' | 'proxyArguments'>,
 ): Promise<L7Node> {
-  const testbed = owned.use(await Testbed.start({ signal, say, pods: PODS, flowEvents: true }))
+  const testbed = owned.use(await Testbed.start({ signal, say, proxyArguments, pods: PODS, flowEvents: true }))
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-bench-'))
   owned.defer(() => fs.rmSync(folder, { recursive: true, force: true }))
   const pair = async ({ client, server }: { readonly client: number; readonly server: number }) => {

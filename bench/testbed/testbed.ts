@@ -30,6 +30,7 @@ export type TestbedOptions = {
   /** Of the sandbox. */
   readonly name?: string
   readonly agentArguments?: readonly string[]
+  readonly proxyArguments?: readonly string[]
   /** Pods `pod-1` … of the namespace `bench`, each with labels of its own. */
   readonly pods: number
   readonly flowEvents: boolean
@@ -65,15 +66,16 @@ export class Testbed implements AsyncDisposable {
   }
 
   static async start(options: TestbedOptions): Promise<Testbed> {
-    const { name = 'bench', agentArguments = [], pods, flowEvents, signal, say } = options
+    const { name = 'bench', agentArguments = [], proxyArguments = [], pods, flowEvents, signal, say } = options
     const { removed } = await down(name)
     if (removed.length > 0) say('removed what was left of an earlier run')
     const standard = defaultConfiguration(name)
     const agentCommand = [...standard.agentCommand, ...(flowEvents ? [] : ['--no-flow-events']), ...agentArguments]
+    const proxyCommand = [...standard.proxyCommand, ...proxyArguments]
     const testbed = new Testbed(name, pods)
     try {
       say('starting a sandbox')
-      await up({ ...standard, agentCommand }, { signal })
+      await up({ ...standard, agentCommand, proxyCommand }, { signal })
       say(`starting ${pods} pods`)
       testbed.apply('pods', ...Array.from({ length: pods }, (_, i) => podManifest(i + 1)))
       const patience = { timeoutMs: PODS_TIMEOUT_MS, signal }
