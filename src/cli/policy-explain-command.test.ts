@@ -215,6 +215,32 @@ spec:
         - {method: POST, path: /orders}
 `
 
+const ENDED = `${REQUESTS}---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: data}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  egress:
+  - toCIDR: [192.0.2.7/32]
+    toPorts:
+    - ports: [{port: "443", protocol: TCP}]
+      terminatingTLS: {secret: {name: data}}
+      originatingTLS: {secret: {name: authorities, namespace: vault}}
+      rules: {http: [{method: GET}]}
+`
+
+test('a request inside of TLS: where that ends and begins', async () => {
+  const { out } = await explain(['web', '192.0.2.7', '443', '--http', 'GET /', '-f', '-'], ENDED)
+  assert.match(out, /^GET \/: allowed\n/)
+  assert.match(
+    out,
+    /egress of default\/web: allowed by .*rules\.http\[0\] .*\n {4}TLS ends at the proxy \(Secret default\/data\), and TLS to the server begins there \(Secret vault\/authorities\)\n/,
+  )
+  const named = await explain(['web', '192.0.2.7', '443', '--server-name', 'any.example', '-f', '-'], ENDED)
+  assert.match(named.out, /^TLS to any\.example: allowed\n.*allowed by .*toPorts\[0\]\.terminatingTLS \(/)
+})
+
 const aboutRequest = (...args: readonly string[]) => explain([...args, '-f', '-'], REQUESTS)
 
 test('a request: the rule that allows it, or the nearest and what it misses', async () => {

@@ -50,6 +50,11 @@ test('what each setting takes out', async t => {
     })
 })
 
+test('inside of TLS too', () => {
+  const all = readRedaction(['http.url.query'])
+  assert.equal(redacted(request('https://u:p@shop/a?b'), all).http?.url, 'https://HUBBLE_REDACTED@shop/a')
+})
+
 test('an @ in a path is no user', () => {
   assert.equal(redacted(request('http://shop/@me'), DEFAULT_REDACTION).http?.url, 'http://shop/@me')
   assert.equal(redacted(request('/u@v'), DEFAULT_REDACTION).http?.url, '/u@v')

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { L7Rules, Visibility } from '../model/l7.ts'
-import type { Policy, Rule } from '../model/rule.ts'
-import { lookup } from './evaluate.ts'
-import { everythingOf, keyedL7Rules, languageOf } from './l7-rules.ts'
+import type { Direction, Policy, Rule } from '../model/rule.ts'
+import { lookup, type Party, verdict } from './evaluate.ts'
+import { everythingOf, keyedL7Rules, L7Unions, languageOf } from './l7-rules.ts'
 import { PolicyRepository } from './repository.ts'
 import type { Subject } from './subject.ts'
 import { L7_SAMPLES, type L7Sample, l7Names } from './testing/l7-samples.ts'
@@ -65,6 +65,64 @@ test('requests and TLS that ends in another way are not one language', () => {
   const ended: L7Rules = { parser: 'http', rules: [], serverNames: [], terminating: tls }
   assert.notEqual(languageOf(ended), languageOf(get))
   assert.equal(languageOf({ ...ended, rules: get.rules }), languageOf(ended))
+})
+
+test('contexts of TLS are one where Secrets and keys are, and what one cannot do without none can', () => {
+  const tls = { secret: { namespace: 'n', name: 's' }, certificate: 'c', privateKey: 'k', trustedCa: 'ca' }
+  const strict = { ...tls, needsTrustedCa: true as const }
+  const rule = (key: string, ends: object) => {
+    const [made] = policy(key, 'web', {}).specs.flatMap(({ rules }) => rules)
+    assert.ok(made)
+    return { ...made, l7: { ...get, rules: [{ rule: key, field: 'f', headers: [] }], ...ends } as L7Rules }
+  }
+  const unite = (...rules: Rule[]) => {
+    const united = new L7Unions().unite(rules)
+    if ('conflict' in united) return 'conflict'
+    const { rules: l7 } = united
+    assert.ok(l7.parser === 'http')
+    return [l7.rules.map(one => one.rule).join(' '), l7.terminating, l7.originating]
+  }
+  const both = { terminating: tls, originating: tls }
+  assert.deepEqual(unite(rule('a', both), rule('b', { terminating: tls, originating: strict })), ['a b', tls, strict])
+  const other = { ...tls, secret: { namespace: 'n', name: 'other' } }
+  for (const ends of [
+    {},
+    { terminating: tls },
+    { ...both, terminating: other },
+    { ...both, serverNames: [{ serverName: 'a' }] },
+  ])
+    assert.equal(unite(rule('a', both), rule('b', ends)), 'conflict')
+})
+
+const ENTRY = {
+  identity: 0,
+  protocol: 0,
+  port: 0,
+  portPrefixLength: 0,
+  verdict: 'allow',
+  precedence: 1,
+  rule: 'r',
+} as const
+
+test('two ends want one process that ends TLS', () => {
+  const tls = { secret: { namespace: 'n', name: 's' }, certificate: 'c', privateKey: 'k', trustedCa: 'ca' }
+  const other = { ...tls, secret: { namespace: 'n', name: 'other' } }
+  const party = (direction: Direction, l7: L7Rules): Party => {
+    const treatment = { l7: keyedL7Rules(l7) }
+    const entry = { ...ENTRY, direction, treatment }
+    return { identity: 300, policy: { key: '', entries: [entry], isolatedBy: { ingress: [], egress: [] } } }
+  }
+  for (const [egress, ingress, want] of [
+    [{ terminating: tls }, { terminating: tls }, 'allowed'],
+    [{ terminating: tls }, { terminating: other }, 'denied'],
+    [{ terminating: tls }, { originating: tls }, 'denied'],
+    [{ terminating: tls }, {}, 'denied'],
+    [{}, {}, 'allowed'],
+  ] as const) {
+    const [from, to] = [party('egress', { ...get, ...egress }), party('ingress', { ...get, ...ingress })]
+    const found = verdict(from, to, TCP, 443)
+    assert.deepEqual([found.verdict, found.isTorn ?? false], [want, want === 'denied'])
+  }
 })
 
 /** Allows one app of the namespace, or everybody, on a port, as far as a sample says. */

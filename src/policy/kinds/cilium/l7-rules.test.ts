@@ -105,6 +105,50 @@ test('names of servers: in lower case, without the last dot', () => {
   ])
 })
 
+test('TLS at the proxy: with its Secret, in the own namespace unless said, and the usual keys of it', () => {
+  const [rule] = valid(
+    `spec: {endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}],
+       terminatingTLS: {secret: {name: web}, privateKey: web.key}, originatingTLS: {secret: {namespace: vault, name: ca}, trustedCA: ca.pem},
+       serverNames: [A.example], rules: {http: [{method: GET}]}}]}]}`,
+  ).specs.flatMap(({ rules }) => rules)
+  const usual = { certificate: 'tls.crt', privateKey: 'tls.key', trustedCa: 'ca.crt' }
+  const at = (field: string) => ({ rule: 'CiliumNetworkPolicy/shop/web/egress[0].toPorts[0]', field })
+  assert.deepEqual(rule?.l7, {
+    parser: 'http',
+    rules: [{ ...at('rules.http[0]'), method: 'GET', headers: [] }],
+    serverNames: [{ ...at('serverNames[0]'), serverName: 'a.example' }],
+    terminating: { secret: { namespace: 'shop', name: 'web' }, ...usual, privateKey: 'web.key' },
+    originating: {
+      secret: { namespace: 'vault', name: 'ca' },
+      ...usual,
+      trustedCa: 'ca.pem',
+      needsTrustedCa: true,
+    },
+  })
+  assert.deepEqual(Object.keys(rule?.l7Lines ?? {}).sort(), [
+    'originatingTLS',
+    'rules.http[0]',
+    'serverNames[0]',
+    'terminatingTLS',
+  ])
+})
+
+test('TLS at the proxy alone is about every request, and over TCP', () => {
+  for (const end of ['terminatingTLS', 'originatingTLS']) {
+    const policy = valid(
+      `spec: {endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "443"}], ${end}: {secret: {name: s}}}]}]}`,
+      { warnings: 1 },
+    )
+    assert.deepEqual(brief(policy), [{ rule: 'egress[0].toPorts[0] allow', peers: 'any', ports: ['6 443-443'] }])
+    const [rule] = policy.specs.flatMap(({ rules }) => rules)
+    assert.deepEqual(rule?.l7 && bare(rule.l7), ['http', { headers: [] }])
+    assert.equal(rule?.l7?.rules[0]?.field, end)
+    assert.deepEqual(policy.unenforced ?? [], [])
+    const { rules: left } = { rules: read(`${end}: {secret: {name: s}}, rules: {http: []}`, { warnings: 1 }) }
+    assert.deepEqual(left, ['http', { headers: [] }], 'an empty list of rules does not lift it')
+  }
+})
+
 test('an item that judges content is a rule of its own, named by its place, and so are its rules', () => {
   const item = (port: number, rest = ''): string => `{ports: [{port: "${port}", protocol: TCP}]${rest}}`
   const policy = valid(

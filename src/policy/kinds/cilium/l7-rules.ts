@@ -37,7 +37,8 @@ export function readL7Rules(item: PortRuleContent, rule: RuleKey, namespace: str
   const originating = readTls(originatingTLS, namespace)
   if (parsed && parsed.parser !== 'http') return parsed
   if (parsed || terminating || originating) {
-    const requests = parsed?.rules ?? [{ ...at(''), headers: [] }]
+    // TLS alone is about every request.
+    const requests = parsed?.rules ?? [{ ...at(terminating ? 'terminatingTLS' : 'originatingTLS'), headers: [] }]
     return {
       parser: 'http',
       rules: requests,

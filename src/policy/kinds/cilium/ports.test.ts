@@ -93,19 +93,10 @@ test('names of ICMP types are those of IANA and of one family', () => {
       assert.equal(icmpType(family, String(icmpType(family, name))), icmpType(family, name))
 })
 
-const HTTP = 'rules: {http: [{method: GET, path: "/shop/.*"}]}'
 const L7_PORT = '{ports: [{port: "80", protocol: TCP}], '
 
 /** Items of `toPorts` that ask for what is not done yet, and the fields that do. */
 const WAITING: readonly (readonly [item: string, fields: readonly string[]])[] = [
-  [
-    `${L7_PORT}terminatingTLS: {secret: {name: s}, certificate: c}, serverNames: [a.example], ${HTTP}}`,
-    ['terminatingTLS'],
-  ],
-  [
-    `${L7_PORT}originatingTLS: {secret: {namespace: shop, name: s}, trustedCA: ca, privateKey: k}, ${HTTP}}`,
-    ['originatingTLS'],
-  ],
   [`${L7_PORT}listener: {name: l, envoyConfig: {name: e, kind: CiliumEnvoyConfig}, priority: 1}}`, ['listener']],
 ]
 

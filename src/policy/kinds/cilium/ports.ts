@@ -68,19 +68,25 @@ function readPortRule(item: PortRuleContent, index: number, path: Path, findings
   const speaks = spokenOn(item)
   if (!speaks) return { ...nothing, ports }
   const [spoken, others] = [ports.filter(speaks), ports.filter(port => !speaks(port))]
-  if (!item.rules?.dns && others.length > 0)
+  const [isOnlyTcp] = TLS_FIELDS.filter(field => item[field])
+  if (isOnlyTcp && others.length > 0)
     findings.warn(
-      [...path, 'serverNames'],
-      'are names in TLS over TCP; this item allows nothing over other protocols: write protocol: TCP',
+      [...path, isOnlyTcp],
+      'is about TLS over TCP; this item allows nothing over other protocols: write protocol: TCP',
     )
   // Nobody asks for names over SCTP.
   return { ...nothing, content: [{ index, item, ports: spoken }], judged: item.rules?.dns ? [] : others }
 }
 
+/** What there is over TCP alone, as rules for HTTP and Kafka are, which the schema refuses for other protocols. */
+const TLS_FIELDS = ['serverNames', 'terminatingTLS', 'originatingTLS'] as const
+
 /** On which protocols the content that the item judges can be; undefined for an item that leaves it alone. */
-function spokenOn({ rules, serverNames }: PortRuleContent): ((port: PortMatch) => boolean) | undefined {
+function spokenOn(item: PortRuleContent): ((port: PortMatch) => boolean) | undefined {
+  const { rules, serverNames, terminatingTLS, originatingTLS } = item
   if ((rules?.dns ?? []).length > 0) return ({ protocol }) => protocol === PROTOCOLS.TCP || protocol === PROTOCOLS.UDP
-  const isJudged = [rules?.http, rules?.kafka, serverNames].some(list => list && list.length > 0)
+  const isRead = terminatingTLS !== undefined || originatingTLS !== undefined
+  const isJudged = isRead || [rules?.http, rules?.kafka, serverNames].some(list => list && list.length > 0)
   return isJudged ? ({ protocol }) => protocol === PROTOCOLS.TCP : undefined
 }
 
@@ -96,20 +102,8 @@ function warnOfContent({ rules }: PortRuleContent, path: Path, findings: Finding
     if (rules?.[kind]?.length === 0) findings.warn([...path, 'rules', kind], 'is empty, which lets every request pass')
 }
 
-const NO_TLS = 'TLS does not end or begin at a proxy yet'
-
-function missingFields(
-  { terminatingTLS, originatingTLS, listener }: PortRuleContent,
-  path: Path,
-): ReadPorts['missing'] {
-  return [
-    { field: 'terminatingTLS', value: terminatingTLS, reason: NO_TLS },
-    { field: 'originatingTLS', value: originatingTLS, reason: NO_TLS },
-    { field: 'listener', value: listener, reason: 'there are no listeners to redirect to' },
-  ]
-    .filter(({ value }) => value !== undefined)
-    .map(({ field, reason }) => ({ path: [...path, field], reason }))
-}
+const missingFields = ({ listener }: PortRuleContent, path: Path): ReadPorts['missing'] =>
+  listener ? [{ path: [...path, 'listener'], reason: 'there are no listeners to redirect to' }] : []
 
 function readPort({ port = '', endPort = 0, protocol }: PortContent, path: Path, findings: Findings): PortMatch[] {
   if (isPortless(protocol)) return [{ protocol: PORTLESS_PROTOCOLS[protocol], ports: 'any' }]
