@@ -3,6 +3,7 @@
 // or wrong is said in `problems`; what needs it is denied until it is there.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { ProxyClient, SecretValueRow } from '../api/index.ts'
 import type { Secrets } from '../controllers/index.ts'
 import { type L7RuleSet, secretsOf, tlsUsesOf } from '../policy/index.ts'
@@ -35,7 +36,7 @@ export type SecretDeliveryOptions = {
 export class SecretDelivery {
   readonly #options: SecretDeliveryOptions
   /** What the proxy has, as far as is known. */
-  #delivered: string | undefined
+  #delivered: readonly SecretValueRow[] | undefined
   #hasProblems = false
   #wake: () => void = () => undefined
 
@@ -91,10 +92,9 @@ export class SecretDelivery {
     const hadProblems = this.#hasProblems
     this.#hasProblems = problems.length > 0
     if (this.#hasProblems !== hadProblems) this.#wake()
-    const content = JSON.stringify(rows)
-    if (content === this.#delivered) return
+    if (isDeepStrictEqual(rows, this.#delivered)) return
     await client.replaceSecrets(rows, signal)
-    this.#delivered = content
+    this.#delivered = rows
     this.#options.onDelivered?.()
   }
 

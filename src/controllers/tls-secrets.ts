@@ -66,32 +66,40 @@ class Reading {
   privateKey(name: string): KeyObject | undefined {
     const bytes = this.#items.get(name)
     if (!bytes) return undefined
-    try {
-      const [text = ''] = PRIVATE_KEY.exec(textOf(bytes)) ?? []
-      const key = createPrivateKey(text)
-      this.taken[name] = key.export({ type: 'pkcs8', format: 'pem' }).toString()
-      return key
-    } catch {
-      this.errors.push(`key ${name} holds no private key in PEM, or one that is encrypted`)
-      return undefined
-    }
+    const found = privateKeyIn(bytes)
+    if (!found) this.errors.push(`key ${name} holds no private key in PEM, or one that is encrypted`)
+    else this.taken[name] = found.text
+    return found?.key
   }
 }
 
-type Certificates = { readonly text: string; readonly certificates: readonly X509Certificate[] }
+const certificatesIn = remembering(bytes => {
+  const texts = textOf(bytes).match(CERTIFICATE) ?? []
+  if (texts.length === 0) return undefined
+  return { text: `${texts.join('\n')}\n`, certificates: texts.map(text => new X509Certificate(text)) }
+})
 
-/** A bundle of all authorities is two hundred kilobytes, and is asked for at each change. */
-const read = new WeakMap<Uint8Array, Certificates>()
+const privateKeyIn = remembering(bytes => {
+  const [text = ''] = PRIVATE_KEY.exec(textOf(bytes)) ?? []
+  const key = createPrivateKey(text)
+  return { text: key.export({ type: 'pkcs8', format: 'pem' }).toString(), key }
+})
 
-function certificatesIn(bytes: Uint8Array): Certificates | undefined {
-  const known = read.get(bytes)
-  if (known) return known
+/** What is read of an item, once: a bundle of all authorities is two hundred kilobytes, and is asked for at each change of rules. */
+function remembering<Found>(read: (bytes: Uint8Array) => Found | undefined): (bytes: Uint8Array) => Found | undefined {
+  const known = new WeakMap<Uint8Array, { readonly found: Found | undefined }>()
+  return bytes => {
+    const before = known.get(bytes)
+    if (before) return before.found
+    const found = attempt(() => read(bytes))
+    known.set(bytes, { found })
+    return found
+  }
+}
+
+function attempt<Found>(read: () => Found | undefined): Found | undefined {
   try {
-    const texts = textOf(bytes).match(CERTIFICATE) ?? []
-    if (texts.length === 0) return undefined
-    const made = { text: `${texts.join('\n')}\n`, certificates: texts.map(text => new X509Certificate(text)) }
-    read.set(bytes, made)
-    return made
+    return read()
   } catch {
     return undefined
   }
