@@ -21,11 +21,13 @@ import {
 import { readPlainJson } from './json.ts'
 import type { Path, Position, TextRange } from './object.ts'
 import { formatPath } from './object.ts'
+import { readPlainYaml } from './plain-yaml.ts'
 
 /** Deepest nesting; real objects stay under 20. */
 export const MAX_DEPTH = 64
 /** Most values in one document, counting what aliases stand for each time. */
 export const MAX_VALUES = 200_000
+const LIMITS = { depth: MAX_DEPTH, values: MAX_VALUES }
 
 /** Where a value and the values inside it stand. */
 export type YamlPosition = Position & {
@@ -48,9 +50,11 @@ export type YamlDocument = {
 }
 
 /** Parses one document: a text without document markers. Positions are relative to it. Never throws. */
-export function parseYaml(text: string): YamlDocument {
-  const plain = readPlainJson(text, { depth: MAX_DEPTH, values: MAX_VALUES })
-  if (plain) return plain
+export const parseYaml = (text: string): YamlDocument =>
+  readPlainJson(text, LIMITS) ?? readPlainYaml(text, LIMITS) ?? parseAnyYaml(text)
+
+/** The same of whatever is YAML, which takes many times as long. */
+export function parseAnyYaml(text: string): YamlDocument {
   const lines = new LineCounter()
   const document = parseDocument(text, { ...OPTIONS, lineCounter: lines })
   const fault = document.errors.find(error => error.code === 'RESOURCE_EXHAUSTION') ?? document.errors[0]
