@@ -43,18 +43,24 @@ static __always_inline bool blocks(const struct policy_answer *answer,
 }
 
 /*
- * Joins what the two ends' policies want judged. Two kinds of proxy can not sit on one
- * connection: then nobody may speak on it.
+ * Joins what the two ends' policies want judged: the opener's first. Two kinds of proxy
+ * can not sit on one connection: rules that are only tried out give way, and where there
+ * are none nobody may speak on it.
  */
 static __always_inline void judge_proxy(const struct policy_answer *answer, enum flow_direction end,
-					struct outcome *outcome)
+					bool first_is_tried, struct outcome *outcome)
 {
 	if (answer->proxy == PROXY_NONE)
 		return;
 	if (outcome->proxy != PROXY_NONE && outcome->proxy != answer->proxy) {
-		outcome->reason = DROP_PROXY_CONFLICT;
-		outcome->direction = DIRECTION_INGRESS;
-		return;
+		if (answer->flags & POLICY_AUDIT)
+			return;
+		if (!first_is_tried) {
+			outcome->reason = DROP_PROXY_CONFLICT;
+			outcome->direction = DIRECTION_INGRESS;
+			return;
+		}
+		outcome->l7[FLOW_ORIGINAL] = 0;
 	}
 	outcome->proxy = answer->proxy;
 	outcome->l7[end] = answer->l7;
@@ -72,6 +78,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		.protocol = tuple->protocol,
 	};
 	struct policy_answer answer = {};
+	bool is_tried = false; /* what the opener's policy wants judged */
 
 	outcome->identity[0] = sender_identity(&tuple->source, opener, connection->from_host);
 	outcome->identity[1] = identity_of(&tuple->destination, responder);
@@ -96,7 +103,8 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		outcome->egress_rule = answer.rule;
 		if (blocks(&answer, DIRECTION_EGRESS, outcome))
 			return 0;
-		judge_proxy(&answer, FLOW_ORIGINAL, outcome);
+		judge_proxy(&answer, FLOW_ORIGINAL, false, outcome);
+		is_tried = answer.flags & POLICY_AUDIT;
 	}
 	if (responder && !connection->from_host) {
 		question.policy = responder->policy;
@@ -105,7 +113,7 @@ static __noinline int judge(const struct connection *connection, struct outcome 
 		policy_decide(&question, &answer);
 		outcome->ingress_rule = answer.rule;
 		if (!blocks(&answer, DIRECTION_INGRESS, outcome))
-			judge_proxy(&answer, FLOW_REPLY, outcome);
+			judge_proxy(&answer, FLOW_REPLY, is_tried, outcome);
 	}
 	return 0;
 }

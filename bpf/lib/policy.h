@@ -20,7 +20,7 @@ enum policy_verdict {
 };
 
 enum policy_flags {
-	POLICY_AUDIT = 1, /* of a denial: record it, let the packet pass */
+	POLICY_AUDIT = 1, /* record denials, of a packet or of what is said, and let them pass */
 	POLICY_BY_DEFAULT = 2, /* of a denial: no rule denies it, but none allows it either */
 };
 

@@ -214,7 +214,10 @@ export function createEngine(options: EngineOptions): Engine {
   const allocator = rememberedIdentities(memory, () => clock.nowMs())
   const policies = new PolicyController({
     tables,
-    repository: new PolicyRepository({ enforcement: options.policyEnforcement ?? 'default' }),
+    repository: new PolicyRepository({
+      enforcement: options.policyEnforcement ?? 'default',
+      triesRequests: options.proxy !== undefined,
+    }),
     allocator,
     memory,
     ownNode: node,
@@ -286,7 +289,11 @@ export function createEngine(options: EngineOptions): Engine {
     endpoints,
     names: new Names({ tables, controller: names, policies, clock }),
     policyStatus: tables.database.addView(
-      policyStatusView(tables, { maps: policyMaps.status, ruleSets: ruleSets.status }),
+      policyStatusView(tables, {
+        maps: policyMaps.status,
+        ruleSets: ruleSets.status,
+        triesRequests: options.proxy !== undefined,
+      }),
     ),
     serviceStatus: tables.database.addView(serviceStatusView(tables, services.inKernel)),
     servicesInKernel: services.inKernel,
@@ -311,7 +318,7 @@ const NAME_RETRY_MS = 5_000
 const MAX_PROXY_RETRY_MS = 1_000
 
 function elementOf(schema: Schema, entry: NumberedEntry): Element {
-  const audit = entry.treatment?.audit ?? false
+  const audit = entry.treatment?.audit ?? entry.l7?.audit ?? false
   const l7 = entry.l7 && { proxy: PROXIES[entry.l7.judge], rules: entry.l7.number }
   return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY, l7 }, entry.rule)
 }

@@ -43,7 +43,7 @@ export function createSight({ configuration, datapath, tables, serviceNames }: S
     requests: new RequestObserver(),
     describeRequest: event => {
       const flow = describeRequest(event, { node, tables, redaction, serviceNames })
-      if (flow.verdict === 'DROPPED') denied.set(flow, event)
+      if (flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT') denied.set(flow, event)
       return flow
     },
     complete: flow => {

@@ -17,6 +17,7 @@ import {
 } from '../policy/index.ts'
 import { askedText } from './asked-request.ts'
 import { colours as pc } from './colours.ts'
+import { outcomeText } from './policy-explain-text.ts'
 
 /** What the rules of one end say of the request. */
 export type RequestSide = {
@@ -24,11 +25,14 @@ export type RequestSide = {
   /** `NAMESPACE/POD`. */
   readonly pod: string
   readonly answer: RequestAnswer
+  /** Its rules are only tried out: what they deny passes, and is recorded. */
+  readonly audit?: true
 }
 
 export type RequestExplanation = {
   readonly asked: AskedRequest
-  readonly verdict: 'allowed' | 'denied'
+  /** `audited`: it passes, and is recorded as what would be denied. */
+  readonly verdict: 'allowed' | 'denied' | 'audited'
   /** The connection itself is denied, so nothing can be asked on it. */
   readonly connectionDenied: boolean
   /** Ends that have rules for what is said. */
@@ -39,16 +43,18 @@ export function explainRequest(explanation: Explanation, asked: AskedRequest): R
   const sides = [...DIRECTIONS].reverse().flatMap((direction): RequestSide[] => {
     const side = explanation[direction]
     if (!side.judged || !side.rules) return []
-    return [{ direction, pod: side.pod, answer: whyRequest(side.rules, asked) }]
+    const { audit } = side.rules
+    return [{ direction, pod: side.pod, answer: whyRequest(side.rules, asked), ...(audit && { audit }) }]
   })
   const connectionDenied = explanation.verdict === 'denied'
-  const isAllowed = !connectionDenied && sides.every(({ answer }) => answer.allowed)
-  return { asked, verdict: isAllowed ? 'allowed' : 'denied', connectionDenied, sides }
+  const denying = sides.filter(({ answer }) => !answer.allowed)
+  const isDenied = connectionDenied || denying.some(({ audit }) => !audit)
+  return { asked, verdict: isDenied ? 'denied' : denying.length > 0 ? 'audited' : 'allowed', connectionDenied, sides }
 }
 
 export function requestText(request: RequestExplanation, explanation: Explanation): string {
   const { asked, verdict, connectionDenied, sides } = request
-  const outcome = verdict === 'allowed' ? pc.green('allowed') : pc.red('denied')
+  const outcome = outcomeText(verdict)
   const nobody = connectionDenied ? 'the connection is denied already' : 'no rules judge what is said there'
   return [
     `${pc.bold(askedText(asked))}: ${outcome}`,
@@ -57,10 +63,13 @@ export function requestText(request: RequestExplanation, explanation: Explanatio
   ].join('\n')
 }
 
-function answerLines({ direction, pod, answer }: RequestSide, explanation: Explanation): string[] {
+function answerLines({ direction, pod, answer, audit }: RequestSide, explanation: Explanation): string[] {
   const side = explanation[direction]
   const tls = side.judged && side.rules ? tlsText(side.rules) : undefined
-  return [...judgementLines({ direction, pod, answer }, side), ...(tls === undefined ? [] : [`    ${tls}`])]
+  return [
+    ...judgementLines({ direction, pod, answer, ...(audit && { audit }) }, side),
+    ...(tls === undefined ? [] : [`    ${tls}`]),
+  ]
 }
 
 /** Where TLS ends and begins; undefined where it passes unopened, or there is none. */
@@ -76,8 +85,9 @@ function tlsText(rules: L7Rules): string | undefined {
   return begins && `there is no TLS up to the proxy; TLS to the server begins there (${begins})`
 }
 
-function judgementLines({ direction, pod, answer }: RequestSide, side: Side): string[] {
-  const title = `  ${pc.bold(`${direction} of ${pod}:`)}`
+function judgementLines({ direction, pod, answer, audit }: RequestSide, side: Side): string[] {
+  const tried = audit ? pc.yellow(' only tried out:') : ''
+  const title = `  ${pc.bold(`${direction} of ${pod}:`)}${tried}`
   const textOf = (source: L7Source): string => sourceText(source, side.judged ? side : undefined)
   if (answer.allowed) return [`${title} ${pc.green('allowed')} by ${textOf(answer.by)}`]
   const { because, nearest, ruleCount } = answer

@@ -18,6 +18,7 @@ import {
   placeText,
   policyName,
   type RuleView,
+  rulesWord,
   type Side,
   seenWord,
   type Unjudged,
@@ -69,6 +70,7 @@ function sideLines(direction: string, { name }: ExplainedEnd, side: Side): strin
     ...(side.rules && isOnlySeen(side.rules)
       ? [`${seenWord(side.rules)}: the pod's visibility asks for it, and allows everything`]
       : []),
+    ...(side.rules?.audit ? [`${rulesWord(side.rules)}: what they would deny passes, and is recorded`] : []),
     ...matchingLines(side),
     ...missedLines(side),
   ].map((line, i) => (i === 0 ? line : `  ${line}`))

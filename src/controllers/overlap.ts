@@ -4,7 +4,15 @@
 // further is judged. A denial that is only recorded lets packets pass, so it counts as
 // allowing here. Pure.
 
-import { ANY_PEER, DEFAULT_DENY, DIRECTIONS, type Direction, languageOf, type PolicyEntry } from '../policy/index.ts'
+import {
+  ANY_PEER,
+  DEFAULT_DENY,
+  DIRECTIONS,
+  type Direction,
+  type KeyedL7Rules,
+  languageOf,
+  type PolicyEntry,
+} from '../policy/index.ts'
 
 export type Overlap = {
   /** Allow exactly what both allow. What is recorded and the rules named are those of the new policy where it has any. */
@@ -138,11 +146,16 @@ function meet(before: PolicyEntry | undefined, after: PolicyEntry | undefined): 
     const [wasOpen, becomesOpen] = [isOpen(before), isOpen(after)]
     return { allowed: undefined, closes: wasOpen && !becomesOpen, opens: !wasOpen && becomesOpen }
   }
-  const [old, next] = [before.treatment?.l7, after.treatment?.l7]
+  const [old, next] = [enforcedRules(before), enforcedRules(after)]
   if (old && !next) return { allowed: before, closes: false, opens: true }
   if (!old || !next) return { allowed: after, closes: next !== undefined, opens: false }
   const isSpoken = languageOf(old.rules) === languageOf(next.rules)
   return { allowed: isSpoken ? after : undefined, closes: !isSpoken, opens: !isSpoken }
+}
+
+/** Those that are only tried out deny nothing. */
+function enforcedRules({ treatment }: PolicyEntry): KeyedL7Rules | undefined {
+  return treatment?.l7?.rules.audit ? undefined : treatment?.l7
 }
 
 const pick = ({ protocol, port, portPrefixLength }: Cell): Cell => ({ protocol, port, portPrefixLength })

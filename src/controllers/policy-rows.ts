@@ -89,9 +89,10 @@ export class PolicyRows {
     if (!treatment) return numbered
     const { l7, ...others } = treatment
     const treated = Object.keys(others).length > 0 ? { ...numbered, treatment: others } : numbered
-    return l7
-      ? { ...treated, l7: { number: this.#ruleSets.of(l7).number, key: l7.key, judge: judgeOf(l7.rules) } }
-      : treated
+    if (!l7) return treated
+    const { audit } = l7.rules
+    const judged = { number: this.#ruleSets.of(l7).number, key: l7.key, judge: judgeOf(l7.rules) }
+    return { ...treated, l7: audit ? { ...judged, audit } : judged }
   }
 
   /** The rule sets that the maps name, and those that maps named a moment ago. */

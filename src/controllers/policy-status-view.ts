@@ -2,7 +2,7 @@
 // that are refused with nothing of them in force. What it costs grows with the policies
 // and the entries of the maps, so it is for when somebody asks.
 
-import { comparePolicies, type L7RuleSet, type PolicySpec, policyKind, type RuleKey } from '../policy/index.ts'
+import { comparePolicies, judgeOf, type L7RuleSet, type PolicySpec, policyKind, type RuleKey } from '../policy/index.ts'
 import type { Status, Table, ViewSpec } from '../state/index.ts'
 import {
   type EnforcedPolicy,
@@ -24,6 +24,8 @@ export type RowStatuses = {
   readonly maps: RowStatus
   /** Of each rule set, in the proxy. */
   readonly ruleSets: RowStatus
+  /** As in `RepositoryOptions`. */
+  readonly triesRequests: boolean
 }
 
 export function policyStatusView(tables: Tables, statuses: RowStatuses): ViewSpec<PolicyStatus> {
@@ -43,13 +45,14 @@ export function policyStatuses(tables: Tables, statuses: RowStatuses): PolicySta
     mapStatus: statuses.maps,
     subjects: new PolicySubjects(tables),
     entries: entriesByPolicy(tables),
+    triesRequests: statuses.triesRequests,
     refusedSets: refusedSetsByPolicy(tables, statuses.ruleSets),
   }
   const inForce = tables.policies.all().map(policy => statusOf(policy, given))
   return [...inForce, ...refusedObjects(tables)].sort(comparePolicies)
 }
 
-type Given = {
+type Given = Pick<RowStatuses, 'triesRequests'> & {
   readonly tables: Tables
   readonly mapStatus: RowStatus
   readonly subjects: PolicySubjects
@@ -58,7 +61,8 @@ type Given = {
   readonly refusedSets: ReadonlyMap<string, readonly string[]>
 }
 
-function statusOf(policy: Policy, { tables, mapStatus, subjects, entries, refusedSets }: Given): PolicyStatus {
+function statusOf(policy: Policy, given: Given): PolicyStatus {
+  const { tables, mapStatus, subjects, entries, refusedSets, triesRequests } = given
   const key = tables.policies.spec.key(policy)
   const { kind, namespace, name, origin, rules } = policy
   const problems = problemsOf(tables, policy)
@@ -94,20 +98,21 @@ function statusOf(policy: Policy, { tables, mapStatus, subjects, entries, refuse
     entries: entries.get(key) ?? 0,
     unenforced: [
       ...(rules.unenforced ?? []),
-      ...(isAudited || auditedEndpoints.length > 0 ? untriedRequests(rules.specs) : []),
+      ...(isAudited || auditedEndpoints.length > 0 ? untriedRequests(rules.specs, triesRequests) : []),
     ],
   }
 }
 
-/** Audit is for connections: nobody judges requests for the record. */
-const untriedRequests = (specs: readonly PolicySpec[]): PolicyStatus['unenforced'] =>
+/** To end TLS, or to begin it, would change what both ends see: nobody does it for the record. */
+const untriedRequests = (specs: readonly PolicySpec[], triesRequests: boolean): PolicyStatus['unenforced'] =>
   specs
     .flatMap(({ rules }) => rules)
-    .filter(({ l7 }) => l7 !== undefined)
+    .filter(({ l7 }) => l7 !== undefined && (!triesRequests || judgeOf(l7) === 'https'))
     .map(({ path }) => ({
       path: path.startsWith('specs') ? path : `spec.${path}`,
-      reason:
-        'what is said is not tried out: while it is audited, requests that it would deny pass and are not recorded',
+      reason: triesRequests
+        ? 'what is said inside of TLS is not tried out: while it is audited, it passes unread and is not recorded'
+        : 'without a proxy (--proxy) what is said is not tried out: while it is audited, requests that it would deny pass and are not recorded',
     }))
 
 const podNames = (subjects: readonly PolicySubject[]): string[] =>

@@ -9,7 +9,8 @@
 // mean one thing only. Values: 1 + place of the rule; -2: ask Lua.
 //
 // `http-programs`: `ANSWER` → number of pieces and their length and sum; `ANSWER:n` →
-// piece n, counted from 1, of the text that ./program-text.ts describes.
+// piece n, counted from 1, of the text that ./program-text.ts describes. `ANSWER:audit`: the
+// set is only tried out.
 
 import type { HttpRule, L7RuleSet } from '../policy/index.ts'
 import { type Literal, literalsOf, plainLiteral, rangeSet } from '../regex/index.ts'
@@ -23,6 +24,9 @@ export type HttpMapEntry = { readonly map: HttpMapName; readonly key: string; re
 export const PROXY_ANSWER = 0x5800_0000
 /** In place of it, in an answer that stands for both directions: it is the opener's egress that has rules. */
 export const EGRESS_ANSWER = 0x6000_0000
+
+/** In place of the place of a rule: none allows it, and that is only recorded. */
+export const AUDITED = 1_000_000_000
 
 const ASK_LUA = '-2'
 /** Keys for one rule, and for one set: what would need more is for Lua. */
@@ -42,11 +46,16 @@ export type HttpEntries = {
   readonly problem?: string
 }
 
-export function haproxyEntries(
-  { number, rules: set }: L7RuleSet,
-  secretValue: SecretValue = () => undefined,
-): HttpEntries {
-  if (set.parser !== 'http') return { entries: [] }
+export function haproxyEntries(set: L7RuleSet, secretValue: SecretValue = () => undefined): HttpEntries {
+  if (set.rules.parser !== 'http') return { entries: [] }
+  const { entries, ...problem } = entriesOf(set.number, set.rules, secretValue)
+  const tried: HttpMapEntry = { map: 'http-programs', key: `${PROXY_ANSWER + set.number}:audit`, value: '1' }
+  return { entries: set.rules.audit ? [tried, ...entries] : entries, ...problem }
+}
+
+type HttpRules = Extract<L7RuleSet['rules'], { parser: 'http' }>
+
+function entriesOf(number: number, set: HttpRules, secretValue: SecretValue): HttpEntries {
   const answer = String(PROXY_ANSWER + number)
   const keys = new Map<string, string>()
   const forLua: number[] = []

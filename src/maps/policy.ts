@@ -38,7 +38,7 @@ export type PolicyTerm = {
   readonly portPrefixLength: number
   readonly verdict: 'allow' | 'deny'
   readonly precedence: number
-  /** Of a denial: it is only recorded, and the packet passes. */
+  /** Of a denial: it is only recorded, and the packet passes. Of an allowance: what is said is judged for the record alone. */
   readonly audit?: boolean
   /** Of a denial: the pod is isolated and no rule allows it; no rule denies it either. */
   readonly byDefault?: boolean

@@ -38,7 +38,7 @@ export function describeRequest(event: L7Event, options: DescribeRequestOptions)
     protocol: event.transport,
     family: opener.address.includes(':') ? 6 : 4,
     isReply: false,
-    ...(verdict === 'DROPPED' && { dropReason: 'POLICY_DENIED' }),
+    ...((verdict === 'DROPPED' || verdict === 'AUDIT') && { dropReason: 'POLICY_DENIED' }),
     ...(deniedBy && { direction: deniedBy }),
     ...(egressRule && { egressRule: shownRule(egressRule) }),
     ...(ingressRule && { ingressRule: shownRule(ingressRule) }),

@@ -52,7 +52,8 @@ export function flowLine(flow: Flow): string {
     `${protocolText(flow)} ${endText(left)} ${arrow} ${answererText(flow, right)}`,
     verdictText(flow),
     ...serviceTexts(flow),
-    ...(flow.verdict === 'AUDIT' ? [`audited: would be denied${denialText(flow)}`] : ruleTexts(flow)),
+    ...(flow.verdict === 'AUDIT' ? [`audited: would be denied${denialText(flow)}`] : []),
+    ...(flow.verdict !== 'AUDIT' || flow.l7 ? ruleTexts(flow) : []),
     ...(flow.policyLog ?? []).map(text => `log: ${JSON.stringify(text)}`),
     ...(flow.event === 'closed' || flow.event === 'active' ? [volumeText(flow)] : []),
   ].join('  ')
@@ -70,6 +71,7 @@ function protocolText(flow: Flow): string {
 }
 
 function denialText(flow: Flow): string {
+  if (flow.l7) return ''
   if (flow.isolatedBy?.length) return `: ${isolationText(flow.isolatedBy)}`
   const rule = flow.direction === 'egress' ? flow.egressRule : flow.ingressRule
   return rule ? ` by ${flow.direction}: ${rule.text}` : ''

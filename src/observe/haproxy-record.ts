@@ -1,7 +1,7 @@
 // What the log lines of all of HAProxy's frontends have in common: who with whom, by which
 // rules, what these said, and through which service (src/proxy/haproxy/log-line.ts).
 
-import { PROXY_ANSWER } from '../http/index.ts'
+import { AUDITED, PROXY_ANSWER } from '../http/index.ts'
 import type { L7Event, L7Judgement } from '../tables/index.ts'
 
 export type JudgedFields = readonly [
@@ -51,16 +51,18 @@ export function judgedConnection(
   const [, , , , , , , , , server, serverPort, openerIdentity, responderIdentity, egressRule, ingressRule] = fields
   const service = numberOf(fields[15]) ?? 0
   const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
+  const audited = reason === undefined && !denied ? auditedBy(egressVerdict, ingressVerdict) : undefined
+  const by = denied ?? audited
   return {
     timeMicros: micros,
-    verdict: reason === undefined ? (denied ? 'DROPPED' : 'FORWARDED') : 'ERROR',
+    verdict: reason !== undefined ? 'ERROR' : denied ? 'DROPPED' : audited ? 'AUDIT' : 'FORWARDED',
     transport: 'TCP',
     opener: { address: client, port: clientPort, identity: numberOf(openerIdentity) ?? 0 },
     responder: { address: server, port: serverPort, identity: numberOf(responderIdentity) ?? 0 },
     ...(service > 0 && { service }),
     egress: judgement(egressAnswer, egressVerdict, egressRule),
     ingress: judgement(ingressAnswer, ingressVerdict, ingressRule),
-    ...(denied && { deniedBy: denied }),
+    ...(by && { deniedBy: by }),
     ...(reason !== undefined && { reason }),
   }
 }
@@ -68,7 +70,12 @@ export function judgedConnection(
 function judgement(answer: string, verdict: string, policyRule: string): L7Judgement {
   const set = Math.max(0, (numberOf(answer) ?? 0) - PROXY_ANSWER)
   const place = (numberOf(verdict) ?? 0) - 1
-  return { set, ...(place >= 0 && { rule: place }), policyRule: numberOf(policyRule) ?? 0 }
+  return { set, ...(place >= 0 && place < AUDITED - 1 && { rule: place }), policyRule: numberOf(policyRule) ?? 0 }
+}
+
+function auditedBy(egress: string, ingress: string): 'egress' | 'ingress' | undefined {
+  if (numberOf(egress) === AUDITED) return 'egress'
+  return numberOf(ingress) === AUDITED ? 'ingress' : undefined
 }
 
 /** A direction without a verdict has denied too: its rules were not there. */

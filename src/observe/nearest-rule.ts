@@ -11,7 +11,8 @@ const MOST_RULES = 32
 
 /** @param flow that the event became: what is redacted there is not told by the rule either */
 export function withNearestRule(flow: Flow, { deniedBy, ...event }: L7Event, tables: Tables): Flow {
-  if (!flow.l7 || !deniedBy || event.verdict !== 'DROPPED') return flow
+  const isDenied = event.verdict === 'DROPPED' || event.verdict === 'AUDIT'
+  if (!flow.l7 || !deniedBy || !isDenied) return flow
   const rules = tables.l7RuleSets.get(String(event[deniedBy].set))?.rules
   const asked = askedIn(flow.l7)
   if (!rules || !asked || rules.rules.length > MOST_RULES) return flow

@@ -8,7 +8,7 @@ export function requestText(flow: Flow, l7: FlowL7): string {
   return [
     `${kindOf(l7)} ${flow.verdict}${asked === '' ? '' : ` (${asked})`}`,
     ...(l7.reason ? [l7.reason] : []),
-    ...(flow.verdict === 'DROPPED' && flow.direction ? [`no rule of its ${flow.direction} allows it`] : []),
+    ...(flow.dropReason && flow.direction ? [`no rule of its ${flow.direction} allows it`] : []),
     ...(l7.nearestRule ? [nearestText(l7.nearestRule)] : []),
     ...(l7.mismatchedHeaders?.length ? [`headers not as wanted: ${l7.mismatchedHeaders.join(', ')}`] : []),
   ].join('  ')

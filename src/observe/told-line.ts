@@ -51,7 +51,7 @@ export function writtenOut(told: unknown): unknown {
 }
 
 const PARSERS: ReadonlySet<string> = new Set(['http', 'dns', 'kafka', 'tls'])
-const VERDICTS: ReadonlySet<string> = new Set(['FORWARDED', 'DROPPED', 'REDIRECTED', 'ERROR'])
+const VERDICTS: ReadonlySet<string> = new Set(['FORWARDED', 'DROPPED', 'AUDIT', 'REDIRECTED', 'ERROR'])
 
 /** As far as a proxy of another version might have it differently. */
 export function isEvent(line: unknown): line is L7Event {

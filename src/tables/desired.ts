@@ -2,6 +2,7 @@
 // controllers/policies.ts, made real by the reconcilers of the same names.
 
 import type {
+  Audit,
   IsolatedBy,
   IsolatingPolicy,
   L7Judge,
@@ -31,8 +32,8 @@ export type NumberedEntry = Omit<PolicyEntry, 'rule' | 'treatment'> & {
   readonly key: RuleKey
   /** What happens beside the verdict, but for the rules themselves: these stand once in a table of their own. */
   readonly treatment?: Omit<Treatment, 'l7'> | undefined
-  /** Of an allowance of connections that are judged further: by whom, and by which rule set; `key` is that of its content. */
-  readonly l7?: { readonly number: number; readonly key: string; readonly judge: L7Judge } | undefined
+  /** Of an allowance of connections that are judged further: by whom, and by which rule set; `key` is that of its content. `audit`: for the record. */
+  readonly l7?: (Audit & { readonly number: number; readonly key: string; readonly judge: L7Judge }) | undefined
 }
 
 /** One entry of the kernel's endpoint map. */

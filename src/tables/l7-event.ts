@@ -73,8 +73,8 @@ export type L7Content =
 export type L7Event = {
   /** When it ended, or was refused: microseconds since the Unix epoch. */
   readonly timeMicros: number
-  /** `ERROR`: could not be judged, was not well-formed, or the other side did not answer; `reason` says what. */
-  readonly verdict: 'FORWARDED' | 'DROPPED' | 'REDIRECTED' | 'ERROR'
+  /** `AUDIT`: it went on, and rules that are only tried out would deny it. `ERROR`: could not be judged, was not well-formed, or the other side did not answer; `reason` says what. */
+  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT' | 'REDIRECTED' | 'ERROR'
   readonly transport: 'TCP' | 'UDP'
   readonly opener: L7End
   readonly responder: L7End

@@ -90,6 +90,8 @@ export function judge(world: World, { tuple, port, fromHost }: Connection, steps
   const both: Judgement = { ...soFar, ingress_rule, audit: audit ?? auditOfIngress }
   if (ingress.proxy === 0) return both
   if (proxy !== 0 && proxy !== ingress.proxy) {
+    if (ingress.isTried) return both
+    if (egress?.isTried) return { ...both, proxy: ingress.proxy, l7: [0, ingress.l7] }
     steps.push({ at: 'proxy', found: "the two ends' policies want different ones" })
     return { ...both, reason: 'PROXY_CONFLICT', direction: 'INGRESS' }
   }
@@ -127,6 +129,8 @@ type Decision = {
   readonly rule: number
   readonly proxy: number
   readonly l7: number
+  /** Of an allowance: what is said is judged for the record alone. */
+  readonly isTried?: boolean
 }
 
 /** What the policy of the pod at an address hands such connections to; 0: nobody, or there is no pod. */
@@ -177,7 +181,8 @@ function decide(
   const audited = (entry.flags & AUDIT) !== 0
   const does = allowed ? 'allows' : audited ? 'denies, for the record alone,' : 'denies'
   say(`rule ${entry.rule} ${does} identity ${identity}, protocol ${protocol}, port ${port}`)
-  if (allowed) return { reason: 'NONE', rule: entry.rule, proxy: entry.proxy, l7: entry.proxy ? entry.l7 : 0 }
+  if (allowed)
+    return { reason: 'NONE', rule: entry.rule, proxy: entry.proxy, l7: entry.proxy ? entry.l7 : 0, isTried: audited }
   const reason = (entry.flags & BY_DEFAULT) !== 0 ? 'POLICY_DENIED' : 'POLICY_DENY'
   return { ...(audited ? { reason: 'NONE', audit: reason } : { reason }), rule: entry.rule, ...UNPROXIED }
 }

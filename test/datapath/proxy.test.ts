@@ -74,6 +74,22 @@ for (const family of [4, 6] as const) {
     assert.ok(secondsLeft() > established - open)
   })
 
+  test(about('rules that are only tried out give way to those of another protocol'), { skip: needsRoot }, () => {
+    const both = between(A, B, 40000, 80)
+    const { HTTP, DNS } = node().world.schema.proxyKind.number
+    const ports = [
+      { a: http('egress', 7), b: { ...dns('ingress', 8), audit: true }, want: HTTP },
+      { a: { ...http('egress', 7), audit: true }, b: dns('ingress', 8), want: DNS },
+      { a: { ...http('egress', 7), audit: true }, b: { ...dns('ingress', 8), audit: true }, want: HTTP },
+      { a: { ...http('egress', 7), audit: true }, b: { ...http('ingress', 8), audit: true }, want: HTTP },
+    ]
+    for (const { a, b, want } of ports) {
+      node().reset({ a: [a], b: [b] }, true)
+      const { event } = node().send(sentOf(tcp(both, SYN), family))
+      assert.deepEqual([reasonOf(event), event?.proxy], ['SOCKET_LOOKUP_FAILED', want], 'none listens')
+    }
+  })
+
   test(about('the same when nothing says that proxies are in use'), { skip: needsRoot }, () => {
     node().reset({ b: [http('ingress', 7)] }, false)
     assert.equal(node().send(sentOf(tcp(inward, SYN), family)).action, 'redirect')

@@ -141,8 +141,8 @@ function randomRule(random: Random): Rule {
     precedence: random.pick(PRECEDENCES),
     ...(random.oneIn(3)
       ? { verdict: 'deny', audit: random.oneIn(2), byDefault: random.oneIn(3) }
-      : // The flags of a denial mean nothing here.
-        { verdict: 'allow', audit: random.oneIn(20), byDefault: random.oneIn(20) }),
+      : // That of a denial means nothing here.
+        { verdict: 'allow', audit: random.oneIn(4), byDefault: random.oneIn(20) }),
     ...(random.oneIn(3) && { l7: { proxy: random.pick(['HTTP', 'DNS', 'HTTPS']), rules: 1 + random.below(5) } }),
   }
   return { ...term, rule: 1 + random.below(1000) }

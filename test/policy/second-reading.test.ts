@@ -68,7 +68,7 @@ function engineAnswer(verdict: ConnectionVerdict): string {
 }
 
 function requestsText(rules: L7Rules | undefined): string {
-  if (!rules) return 'open'
+  if (!rules || rules.audit) return 'open'
   return [...new Set(rules.rules.map(rule => `${rules.parser} ${JSON.stringify(written(rule))}`))].sort().join(', ')
 }
 

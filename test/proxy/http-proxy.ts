@@ -239,6 +239,9 @@ const RULES = haproxyRules(({ name }) => SECRETS[name])
 
 export const rule = (fields: Partial<HttpRule>): HttpRule => ({ rule: 'test', field: 'rules', headers: [], ...fields })
 
+/** What its rules would deny passes, and is recorded. */
+export const triedOut = (set: L7RuleSet): L7RuleSet => ({ ...set, rules: { ...set.rules, audit: true } })
+
 export const httpSet = (number: number, ...rules: Partial<HttpRule>[]): L7RuleSet => ({
   number,
   rules: { parser: 'http', rules: rules.map(rule), serverNames: [] },

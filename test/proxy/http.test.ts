@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { PROXY_ANSWER } from '../../src/http/index.ts'
 import { outputInside } from '../net/fixture.ts'
 import { SERVER } from './http-network.ts'
-import { type Asked, DENIED_BODY, HttpProxy, httpSet, judgedBy, needsRoot, SECRETS } from './http-proxy.ts'
+import { type Asked, DENIED_BODY, HttpProxy, httpSet, judgedBy, needsRoot, SECRETS, triedOut } from './http-proxy.ts'
 
 const SETS = [
   httpSet(1, { method: 'GET', path: '/public/.*' }, { path: '/any' }),
@@ -28,6 +28,16 @@ const SETS = [
     { path: '/hello' },
   ),
   httpSet(6),
+  triedOut(httpSet(7, { method: 'GET', path: '/public/.*' })),
+  triedOut(
+    httpSet(8, {
+      path: '/v[0-9]+',
+      headers: [
+        { name: 'x-key', mismatch: 'deny' },
+        { name: 'x-add', value: 'added', mismatch: 'add' },
+      ],
+    }),
+  ),
 ]
 
 const get = (path: string, sets: readonly [number, number], headers = '', host = 'web.example.com'): string =>
@@ -179,19 +189,58 @@ describe('requests by rules', needsRoot, () => {
     await using proxy = await HttpProxy.start({ sets: SETS, told: 'denied' })
     for (const path of ['/public/a', '/public/b']) await proxy.ask(get(path, [1, 0]))
     await proxy.ask(get('/no', [0, 1]))
+    await proxy.ask(get('/no', [0, 7]))
     await proxy.ask(get('/hello', [5, 0], 'X-Log: wrong\r\n'))
     await proxy.ask('nonsense\r\n\r\n')
     await proxy.ask(get('/', [0, 0]), { port: 82 })
-    const told = (await proxy.events(4)).map(({ verdict, content }) => [
+    const told = (await proxy.events(5)).map(({ verdict, content }) => [
       verdict,
       content.parser === 'http' && content.path,
     ])
     assert.deepEqual(told, [
       ['DROPPED', '/no'],
+      ['AUDIT', '/no'],
       ['FORWARDED', '/hello'],
       ['ERROR', ''],
       ['ERROR', '/'],
     ])
+  })
+
+  test('what only rules that are tried out would deny passes unchanged, and is told', async () => {
+    await proxy.seen()
+    await proxy.events(0)
+    type Case = [
+      path: string,
+      sets: [number, number],
+      status: number,
+      verdict: string,
+      by?: string | undefined,
+      headers?: string,
+    ]
+    const cases: readonly Case[] = [
+      ['/public/a', [7, 0], 200, 'FORWARDED'],
+      ['/secret', [7, 0], 200, 'AUDIT', 'egress'],
+      ['/public/../secret', [0, 7], 200, 'AUDIT', 'ingress'],
+      ['/v1', [8, 0], 200, 'FORWARDED', undefined, 'X-Key: 1\r\n'],
+      ['/v1', [8, 0], 200, 'AUDIT', 'egress'],
+      ['/public/a', [1, 7], 200, 'FORWARDED'],
+      ['/any', [1, 7], 200, 'AUDIT', 'ingress'],
+      ['/secret', [1, 7], 403, 'DROPPED', 'egress'],
+      ['/secret', [7, 1], 403, 'DROPPED', 'ingress'],
+      ['/public/../any', [1, 7], 400, 'ERROR'],
+    ]
+    for (const [path, sets, want, , , headers] of cases)
+      assert.equal(await status(get(path, sets, headers)), want, path)
+    const events = await proxy.events(cases.length)
+    // Several threads tell of them.
+    const inOrder = (lines: (readonly unknown[])[]) => lines.map(line => line.join(' ')).sort()
+    assert.deepEqual(
+      inOrder(events.map(({ verdict, deniedBy, egress, ingress }) => [verdict, deniedBy, egress.set, ingress.set])),
+      inOrder(cases.map(([, sets, , verdict, by]) => [verdict, by, ...sets])),
+    )
+    const audited = events.find(({ verdict, deniedBy }) => verdict === 'AUDIT' && deniedBy === 'egress')
+    assert.equal(audited?.egress.rule, undefined)
+    assert.doesNotMatch((await proxy.seen()).bytes, /x-add/)
   })
 })
 

@@ -28,6 +28,9 @@ const SEEN: L7RuleSet = {
   rules: { parser: 'tls', rules: [{ rule: 'visibility', field: '', serverName: '*' }] },
 }
 
+/** What it would refuse passes, for the record. */
+const TRIED: L7RuleSet = { number: 20, rules: { ...set(20, 'www.example.com').rules, audit: true } }
+
 const bytes = (...writes: Buffer[]) => ({
   op: 'bytes' as const,
   writes: writes.map(part => part.toString('base64')),
@@ -39,7 +42,7 @@ const HELLO = clientHello(serverNameExtension('www.example.com'))
 describe('connections by the names of their servers', needsRoot, () => {
   let proxy: TlsProxy
   before(async () => {
-    proxy = await TlsProxy.start([...SETS, SEEN])
+    proxy = await TlsProxy.start([...SETS, SEEN, TRIED])
   })
   after(async () => proxy?.[Symbol.asyncDispose]())
 
@@ -84,6 +87,24 @@ describe('connections by the names of their servers', needsRoot, () => {
       }
       assert.equal(await proxy.seen(), 0, 'the server knows nothing of what is refused')
     })
+
+  test('what only rules that are tried out would refuse passes, and is told', async () => {
+    await proxy.events(0)
+    for (const [name, egress, ingress, ended] of [
+      ['www.example.com', 20, 0, 'answer'],
+      ['example.com', 20, 0, 'answer'],
+      ['example.com', 2, 20, 'reset'],
+    ] as const) {
+      await proxy.judgeBy(egress, ingress)
+      assert.equal((await proxy.ask(named(name))).ended, ended, `${name} by ${egress} and ${ingress}`)
+    }
+    assert.deepEqual(
+      // Several threads tell of them.
+      (await proxy.events(3)).map(({ verdict, deniedBy }) => `${verdict} ${deniedBy}`).sort(),
+      ['AUDIT egress', 'DROPPED egress', 'FORWARDED undefined'],
+    )
+    await proxy.seen()
+  })
 
   test('each verdict is an event, at once', async () => {
     await proxy.events(0)

@@ -54,7 +54,8 @@ function entryLine({ schema }: MemoryDatapath, [key, entry]: readonly [PolicyKey
   const last = port + 2 ** (16 - portPrefixLength) - 1
   const ports = portPrefixLength === 0 ? 'any' : last === port ? String(port) : `${port}-${last}`
   const where = protocol === 0 ? 'any' : `${protocolName(protocol)}/${ports}`
-  const verdict = [term.audit ? 'audit' : term.verdict, ...(term.byDefault ? ['by default'] : [])].join(' ')
-  const further = term.l7 ? ` by ${term.l7.proxy} rules ${term.l7.rules}` : ''
+  const isAudited = term.audit && term.verdict === 'deny'
+  const verdict = [isAudited ? 'audit' : term.verdict, ...(term.byDefault ? ['by default'] : [])].join(' ')
+  const further = term.l7 ? ` by ${term.l7.proxy} rules ${term.l7.rules}${term.audit ? ' for the record' : ''}` : ''
   return `${direction} ${peer} ${where} ${verdict}${further} rule ${rule} precedence 0x${precedence.toString(16)}`
 }

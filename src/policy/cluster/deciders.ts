@@ -64,6 +64,6 @@ const PROTOCOL_WORDS: Readonly<Record<L7Parser, string>> = { http: 'HTTP', tls: 
 export const seenWord = ({ parser }: Pick<L7Rules, 'parser'>): string => `${PROTOCOL_WORDS[parser]} seen`
 
 /** For people: `HTTP rules`. */
-export function rulesWord({ parser }: Pick<L7Rules, 'parser'>): string {
-  return `${PROTOCOL_WORDS[parser]} rules`
+export function rulesWord({ parser, audit }: Pick<L7Rules, 'parser' | 'audit'>): string {
+  return `${PROTOCOL_WORDS[parser]} rules${audit ? ' tried out' : ''}`
 }

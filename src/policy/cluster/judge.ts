@@ -2,7 +2,14 @@
 // equal identity and policy are alike, so each pair of kinds of ends is judged once a
 // port.
 
-import { type ConnectionVerdict, isOnlySeen, type Judgement, type Party, rulesOf, verdict } from '../engine/evaluate.ts'
+import {
+  areLimiting,
+  type ConnectionVerdict,
+  type Judgement,
+  type Party,
+  rulesOf,
+  verdict,
+} from '../engine/evaluate.ts'
 import { policyKey } from '../model/rule.ts'
 import { type Cluster, type End, isOwnNode } from './cluster.ts'
 
@@ -30,7 +37,7 @@ export function outcomeOfSide(judgement: Judgement): Outcome {
 
 function isLimited(judgement: Judgement | undefined): boolean {
   const rules = rulesOf(judgement)
-  return rules !== undefined && !isOnlySeen(rules)
+  return rules !== undefined && areLimiting(rules)
 }
 
 export class Judge {

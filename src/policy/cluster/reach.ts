@@ -3,7 +3,7 @@
 
 import { protocolName, protocolNumber, TRANSPORTS } from '../../labels/index.ts'
 import { isPortName } from '../../manifests/index.ts'
-import { type ConnectionVerdict, isOnlySeen, rulesOf } from '../engine/evaluate.ts'
+import { areLimiting, type ConnectionVerdict, rulesOf } from '../engine/evaluate.ts'
 import type { L7Parser } from '../model/l7.ts'
 import type { Cluster, ClusterPod, End } from './cluster.ts'
 import { Judge } from './judge.ts'
@@ -22,7 +22,7 @@ export type ReachRow = {
   readonly verdict: 'allowed' | 'denied'
   /** Of an allowed one: in whose languages rules judge what is said. */
   readonly rules?: readonly L7Parser[]
-  /** And in which what is said is seen, and all of it allowed. */
+  /** And in which what is said is seen, if only for the record, and all of it allowed. */
   readonly seen?: readonly L7Parser[]
 }
 
@@ -60,7 +60,7 @@ export function* reach(cluster: Cluster, ports: readonly ReachPort[], options: R
 
 function parsersOf({ egress, ingress }: ConnectionVerdict): Pick<ReachRow, 'rules' | 'seen'> {
   const both = [egress, ingress].flatMap(judgement => rulesOf(judgement) ?? [])
-  const limiting = both.filter(rules => !isOnlySeen(rules)).map(({ parser }) => parser)
+  const limiting = both.filter(areLimiting).map(({ parser }) => parser)
   const seen = both.map(({ parser }) => parser).filter(parser => !limiting.includes(parser))
   return {
     ...(limiting.length > 0 && { rules: [...new Set(limiting)] }),

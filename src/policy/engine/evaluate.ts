@@ -2,10 +2,10 @@
 // question, and the verdict of a connection from the policies of both ends. A
 // connection passes when the sender's egress and the receiver's ingress both allow it.
 
-import type { L7Parser, L7Rules } from '../model/l7.ts'
+import type { L7Rules } from '../model/l7.ts'
 import { type Audit, type Direction, VISIBILITY } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
-import { endTlsAlike } from './l7-rules.ts'
+import { endTlsAlike, judgeOf } from './l7-rules.ts'
 import type { ResolvedPolicy } from './subject.ts'
 
 /** What a look-up asks: one direction, one peer, one port. */
@@ -59,26 +59,24 @@ export function verdict(from: Party, to: Party, protocol: number, port: number):
   const ingress = from.isOwnNode ? undefined : judge(to, from, 'ingress', protocol, port)
   if (egress?.verdict === 'denied' || ingress?.verdict === 'denied') return { verdict: 'denied', egress, ingress }
   const [one, other] = [rulesOf(egress), rulesOf(ingress)]
-  if (one && other && (judgeOf(one) !== judgeOf(other) || !endTlsAlike(one, other)))
-    return { verdict: 'denied', egress, ingress, isTorn: true }
+  // Rules that are only tried out give way.
+  const isTorn =
+    one && other && !one.audit && !other.audit && (judgeOf(one) !== judgeOf(other) || !endTlsAlike(one, other))
+  if (isTorn) return { verdict: 'denied', egress, ingress, isTorn: true }
   return { verdict: 'allowed', egress, ingress }
 }
 
-/** The API-level rules that what is said is judged by; undefined: nobody judges it. */
+/** The API-level rules that what is said is judged by, if only for the record; undefined: nobody judges it. */
 export function rulesOf(judgement: Judgement | undefined): L7Rules | undefined {
   return judgement?.verdict === 'allowed' ? judgement.entry?.treatment?.l7?.rules : undefined
 }
 
+/** Whether rules deny what none of them allows: not those that are only tried out, or that nobody wrote, for what is said to be seen. */
+export const areLimiting = (rules: L7Rules): boolean => !rules.audit && !isOnlySeen(rules)
+
 /** Whether rules only have what is said seen: nobody wrote them, and they allow everything. */
 export const isOnlySeen = ({ rules }: L7Rules): boolean =>
   rules.length > 0 && rules.every(({ rule }) => rule === VISIBILITY)
-
-/** Who can judge by some rules: requests inside of TLS need another proxy than others. */
-export type L7Judge = L7Parser | 'https'
-
-/** Who judges by the rules. One proxy judges for both ends of a connection. */
-export const judgeOf = (rules: L7Rules): L7Judge =>
-  rules.parser === 'http' && (rules.terminating || rules.originating) ? 'https' : rules.parser
 
 function judge(
   { policy }: Party,

@@ -103,10 +103,29 @@ export function l7Meaning(rules: L7Rules): string {
     languageOf(rules),
     (requests as unknown[]).map(each => JSON.stringify(each)).sort(),
     rest,
+    rules.audit ?? false,
   ])
   meanings.set(rules, made)
   return made
 }
+
+const triedRules = new WeakMap<KeyedL7Rules, KeyedL7Rules>()
+
+/** The same rules, to be tried out: what they would deny passes for the record. */
+export function triedOut(l7: KeyedL7Rules): KeyedL7Rules {
+  const known = triedRules.get(l7)
+  if (known) return known
+  const made = Object.freeze({ key: keyOf(`audit ${l7.key}`), rules: Object.freeze({ ...l7.rules, audit: true }) })
+  triedRules.set(l7, made)
+  return made
+}
+
+/** Who can judge by some rules: requests inside of TLS need another proxy than others. */
+export type L7Judge = L7Parser | 'https'
+
+/** Who judges by the rules. One proxy judges for both ends of a connection. */
+export const judgeOf = (rules: L7Rules): L7Judge =>
+  rules.parser === 'http' && (rules.terminating || rules.originating) ? 'https' : rules.parser
 
 /** Rules of a parser that allow everything, for whoever only wants to see it. */
 export function everythingOf(parser: L7Parser): KeyedL7Rules {

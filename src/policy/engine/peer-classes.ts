@@ -89,6 +89,12 @@ export class SharedClasses {
   readonly #numbers = new ObjectNumbers()
   readonly #lists = new Interner<readonly RuleSpans[]>()
   readonly #classes = new Interner<PeerClasses>()
+  readonly #triesRequests: boolean
+
+  /** @param triesRequests whether somebody can judge what is said for the record */
+  constructor(triesRequests: boolean) {
+    this.#triesRequests = triesRequests
+  }
 
   list(rules: readonly RuleSpans[]): readonly RuleSpans[] {
     return this.#lists.get(this.#numbers.ofAll(rules), () => rules)
@@ -98,7 +104,8 @@ export class SharedClasses {
     const { all, enforced: isolation } = isolations
     const key = [direction, all, isolation, enforced, JSON.stringify(visible), this.#numbers.ofAll(forAny)].join(' ')
     return this.#classes.get(key, () => {
-      return new PeerClasses(new EntryCompiler(direction, new Decider(isolations, enforced, visible), forAny))
+      const decider = new Decider(isolations, enforced, visible, this.#triesRequests)
+      return new PeerClasses(new EntryCompiler(direction, decider, forAny))
     })
   }
 }

@@ -2,7 +2,7 @@
 // connection to each port, all rules considered. Nothing here knows of identities or
 // of map entries.
 
-import type { L7Parser, Visibility } from '../model/l7.ts'
+import type { KeyedL7Rules, L7Parser, Visibility } from '../model/l7.ts'
 import { DEFAULT_PRECEDENCE } from '../model/precedence.ts'
 import {
   DEFAULT_DENY,
@@ -14,7 +14,7 @@ import {
   type Treatment,
 } from '../model/rule.ts'
 import type { Isolation, Isolations } from './isolation.ts'
-import { everythingOf, L7Unions } from './l7-rules.ts'
+import { everythingOf, judgeOf, L7Unions, triedOut } from './l7-rules.ts'
 
 /** What an entry says of a packet. */
 export type Verdict = 'allow' | 'deny'
@@ -55,19 +55,27 @@ export type VisiblePort = Omit<Visibility, 'direction'>
 /**
  * Decides for one subject in one direction, twice: by all rules, and by those alone that are enforced. What the enforced
  * ones deny is denied. What only all of them deny is a denial for the record, which passes; but not where the enforced
- * ones have rules for what is said, for these must go on to judge it. What neither denies is allowed, by the rule that
- * all of them name.
+ * ones have rules for what is said, for these must go on to judge it. Where the enforced ones allow whatever is said, and
+ * all of them would judge it, it is judged for the record. What neither denies is allowed, by the rule that all of them
+ * name.
  */
 export class Decider {
   readonly #all: Reading
   /** The same where nothing is audited. */
   readonly #enforced: Reading
   readonly #visible: readonly VisiblePort[]
+  readonly #triesRequests: boolean
   readonly #unions = new L7Unions()
   readonly #decisions = new Map<string, Decision>()
   readonly #withOwnPrecedence = new Map<Decision, Decision>()
 
-  constructor({ all, enforced }: Isolations, enforcedRules: EnforcedRules, visible: readonly VisiblePort[] = []) {
+  constructor(
+    { all, enforced }: Isolations,
+    enforcedRules: EnforcedRules,
+    visible: readonly VisiblePort[] = [],
+    triesRequests = true,
+  ) {
+    this.#triesRequests = triesRequests
     this.#all = { isolation: all, asked: 'all' }
     const isSame = enforcedRules === 'all' && all === enforced
     this.#enforced = isSame ? this.#all : { isolation: enforced, asked: enforcedRules }
@@ -97,6 +105,11 @@ export class Decider {
     if (all.verdict === 'deny' && !enforced.treatment?.l7) {
       const { precedence, key } = all.rule ?? BY_DEFAULT
       return this.#lend(lender, this.#decision('deny', precedence, key, { ...AUDIT, ...onlyConflict(all.treatment) }))
+    }
+    const tried = this.#triesRequests && !enforced.treatment?.l7 ? rulesToTry(all) : undefined
+    if (tried) {
+      const { precedence, key } = all.rule ?? OPEN
+      return this.#lend(lender, this.#decision('allow', precedence, key, { ...enforced.treatment, l7: tried }))
     }
     // What is tried out may name the rule, and never how the connection is treated.
     const named = all.verdict === 'allow' && isTreatedAlike(all, enforced) ? all : enforced
@@ -210,6 +223,12 @@ const seen = (treatment: Treatment | undefined, parser: L7Parser): Treatment => 
   ...treatment,
   l7: everythingOf(parser),
 })
+
+/** To end TLS for the record alone would change what both ends see of it. */
+function rulesToTry({ treatment }: Answer): KeyedL7Rules | undefined {
+  const l7 = treatment?.l7
+  return l7 && judgeOf(l7.rules) !== 'https' ? triedOut(l7) : undefined
+}
 
 /** Canonical text of a treatment. */
 export function treatmentKey({ audit, authentication, l7, conflict }: Treatment): string {

@@ -24,13 +24,9 @@ import { NamedPeers } from './named-peers.ts'
 import { type PeerSet, PeerSets } from './peer-sets.ts'
 import { ReferenceCounts, type References } from './references.ts'
 import { type ResolvedPolicy, type Subject, subjectKey } from './subject.ts'
-import { type Member, type Spec, SubjectGroups } from './subject-groups.ts'
+import { type Member, type RepositoryOptions, type Spec, SubjectGroups } from './subject-groups.ts'
 
-/** Settings of a whole cluster. */
-export type RepositoryOptions = {
-  /** Who is isolated where no policy says so. `default` when it is left out. */
-  readonly enforcement?: EnforcementMode
-}
+export type { RepositoryOptions }
 
 /** `expanded`: with what its CIDR groups and services stand for; what the specs are bound to. */
 type HeldPolicy = { readonly policy: Policy; readonly expanded: Policy; readonly specs: readonly Spec[] }
@@ -52,9 +48,9 @@ export class PolicyRepository {
   readonly #dirty = new Set<Member>()
   #nextSerial = 0
 
-  constructor({ enforcement = 'default' }: RepositoryOptions = {}) {
+  constructor({ enforcement = 'default', triesRequests = true }: RepositoryOptions = {}) {
     this.enforcement = enforcement
-    this.#groups = new SubjectGroups(enforcement, this.#peerSets)
+    this.#groups = new SubjectGroups({ enforcement, triesRequests }, this.#peerSets)
   }
 
   /** Adds a policy, or replaces the one of the same kind, namespace and name. */

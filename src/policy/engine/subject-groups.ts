@@ -28,6 +28,14 @@ type Group = {
   resolved: ResolvedPolicy | undefined
 }
 
+/** Settings of a whole cluster. */
+export type RepositoryOptions = {
+  /** Who is isolated where no policy says so. `default` when it is left out. */
+  readonly enforcement?: EnforcementMode
+  /** Whether what is said is judged by rules that are only tried out: not where nobody can. `true` when it is left out. */
+  readonly triesRequests?: boolean
+}
+
 type Shared = { readonly entries: readonly PolicyEntry[]; uses: number }
 
 export class SubjectGroups {
@@ -38,9 +46,9 @@ export class SubjectGroups {
   readonly #groupsOf = new Map<PeerSet, Set<Group>>()
   readonly #shared = new Map<string, Shared>()
 
-  constructor(enforcement: EnforcementMode, peerSets: PeerSets) {
+  constructor({ enforcement, triesRequests }: Required<RepositoryOptions>, peerSets: PeerSets) {
     this.#enforcement = enforcement
-    this.#sources = { peerSets, shared: new SharedClasses() }
+    this.#sources = { peerSets, shared: new SharedClasses(triesRequests) }
   }
 
   resolve(member: Member): ResolvedPolicy {

@@ -2,7 +2,7 @@
 // Kafka, questions of DNS, names of servers in TLS. Rules of one set are alternatives.
 // Who judges by them is told nothing but the set: it holds all that a verdict needs.
 
-import type { Direction, RuleKey } from './rule.ts'
+import type { Audit, Direction, RuleKey } from './rule.ts'
 
 /** Whose language is spoken on the connection. */
 export type L7Parser = 'http' | 'tls' | 'dns' | 'kafka'
@@ -64,8 +64,12 @@ export type TlsContext = {
 /** `terminating`: TLS of the client ends at the proxy. `originating`: TLS to the server begins there. */
 export type TlsEnd = 'terminating' | 'originating'
 
-/** The rules of one connection in one direction. An empty list allows nothing. */
-export type L7Rules =
+/**
+ * The rules of one connection in one direction. An empty list allows nothing. `audit`: they are only tried out, so what
+ * none of them allows passes, and is recorded.
+ */
+export type L7Rules = Audit & LanguageRules
+type LanguageRules =
   | {
       readonly parser: 'http'
       readonly rules: readonly HttpRule[]

@@ -115,7 +115,7 @@ export class Exchanges {
     const finish = (): void => {
       this.counts.answered++
       pass()
-      this.#tell(exchange, 'FORWARDED', {
+      this.#tell(exchange, exchange.judgement.deniedBy ? 'AUDIT' : 'FORWARDED', {
         rcode,
         ...(addresses.length > 0 && {
           addresses: addresses.map(({ address }) => address),
@@ -154,7 +154,9 @@ export class Exchanges {
       ingress,
       ...(deniedBy && { deniedBy }),
       ...(told !== undefined && { reason: told }),
-      ...(verdict === 'FORWARDED' && { latencyNs: Math.round((performance.now() - startedMs) * 1e6) }),
+      ...((verdict === 'FORWARDED' || verdict === 'AUDIT') && {
+        latencyNs: Math.round((performance.now() - startedMs) * 1e6),
+      }),
       content: { parser: 'dns', query: question.name, queryTypes: [typeName(question.type)], ...answer },
     })
   }

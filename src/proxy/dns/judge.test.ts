@@ -18,7 +18,8 @@ const set = (number: number, ...names: string[]): L7RuleSet => ({
 function judgeOf(sets: readonly [number, number] | undefined): Judge {
   const flow: KnownFlow | undefined = sets && { identities: [300, 400], sets, rules: [5, 6], service: 0 }
   const judge = new Judge({ find: () => flow })
-  judge.apply({ whole: true, add: [set(1, 'a.', 'b.'), set(2, 'b.'), set(3)], remove: [] })
+  const tried = { number: 4, rules: { ...set(4, 'c.').rules, audit: true as const } }
+  judge.apply({ whole: true, add: [set(1, 'a.', 'b.'), set(2, 'b.'), set(3), tried], remove: [] })
   return judge
 }
 
@@ -32,6 +33,11 @@ describe('questions', () => {
     { sets: [3, 0], name: 'a.', deniedBy: 'egress' },
     { sets: [9, 0], name: 'a.', deniedBy: 'egress', reason: 'rule set 9 is not known here' },
     { sets: [1, 0], name: undefined, deniedBy: 'egress' },
+    { sets: [4, 0], name: 'c.', allowed: true, rule: 0 },
+    { sets: [4, 0], name: 'a.', allowed: true, deniedBy: 'egress' },
+    { sets: [4, 0], name: undefined, allowed: true, deniedBy: 'egress' },
+    { sets: [1, 4], name: 'a.', allowed: true, rule: 0, deniedBy: 'ingress' },
+    { sets: [4, 2], name: 'a.', deniedBy: 'ingress' },
     { sets: [0, 0], name: undefined, allowed: true },
     { sets: undefined, name: 'a.', reason: 'the datapath knows no such connection' },
   ] as const

@@ -7,6 +7,7 @@ import type { RuleSetChange, RuleSetFailure } from '../child.ts'
 import type { Connection, KnownFlow, KnownFlows } from '../known-flows.ts'
 
 export type Judgement = Pick<L7Event, 'egress' | 'ingress' | 'deniedBy' | 'reason'> & {
+  /** Also where rules that are only tried out deny it: then `deniedBy` says whose. */
   readonly isAllowed: boolean
   readonly identities: readonly [client: number, server: number]
   /** Number; 0: none. */
@@ -25,6 +26,8 @@ const UNKNOWN: Judgement = {
 export class Judge {
   readonly #flows: Pick<KnownFlows, 'find'>
   #sets = new Map<number, NameIndex>()
+  /** Numbers of those that are only tried out. */
+  #tried = new Set<number>()
 
   constructor(flows: Pick<KnownFlows, 'find'>) {
     this.#flows = flows
@@ -33,11 +36,17 @@ export class Judge {
   /** In force when it returns. */
   apply({ whole, add, remove }: RuleSetChange): RuleSetFailure[] {
     if (whole) this.#sets = new Map()
-    for (const number of remove) this.#sets.delete(number)
+    if (whole) this.#tried = new Set()
+    for (const number of remove) {
+      this.#sets.delete(number)
+      this.#tried.delete(number)
+    }
     const failures: RuleSetFailure[] = []
     for (const { number, rules } of add)
-      if (rules.parser === 'dns') this.#sets.set(number, indexNames(rules.rules))
-      else failures.push({ number, error: `its rules are for ${rules.parser}` })
+      if (rules.parser === 'dns') {
+        this.#sets.set(number, indexNames(rules.rules))
+        if (rules.audit) this.#tried.add(number)
+      } else failures.push({ number, error: `its rules are for ${rules.parser}` })
     return failures
   }
 
@@ -48,8 +57,12 @@ export class Judge {
     const { identities, service } = flow
     const egress = this.#byRules(flow, 0, name)
     const ingress = this.#byRules(flow, 1, name)
-    const deniedBy = denies(egress) ? 'egress' : denies(ingress) ? 'ingress' : undefined
-    if (deniedBy === undefined) return { isAllowed: true, identities, service, egress, ingress }
+    const sides = [['egress', egress] as const, ['ingress', ingress] as const].filter(([, side]) => denies(side))
+    const [deniedBy] = sides.find(([, { set }]) => !this.#tried.has(set)) ?? []
+    if (deniedBy === undefined) {
+      const audited = sides[0] && { deniedBy: sides[0][0] }
+      return { isAllowed: true, identities, service, egress, ingress, ...audited }
+    }
     const { set } = deniedBy === 'egress' ? egress : ingress
     const reason = this.#sets.has(set) ? {} : { reason: `rule set ${set} is not known here` }
     return { isAllowed: false, identities, service, egress, ingress, deniedBy, ...reason }

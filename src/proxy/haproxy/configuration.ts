@@ -146,7 +146,9 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
     ...setRules(`${options.maps}/http-rules.map`),
     ...answerRules(options),
     // What a server answers was allowed. To write a line is a third of what a request takes of HAProxy's own time.
-    ...(options.told === 'denied' ? ['http-response set-log-level silent if !{ var(txn.told) -m found }'] : []),
+    ...(options.told === 'denied'
+      ? ['http-response set-log-level silent if !{ var(txn.told) -m found } !{ var(txn.tried) -m found }']
+      : []),
     'use_backend http2 if { fc_http_major 2 }',
     'default_backend http1',
   ]
@@ -209,6 +211,7 @@ function setRules(map: string): string[] {
     `http-request set-var(txn.ir) var(txn.i),${lookup('a')} if !by_ingress`,
     // As text: compared as a number with a negative one, everything is less in HAProxy 2.6.
     'http-request lua.judge if { var(txn.er) -m str -- -2 } or { var(txn.ir) -m str -- -2 }',
+    'http-request lua.try if !by_egress or !by_ingress or { var(txn.why) -m str path }',
   ]
 }
 

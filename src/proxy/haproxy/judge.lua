@@ -11,6 +11,7 @@ local MAX_STATES = 2000 -- of one automaton
 local MAX_MEMORY = 4000 -- verdicts remembered for one set
 local MAX_KEY = 400 -- bytes of a request that are kept for it: more would let one pod fill the memory
 local DENIED, ASKED = -1, -2
+local AUDITED = 1000000000 -- denied, but only for the record: AUDITED of src/http/entries.ts
 
 local byte, find, match, gmatch, sub = string.byte, string.find, string.match, string.gmatch, string.sub
 local NONE = {}
@@ -324,18 +325,44 @@ local function change(txn, effect, told)
   end
 end
 
+local function is_tried(answer) return programs:lookup(answer .. ":audit") ~= nil end
+
+-- Sets that are only tried out change no request.
+local function asked_verdict(answer, request, effects)
+  return verdict(answer, request, is_tried(answer) and {} or effects)
+end
+
+local function passes(result, answer) return result >= 0 or (result == DENIED and is_tried(answer)) end
+
 core.register_action("judge", { "http-req" }, function(txn)
   local request, effects = request_of(txn), {}
   local egress, ingress = txn:get_var("txn.er"), txn:get_var("txn.ir")
-  if egress == ASKED then egress = verdict(tostring(txn:get_var("txn.e")), request, effects) end
-  if ingress == ASKED then ingress = verdict(tostring(txn:get_var("txn.i")), request, effects) end
-  if egress >= 0 and ingress >= 0 and #effects > 0 then
+  local of_egress, of_ingress = tostring(txn:get_var("txn.e")), tostring(txn:get_var("txn.i"))
+  if egress == ASKED then egress = asked_verdict(of_egress, request, effects) end
+  if ingress == ASKED then ingress = asked_verdict(of_ingress, request, effects) end
+  if #effects > 0 and passes(egress, of_egress) and passes(ingress, of_ingress) then
     local told = {}
     for _, effect in ipairs(effects) do change(txn, effect, told) end
     txn:set_var("txn.told", table.concat(told, ","))
   end
   txn:set_var("txn.er", egress)
   txn:set_var("txn.ir", ingress)
+end, 0)
+
+-- Called for what is denied, or refused for its path: lets it pass where only sets that are tried out say so.
+core.register_action("try", { "http-req" }, function(txn)
+  local is_odd, is_limited = txn:get_var("txn.why") == "path", false
+  for answer, result in pairs({ ["txn.e"] = "txn.er", ["txn.i"] = "txn.ir" }) do
+    local found = txn:get_var(result)
+    if found ~= 0 then
+      if not is_tried(tostring(txn:get_var(answer))) then is_limited = true
+      elseif found == DENIED or is_odd then
+        txn:set_var(result, AUDITED)
+        txn:set_var("txn.tried", 1)
+      end
+    end
+  end
+  if is_odd and not is_limited then txn:unset_var("txn.why") end
 end, 0)
 
 ---------------------------------------------------------------- requests of odd form

@@ -101,9 +101,10 @@ local function labels_of(name)
   return labels
 end
 
--- 1 + place of the first rule that means the name, or -1.
+-- 1 + place of the first rule that means the name, or -1; what is said instead of that for the record.
 local function verdict(answer, name)
-  if name == "" then return tonumber(names:lookup(answer .. "!")) or DENIED end
+  local otherwise = tonumber(names:lookup(answer .. "&")) or DENIED
+  if name == "" then return tonumber(names:lookup(answer .. "!")) or otherwise end
   local first = math.huge
   local function allow(place) first = math.min(first, tonumber(place) or math.huge) end
   allow(names:lookup(answer .. "=" .. name .. "."))
@@ -120,7 +121,7 @@ local function verdict(answer, name)
       pattern = names:lookup(answer .. "~" .. ending .. "#" .. count)
     end
   end
-  return first < math.huge and first or DENIED
+  return first < math.huge and first or otherwise
 end
 
 core.register_action("server_name", { "tcp-req" }, function(txn)

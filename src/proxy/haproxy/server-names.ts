@@ -6,12 +6,13 @@
 //   =NAME.   the name; and `!`, a client that names none
 //   *        every name
 //   ?        of rules for HTTP inside of TLS: names are limited
+//   &        AUDITED for every name that no other key is for: the set is only tried out
 //   ~END.#n  pattern n, counted from 1, of those whose last labels are END (`~.#n`: that end in a label with a star):
 //            PLACE:DEEP:LABELS, where DEEP is 1 when a label or more may come before, and LABELS are those before END,
 //            the last one first, with commas
 
 import { indexNames } from '../../dns/index.ts'
-import { PROXY_ANSWER } from '../../http/index.ts'
+import { AUDITED, PROXY_ANSWER } from '../../http/index.ts'
 import type { L7RuleSet, ServerNameRule } from '../../policy/index.ts'
 // Not by the face of the area, which is all of the policy engine: a supervisor is to be small.
 import { VISIBILITY } from '../../policy/model/rule.ts'
@@ -38,6 +39,7 @@ export function serverNameEntries({ number, rules: set }: L7RuleSet): readonly H
   const seen = names.findIndex(({ rule }) => rule === VISIBILITY)
   if (seen >= 0) add('!', seen + 1)
   if (set.parser === 'http') add('?', 1)
+  if (set.audit) add('&', AUDITED)
   return entries
 }
 

@@ -50,6 +50,27 @@ describe('a Kafka connection', () => {
     assert.equal(bench.isClosed, false)
   })
 
+  it('lets pass, for the record, what only rules that are tried out deny', async () => {
+    const bench = new Bench()
+    const told = async (egress: number, ingress: number): Promise<unknown[]> => {
+      bench.flow = flowOf(egress, ingress)
+      bench.events.length = 0
+      await bench.send('client', metadata(1, 'orders'), produce(2, 'secret'))
+      await bench.send('broker', ...(egress === 19 ? [answer(1), answer(2)] : [answer(1)]))
+      return bench.events.map(({ verdict, deniedBy, egress }) => [verdict, deniedBy, egress.rule])
+    }
+    assert.deepEqual(await told(19, 0), [
+      ['FORWARDED', undefined, 0],
+      ['AUDIT', 'egress', undefined],
+    ])
+    assert.deepEqual(bench.takeToBroker(), Buffer.concat([metadata(1, 'orders'), produce(2, 'secret')]))
+    assert.deepEqual(await told(7, 19), [
+      ['DROPPED', 'egress', undefined],
+      ['FORWARDED', undefined, 0],
+    ])
+    assert.deepEqual(bench.takeToBroker(), metadata(1, 'orders'))
+  })
+
   it('tells of topics those that a client may know, and of the others that it may not', async () => {
     const bench = new Bench()
     const topic = (name: string, error: number) => Buffer.concat([Buffer.from([0, error]), text(name), Buffer.alloc(5)])

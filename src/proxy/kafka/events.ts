@@ -2,10 +2,10 @@
 // none.
 
 import { formatIp } from '../../ip/index.ts'
-import type { KafkaVerdict, RequestHeader } from '../../kafka/index.ts'
+import type { RequestHeader } from '../../kafka/index.ts'
 import type { L7Event, L7Judgement } from '../../tables/index.ts'
 import type { Connection, KnownFlow } from '../known-flows.ts'
-import type { Judged } from './judge.ts'
+import type { DirectionVerdict, Judged } from './judge.ts'
 
 /** Of one request; the rest of its topics goes untold. */
 const MAX_EVENTS = 64
@@ -28,10 +28,11 @@ export function eventsOf(connection: Connection, report: Report, timeMicros: num
   const places = Math.max(judged?.egress?.topics.length ?? 0, judged?.ingress?.topics.length ?? 0, 1)
   const reason = report.reason ?? judged?.reason
   return Array.from({ length: Math.min(places, MAX_EVENTS) }, (_, place): L7Event => {
+    const audited = report.verdict === 'FORWARDED' ? auditedBy(judged, place) : undefined
     const topic = judged?.egress?.topics[place]?.topic ?? judged?.ingress?.topics[place]?.topic
     return {
       timeMicros,
-      verdict: report.verdict,
+      verdict: audited ? 'AUDIT' : report.verdict,
       transport: connection.transport,
       opener: endOf(connection.client, flow?.identities[0]),
       responder: endOf(connection.server, flow?.identities[1]),
@@ -40,6 +41,7 @@ export function eventsOf(connection: Connection, report: Report, timeMicros: num
       ingress: judgement(flow, 1, judged?.ingress, place),
       ...(judged?.egress?.allowed === false && { deniedBy: 'egress' }),
       ...(judged?.egress?.allowed !== false && judged?.ingress?.allowed === false && { deniedBy: 'ingress' }),
+      ...(audited && { deniedBy: audited }),
       ...(reason !== undefined && { reason }),
       ...(report.latencyNs !== undefined && { latencyNs: report.latencyNs }),
       content: {
@@ -61,10 +63,17 @@ const endOf = ({ address, port }: Connection['client'], identity = 0): L7Event['
   identity,
 })
 
+function auditedBy(judged: Judged | undefined, place: number): 'egress' | 'ingress' | undefined {
+  const isAudited = (verdict: DirectionVerdict | undefined): boolean =>
+    verdict?.audited === true && verdict.topics[place]?.rule === undefined
+  if (isAudited(judged?.egress)) return 'egress'
+  return isAudited(judged?.ingress) ? 'ingress' : undefined
+}
+
 function judgement(
   flow: KnownFlow | undefined,
   direction: 0 | 1,
-  verdict: KafkaVerdict | undefined,
+  verdict: DirectionVerdict | undefined,
   place: number,
 ): L7Judgement {
   const rule = verdict?.topics[place]?.rule

@@ -9,12 +9,15 @@ import type { KnownFlow } from '../known-flows.ts'
 
 type Subject = Parameters<typeof matchKafka>[1]
 
+/** `audited`: rules that are only tried out allow not all of it; what they deny has no rule. */
+export type DirectionVerdict = KafkaVerdict & { readonly audited?: true }
+
 /** What one direction's rules say; absent: it has none. */
 export type Judged = {
   readonly flow: KnownFlow | undefined
   readonly allowed: boolean
-  readonly egress?: KafkaVerdict
-  readonly ingress?: KafkaVerdict
+  readonly egress?: DirectionVerdict
+  readonly ingress?: DirectionVerdict
   /** For people: why it is denied, where it is not for what the rules say. */
   readonly reason?: string
 }
@@ -23,18 +26,22 @@ const NOTHING: KafkaVerdict = { allowed: false, topics: [{}] }
 
 export class KafkaRuleSets {
   readonly #sets = new Map<number, readonly KafkaRule[]>()
-  /** Numbers of those that a rule without any condition is in: they are there to see, not to deny. */
+  /** Numbers of those that are only tried out. */
+  readonly #tried = new Set<number>()
+  /** And of those that a rule without any condition is in too: they are there to see, not to deny. */
   readonly #open = new Set<number>()
 
   apply({ whole, add, remove }: RuleSetChange): readonly RuleSetFailure[] {
     for (const number of whole ? [...this.#sets.keys()] : remove) {
       this.#sets.delete(number)
       this.#open.delete(number)
+      this.#tried.delete(number)
     }
     // Sets of other proxies come too, and are not ours to judge.
     for (const set of add.filter(isKafka)) {
       this.#sets.set(set.number, set.rules.rules)
-      if (set.rules.rules.some(allowsEverything)) this.#open.add(set.number)
+      if (set.rules.audit) this.#tried.add(set.number)
+      if (set.rules.audit || set.rules.rules.some(allowsEverything)) this.#open.add(set.number)
     }
     return []
   }
@@ -61,10 +68,11 @@ export class KafkaRuleSets {
     }
   }
 
-  #verdict(number: number, subject: Subject): KafkaVerdict | undefined {
+  #verdict(number: number, subject: Subject): DirectionVerdict | undefined {
     if (number === 0) return undefined
     const rules = this.#sets.get(number)
-    return rules ? matchKafka(rules, subject) : NOTHING
+    const verdict = rules ? matchKafka(rules, subject) : NOTHING
+    return verdict.allowed || !this.#tried.has(number) ? verdict : { ...verdict, allowed: true, audited: true }
   }
 }
 

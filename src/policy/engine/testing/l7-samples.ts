@@ -18,10 +18,13 @@ export const L7_SAMPLES = {
 
 export type L7Sample = keyof typeof L7_SAMPLES
 
-/** What a decision's rules are: `get+post`. */
+/** What a decision's rules are: `get+post`; with the sign of what is only tried out. */
 export function l7Names(l7: KeyedL7Rules | undefined): string | undefined {
-  return l7 && namesOf([l7.rules])
+  return l7 && namesOf([l7.rules]) + (l7.rules.audit ? TRIED : '')
 }
+
+/** Ends the names of rules that are only tried out. */
+export const TRIED = '?'
 
 /** What the rules of some policies' rules are together; undefined where they are of different languages. */
 export function unitedNames(rules: readonly Rule[]): string | undefined {

@@ -16,7 +16,7 @@ import {
 import { ANY_PEER, EntryCompiler, type PolicyEntry } from '../entries.ts'
 import { lookup } from '../evaluate.ts'
 import { ALL_PORTS, Decider, LAST_PORT, type PortSpan, type RuleSpans, type Verdict } from '../port-space.ts'
-import { L7_SAMPLES, type L7Sample, l7Names, unitedNames } from './l7-samples.ts'
+import { L7_SAMPLES, type L7Sample, l7Names, TRIED, unitedNames } from './l7-samples.ts'
 
 export const TCP = 6
 export const UDP = 17
@@ -164,6 +164,7 @@ export function outcomeOf(rules: readonly Rule[], situation: Situation): Outcome
   if (enforced.verdict === 'deny') return enforced.rule === DEFAULT_DENY ? undefined : enforced
   // What is tried out never keeps the enforced rules from judging what is said.
   if (all.verdict === 'deny') return enforced.l7 ? enforced : { ...all, l7: undefined, audit: true }
+  if (all.l7 && !enforced.l7) return { ...all, l7: all.l7 + TRIED }
   return all.l7 === enforced.l7 ? all : enforced
 }
 

@@ -36,7 +36,8 @@ export class Bench {
       number,
       rules: { parser: 'kafka' as const, rules: given.map(rule => ({ rule: 'r', field: 'f', ...rule })) },
     })
-    this.sets.apply({ whole: true, add: [set(7, RULES), set(8, [{}])], remove: [] })
+    const tried = { number: 19, rules: { ...set(19, RULES).rules, audit: true as const } }
+    this.sets.apply({ whole: true, add: [set(7, RULES), set(8, [{}]), tried], remove: [] })
     const [client, clientLeg] = duplexPair()
     const [broker, brokerLeg] = duplexPair()
     this.client = client
