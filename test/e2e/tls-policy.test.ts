@@ -9,8 +9,8 @@ import path from 'node:path'
 import readline from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { Namespace, withNamespace } from '../../src/net/index.ts'
+import { makeAuthority } from '../proxy/certificates.ts'
 import type { TlsClientCommand, TlsClientResult } from '../proxy/tls-client-program.ts'
-import { makeCertificate } from '../proxy/tls-proxy.ts'
 import { podManifest } from '../sandbox/support.ts'
 import { FlowLog } from './flows.ts'
 import { readyProxy } from './l7.ts'
@@ -62,7 +62,7 @@ test('policies about names of servers', { skip: NEEDS_ROOT }, async t => {
   const addressesOf = async (pod: string) => (await cluster.pod(pod))?.addresses ?? []
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-e2e-tls-'))
   t.after(() => fs.rmSync(folder, { recursive: true }))
-  makeCertificate(path.join(folder, 'server'))
+  makeAuthority(path.join(folder, 'server'))
   const files = ['crt', 'key'].map(ending => path.join(folder, `server.${ending}`))
   const server = await startIn(t, cluster, SERVER, 'tls-server-program.ts', ...files, String(PORT), '1000000')
   await server.lines.next()
