@@ -34,6 +34,7 @@ export const DEBIAN_PACKAGES = [
   { name: 'iptables', for: 'bench', programs: ['iptables-legacy-restore'] },
   { name: 'nftables', for: 'run', programs: ['nft'] },
   { name: 'chromium', for: 'test', programs: ['chromium'] },
+  { name: 'openssl', for: 'test', programs: ['openssl'] },
 ]
 
 /**
