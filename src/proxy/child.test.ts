@@ -45,3 +45,25 @@ test('a child that fails to serve ends with an error', async t => {
   send({ type: 'start', start: { bpf: 'broken', state: '/state' } })
   assert.deepEqual(await once(child, 'exit'), [1, null])
 })
+
+test('a child whose events find no room tells how many were lost when there is room again, without a further event', async t => {
+  const { events, send, next } = start(t)
+  send({ type: 'start', start: { bpf: '/bpf', state: '/state' } })
+  await next()
+  const emitted = 200
+  const remove = Array.from({ length: emitted }, () => 1)
+  // The answer comes when all are emitted; nobody has read any of them by then.
+  send({ type: 'rule-sets', revision: 1, change: { whole: false, add: [], remove } })
+  assert.deepEqual(await next(), { type: 'applied', revision: 1, failures: [] })
+  let read = 0
+  for await (const line of events) {
+    const { missed } = JSON.parse(line) as { missed?: number }
+    if (missed === undefined) read++
+    else {
+      // The event of the change itself is one more.
+      assert.equal(read + missed, emitted + 1)
+      return
+    }
+  }
+  assert.fail('no loss was told')
+})

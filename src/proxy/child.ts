@@ -127,7 +127,10 @@ async function answer(
   return started
 }
 
-/** Events of one turn of the event loop go in one write: by themselves, each would cost as much as what it tells of. */
+/**
+ * Events of one turn of the event loop go in one write: by themselves, each would cost as much as what it tells of. What
+ * was lost is told as soon as there is room again, whether or not another event comes.
+ */
 function eventWriter(): EmitEvent {
   const stream = new net.Socket({ fd: CHILD_DESCRIPTORS.events, readable: false, writable: true })
   stream.on('error', () => process.exit(1))
@@ -137,14 +140,17 @@ function eventWriter(): EmitEvent {
     stream.write(lines)
     lines = ''
   }
-  return event => {
-    if (stream.writableLength + lines.length > MAX_WAITING_EVENT_BYTES) {
-      missed++
-      return
-    }
+  const add = (line: string): void => {
     if (lines === '') setImmediate(write)
     if (missed > 0) lines += `{"missed":${missed}}\n`
     missed = 0
-    lines += `${JSON.stringify(event)}\n`
+    lines += line
+  }
+  stream.on('drain', () => {
+    if (missed > 0) add('')
+  })
+  return event => {
+    if (stream.writableLength + lines.length > MAX_WAITING_EVENT_BYTES) missed++
+    else add(`${JSON.stringify(event)}\n`)
   }
 }

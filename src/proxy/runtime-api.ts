@@ -9,9 +9,14 @@ const MAX_COMMAND_BYTES = 12_000
 const PATIENCE_MS = 5_000
 const CREATED = /^New version created: (\d+)\s*$/
 
+/** What HAProxy judges by is not known after this, so its supervisor ends it and starts it with everything. */
 export class RuntimeApiError extends Error {
   override readonly name = 'RuntimeApiError'
   readonly code = 'RUNTIME_API'
+
+  constructor(what: string) {
+    super(`${what}; HAProxy is started again with all rule sets`)
+  }
 }
 
 export type MapLine = { readonly key: string; readonly value: string }

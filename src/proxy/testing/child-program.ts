@@ -1,5 +1,5 @@
 // A child for tests: judges by every rule set but that with the number 2, and tells an
-// event of each change.
+// event of each change; where the change takes rule sets away, many long ones.
 
 import type { L7Event } from '../../tables/index.ts'
 import { serveAsChild } from '../child.ts'
@@ -16,10 +16,14 @@ const EVENT: L7Event = {
   content: { parser: 'tls', serverName: '' },
 }
 
+/** Some 64 KiB. */
+const LONG = 1 << 15
+
 serveAsChild((start, emit) => {
   if (start.bpf === 'broken') throw new Error('told to be broken')
   return {
-    apply({ add }) {
+    apply({ add, remove }) {
+      for (const number of remove) emit({ ...EVENT, reason: `${number} `.repeat(LONG) })
       emit({ ...EVENT, reason: `of ${start.bpf}: ${add.map(({ number }) => number).join(', ')}` })
       return add.filter(({ number }) => number === 2).map(({ number }) => ({ number, error: `not by ${number}` }))
     },
