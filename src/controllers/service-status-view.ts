@@ -3,6 +3,7 @@
 // services and their backends, so it is for when somebody asks.
 
 import { formatIp, parseIp } from '../ip/index.ts'
+import { compareText } from '../manifests/index.ts'
 import type { Status, Table, ViewSpec } from '../state/index.ts'
 import {
   objectKey,
@@ -198,5 +199,3 @@ const shown = ({ severity, message, file, line, column }: Problem): ServiceStatu
   line,
   column,
 })
-
-const compareText = (a: string, b: string): number => (a < b ? -1 : Number(a > b))

@@ -10,6 +10,7 @@ export * from './names.ts'
 export { type NamespaceManifest, readNamespace } from './namespace.ts'
 export { type NodeManifest, readNode } from './node.ts'
 export * from './object.ts'
+export { compareText } from './order.ts'
 export * from './origin.ts'
 export * from './parse.ts'
 export {

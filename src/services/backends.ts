@@ -2,7 +2,7 @@
 // A named target port may be another number in each slice.
 
 import { compareBytes, type Family, ip } from '../ip/index.ts'
-import type { EndpointSliceManifest, ServicePort, SliceEndpoint } from '../manifests/index.ts'
+import { compareText, type EndpointSliceManifest, type ServicePort, type SliceEndpoint } from '../manifests/index.ts'
 import type { Candidate } from './traffic-policy.ts'
 
 /** In canonical order: by address, then port. The order of slices and of endpoints in them changes nothing. */
@@ -47,9 +47,4 @@ function inCanonicalOrder(candidates: readonly Candidate[]): Candidate[] {
     .map(candidate => ({ candidate, bytes: ip(candidate.address).bytes }))
     .sort((a, b) => compareBytes(a.bytes, b.bytes) || a.candidate.port - b.candidate.port)
     .map(({ candidate }) => candidate)
-}
-
-/** By code units: the same on every node, whatever its language. */
-export function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

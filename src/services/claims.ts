@@ -1,7 +1,7 @@
 // Who has an address and port that several services claim. The same on every node and
 // after every restart: it depends on the claims alone, not on who came first.
 
-import { compareText } from './backends.ts'
+import { compareText } from '../manifests/index.ts'
 import type { FrontendKind, ServiceProblem } from './resolved.ts'
 
 /** A service (or a pod, for its host ports) that wants an address, port and protocol for itself. */

@@ -1,7 +1,7 @@
 // Everything that can be said of manifests before they are applied: what is wrong with
 // each object, which are there twice, and which of them nobody here reads.
 
-import { apiGroup, type ManifestObject, type Problem, problemOf } from '../../manifests/index.ts'
+import { apiGroup, compareText, type ManifestObject, type Problem, problemOf } from '../../manifests/index.ts'
 import { readCluster } from '../cluster/cluster-manifests.ts'
 import { isWorkload, withWorkloadPods } from '../cluster/workload-pods.ts'
 import { isExpectations, readExpectations } from '../expect/read-expectations.ts'
@@ -32,11 +32,10 @@ export function sortProblems<Found extends Problem>(problems: readonly Found[]):
   for (const problem of problems)
     byText.set(JSON.stringify([problem.file, problem.line, problem.column, problem.path, problem.message]), problem)
   return [...byText.values()].sort(
-    (a, b) => compare(a.file, b.file) || a.line - b.line || a.column - b.column || compare(a.message, b.message),
+    (a, b) =>
+      compareText(a.file, b.file) || a.line - b.line || a.column - b.column || compareText(a.message, b.message),
   )
 }
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** What a policy asks for and does not get yet, unless its reader has told of it. */
 function unenforced(object: ManifestObject): Problem[] {

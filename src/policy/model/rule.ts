@@ -3,6 +3,7 @@
 // them, and holds rules. Each rule knows the object, place and line it comes from.
 
 import { has, lacks, type Selector, selector } from '../../labels/index.ts'
+import { compareText } from '../../manifests/index.ts'
 import type { KeyedL7Rules, L7Lines, L7Rules } from './l7.ts'
 import type { ServiceReference } from './service.ts'
 
@@ -177,5 +178,3 @@ export function compareRules(a: Rule, b: Rule): number {
 export function comparePolicies(a: PolicyRef, b: PolicyRef): number {
   return compareText(a.namespace, b.namespace) || compareText(a.name, b.name) || compareText(a.kind, b.kind)
 }
-
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
