@@ -107,7 +107,8 @@ describe('connections by the names of their servers', needsRoot, () => {
   })
 
   test('each verdict is an event, at once', async () => {
-    await proxy.events(0)
+    const before = 2 * (allowed.length + refused.length)
+    assert.equal((await proxy.events(before)).length, before, 'of the connections above')
     await proxy.judgeBy(1, 3)
     await proxy.ask(named('V1.api.example.com'))
     await proxy.ask(named('example.com'))
