@@ -6,6 +6,7 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import net from 'node:net'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import tls from 'node:tls'
 
 export type HttpsRequest = {
@@ -14,6 +15,8 @@ export type HttpsRequest = {
   readonly host: string
   readonly headers?: Readonly<Record<string, string>>
   readonly bodyBytes?: number
+  /** A file: it is not sent before that is there. */
+  readonly after?: string
 }
 export type HttpsCommand = {
   readonly id: number
@@ -65,7 +68,10 @@ async function talk(command: HttpsCommand): Promise<void> {
   })
   try {
     const ask = command.protocol === 'http2' ? await http2Asker(socket, failed) : http1Asker(socket)
-    for (const request of command.requests) answers.push(await Promise.race([ask(request), failed]))
+    for (const request of command.requests) {
+      while (request.after !== undefined && !fs.existsSync(request.after)) await sleep(10)
+      answers.push(await Promise.race([ask(request), failed]))
+    }
   } catch (reason) {
     error = (reason as NodeJS.ErrnoException).code ?? String(reason)
   }
