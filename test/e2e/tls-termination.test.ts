@@ -21,10 +21,13 @@ import { FlowLog } from './flows.ts'
 import { readyProxy } from './l7.ts'
 import { NameClient, serveNames } from './names.ts'
 import { plugIn } from './outside.ts'
+import { serverPod } from './services.ts'
 import { NEEDS_ROOT, startCluster, type TestCluster, until } from './support.ts'
 
 const CLUSTER = 'tls-termination'
 const CLIENT = 'shop/client'
+const VISITOR = 'shop/visitor'
+const WEB = 'shop/web'
 const DNS = 'kube-system/names'
 const OUTSIDE = ['172.30.0.77', 'fd00:172:30::77'] as const
 const PORT = 8443
@@ -54,6 +57,29 @@ const POLICY = {
             },
             originatingTLS: { secret: { namespace: 'shop', name: 'data-trusted' }, trustedCA: 'ca.crt' },
             rules: { http: [{ method: 'GET', path: '/products' }] },
+          },
+        ],
+      },
+    ],
+  },
+}
+
+/** At the receiving end, and of a server that knows nothing of TLS. */
+const TO_WEB = {
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNetworkPolicy',
+  metadata: { name: 'web', namespace: 'shop' },
+  spec: {
+    endpointSelector: { matchLabels: { app: 'web' } },
+    ingress: [
+      {
+        fromEndpoints: [{ matchLabels: { app: 'visitor' } }],
+        toPorts: [
+          {
+            ports: [{ port: '8080', protocol: 'TCP' }],
+            terminatingTLS: { secret: { name: 'data-shown' } },
+            serverNames: [HOST],
+            rules: { http: [{ path: '/hostname' }] },
           },
         ],
       },
@@ -110,11 +136,13 @@ test('TLS that ends at the proxy', { skip: NEEDS_ROOT }, async t => {
     'pods',
     podManifest(CLIENT, { labels: { app: 'client' } }),
     podManifest(DNS, { labels: { app: 'dns' } }),
+    podManifest(VISITOR, { labels: { app: 'visitor' } }),
+    serverPod(WEB, { labels: { app: 'web' } }),
   )
   await cluster.enforce('shown', shown(file('first')))
   await cluster.enforce('trusted', trusted(file('outer')))
   await cluster.enforce('policy', POLICY)
-  await cluster.untilReady(CLIENT, DNS)
+  await cluster.untilReady(CLIENT, DNS, VISITOR, WEB)
   await readyProxy(cluster)
   await serveNames(t, cluster, DNS, OUTSIDE)
   const own = (await cluster.pod(CLIENT))?.addresses ?? []
@@ -191,6 +219,27 @@ test('TLS that ends at the proxy', { skip: NEEDS_ROOT }, async t => {
     })
     assert.match(statuses(strange), /^50[23]$/)
     assert.equal((await had()).requests, 0)
+  })
+
+  await t.test('it ends in front of a pod that speaks plain HTTP', async () => {
+    await cluster.enforce('web', TO_WEB)
+    using inVisitor = await podNetwork(cluster, VISITOR)
+    const visitor = startIn(t, inVisitor, 'https-client-program.ts')
+    const asksWeb = (address: string, serverName: string): Promise<HttpsResult> =>
+      visitor.ask({
+        id: 0,
+        address,
+        port: 8080,
+        protocol: 'http1',
+        tls: { serverName, authority: file('inner') },
+        requests: ['/hostname', '/other'].map(one => ({ path: one, host: serverName })),
+      } satisfies HttpsCommand)
+    for (const address of (await cluster.pod(WEB))?.addresses ?? []) {
+      await until('an answer', async () => statuses(await asksWeb(address, HOST)) === '200 403')
+      const { trusted, answers } = await asksWeb(address, HOST)
+      assert.deepEqual([trusted, answers[0]?.body.trim()], [true, 'web'])
+      assert.equal(statuses(await asksWeb(address, 'other.example')), 'ECONNRESET', 'another name than the rule has')
+    }
   })
 
   await t.test('another certificate is shown once the Secret has it', async () => {
