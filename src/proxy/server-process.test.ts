@@ -140,6 +140,7 @@ test('it runs only while there is something for it to judge by', async () => {
   assert.deepEqual([one.server.status.state, one.server.status.upToDate], ['idle', true])
   await one.change([set(1, 'tls')])
   await one.change([], [1])
+  await sleep(20)
   assert.deepEqual([one.server.status.state, one.heard], ['idle', []])
   await one.change([set(2)])
   assert.deepEqual([one.server.status.state, one.heard], ['serving', ['start 2']])

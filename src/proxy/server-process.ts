@@ -116,7 +116,7 @@ export class ServerProcess {
     if (this.#state === 'idle') {
       // That sets are gone is nothing to somebody who has none.
       if (own.add.length === 0) this.#isAt(this.#wanted)
-      this.#wake?.()
+      else this.#wake?.()
       return
     }
     this.#waiting.push({ revision: this.#wanted, change: own })
