@@ -4,105 +4,25 @@
 
 import {
   BpfError,
-  type BpfMap,
   compileCodec,
   KernelMap,
   type LoadedObject,
   loadObject,
   MapFullError,
-  type MapReference,
-  MemoryMap,
   type ObjectSpec,
   PinDirectory,
   type PinDirectoryOptions,
   type Program,
   parseObject,
 } from '../bpf/index.ts'
-import type { Address } from './address.ts'
-import type { Flow, FlowKey, Runtime } from './conntrack.ts'
-import type { Endpoint } from './endpoint.ts'
-import type { EventCount } from './event.ts'
-import type { FragmentKey, FragmentPorts } from './fragment.ts'
-import type { IpcacheEntry, IpcacheKey } from './ipcache.ts'
+import { type KernelDatapathMaps, MAPS, type MapName } from './datapath-maps.ts'
 import { LayoutError } from './layout.ts'
 import type { PolicyEntry, PolicyKey } from './policy.ts'
 import { readSchema, type Schema } from './schema.ts'
-import type {
-  Affinity,
-  AffinityBackend,
-  AffinityKey,
-  Backend,
-  Frontend,
-  FrontendKey,
-  SourceRangeKey,
-} from './service.ts'
-import type { PodNamespace } from './socket.ts'
-import type { Translation, Tuple } from './translation.ts'
-import type { PacketCount } from './verdict.ts'
-
-/** Key and value of every map that is read and written by element, under its name in C. */
-export type MapElements = {
-  readonly endpoints: readonly [Address, Endpoint]
-  readonly ipcache: readonly [IpcacheKey, IpcacheEntry]
-  readonly flows: readonly [FlowKey, Flow]
-  readonly fragments: readonly [FragmentKey, FragmentPorts]
-  readonly runtime: readonly [number, Runtime]
-  readonly packet_counts: readonly [number, readonly PacketCount[]]
-  readonly event_counts: readonly [number, readonly EventCount[]]
-  readonly frontends: readonly [FrontendKey, Frontend]
-  readonly backends: readonly [number, Backend]
-  readonly affinities: readonly [AffinityKey, Affinity]
-  readonly affinity_backends: readonly [AffinityBackend, number]
-  readonly source_ranges: readonly [SourceRangeKey, number]
-  readonly translations: readonly [Tuple, Translation]
-  readonly pod_namespaces: readonly [bigint, PodNamespace]
-  readonly tls_contexts: readonly [number, number]
-}
-
-/** The same maps, in the kernel or in memory. Maps of maps take a map and give back its id. */
-export type DatapathMaps = {
-  readonly [Name in keyof MapElements]: BpfMap<MapElements[Name][0], MapElements[Name][1]>
-} & { readonly [Name in OuterMapName]: BpfMap<number, number, MapReference> }
-
-/** In the kernel; closed with the datapath. */
-export type KernelDatapathMaps = {
-  readonly [Name in keyof MapElements]: KernelMap<MapElements[Name][0], MapElements[Name][1]>
-} & { readonly [Name in OuterMapName]: KernelMap<number, number, MapReference> } & {
-  readonly events: KernelMap
-  readonly proxy_sockets: KernelMap<number, bigint>
-  readonly socket_services: KernelMap
-  readonly rewrites: KernelMap
-}
-
-export type PolicyMap = BpfMap<PolicyKey, PolicyEntry>
-/** Slot by index: the id of its backend. */
-export type SlotPage = BpfMap<number, number>
 
 /** What the kernel says of a full LPM trie. */
 const ENOSPC = 28
 
-const ELEMENT_MAPS = [
-  'endpoints',
-  'ipcache',
-  'flows',
-  'fragments',
-  'runtime',
-  'packet_counts',
-  'event_counts',
-  'frontends',
-  'backends',
-  'affinities',
-  'affinity_backends',
-  'source_ranges',
-  'translations',
-  'pod_namespaces',
-  'tls_contexts',
-  'policy_maps',
-  'slot_pages',
-] as const
-const MAPS = [...ELEMENT_MAPS, 'events', 'proxy_sockets', 'socket_services', 'rewrites'] as const
-type OuterMapName = 'policy_maps' | 'slot_pages'
-export type MapName = (typeof MAPS)[number]
 const PROGRAMS = ['from_pod', 'to_pod'] as const
 export type ProgramName = (typeof PROGRAMS)[number]
 
@@ -272,61 +192,6 @@ export function loadDatapath(options: DatapathOptions): Datapath {
     ...(pins ? { pins, pinned: MAPS } : {}),
   })
   return new Datapath(object, schema, pins, rodata)
-}
-
-/** Maps of the same layouts in memory: for tests, and for predicting what the datapath would do. */
-export class MemoryDatapath {
-  readonly schema: Schema
-  readonly maps: DatapathMaps
-  readonly spec: ObjectSpec
-  readonly #policyMaps = new Map<number, PolicyMap>()
-  readonly #slotPages = new Map<number, SlotPage>()
-
-  constructor(object: Uint8Array | ObjectSpec, sizes: Partial<Readonly<Record<MapName, number>>> = {}) {
-    const { spec, schema } = readDatapathObject(object)
-    this.schema = schema
-    this.spec = spec
-    const maps = ELEMENT_MAPS.map(name => {
-      const declared = spec.maps.get(name)
-      if (!declared) throw new LayoutError([`there is no map ${name}`])
-      return [name, MemoryMap.create({ ...declared, maxEntries: sizes[name] ?? declared.maxEntries })]
-    })
-    this.maps = Object.fromEntries(maps) as DatapathMaps
-  }
-
-  createPolicyMap(
-    elements: Iterable<readonly [PolicyKey, PolicyEntry]>,
-    options: { readonly maxEntries?: number } = {},
-  ): PolicyMap {
-    const declared = this.spec.maps.get('policy_maps')?.inner
-    if (!declared) throw new LayoutError(['policy_maps is not a map of maps'])
-    const map = MemoryMap.create<PolicyKey, PolicyEntry>({
-      ...declared,
-      maxEntries: options.maxEntries ?? declared.maxEntries,
-    })
-    map.updateBatch(elements)
-    this.#policyMaps.set(map.id, map)
-    return map
-  }
-
-  createSlotPage(): SlotPage {
-    const declared = this.spec.maps.get('slot_pages')?.inner
-    if (!declared) throw new LayoutError(['slot_pages is not a map of maps'])
-    const page = MemoryMap.create<number, number>(declared)
-    this.#slotPages.set(page.id, page)
-    return page
-  }
-
-  openSlotPage(key: number): SlotPage | undefined {
-    const id = this.maps.slot_pages.get(key)
-    return id === undefined ? undefined : this.#slotPages.get(id)
-  }
-
-  /** The policy map behind a key of `policy_maps`. */
-  policyMap(key: number): PolicyMap | undefined {
-    const id = this.maps.policy_maps.get(key)
-    return id === undefined ? undefined : this.#policyMaps.get(id)
-  }
 }
 
 /** The value that C gives a `const volatile` global. @throws LayoutError for one it does not have */
