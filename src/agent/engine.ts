@@ -17,59 +17,31 @@ import {
   type ServicesInKernel,
   serviceStatusView,
 } from '../controllers/index.ts'
-import {
-  type DatapathMaps,
-  type PolicyEntry as ElementValue,
-  type PolicyKey,
-  type ProxyKind,
-  policyElement,
-  type Schema,
-} from '../maps/index.ts'
 import type { Namespace } from '../net/index.ts'
-import { DEFAULT_DENY, type EnforcementMode, type L7Judge, PolicyRepository } from '../policy/index.ts'
-import {
-  endpointEntryOperations,
-  ipcacheOperations,
-  type OpenMap,
-  podNamespaceOperations,
-  policyMapOperations,
-  proxyRuleSetOperations,
-  type RuleSetProxy,
-} from '../reconcilers/index.ts'
+import { type EnforcementMode, PolicyRepository } from '../policy/index.ts'
+import type { RuleSetProxy } from '../reconcilers/index.ts'
 import {
   type Clock,
   type Operations,
   type ReconcileFailure,
-  Reconciler,
+  type Reconciler,
   systemClock,
   type View,
 } from '../state/index.ts'
 import {
   createTables,
   type Endpoint,
-  type NumberedEntry,
   type PodNamespace,
   type PolicyStatus,
   type ServiceStatus,
   type Tables,
 } from '../tables/index.ts'
 import { Endpoints } from './endpoints.ts'
+import { createEngineReconcilers, type JudgingMaps } from './engine-reconcilers.ts'
 import { rememberedIdentities } from './identities.ts'
 import { Names } from './names.ts'
 import { createServices, type ServiceDatapath, type ServiceSettings } from './services.ts'
 import { whenRow } from './when-row.ts'
-
-type Element = readonly [PolicyKey, ElementValue]
-
-/** The maps that packets are judged by. */
-export type JudgingMaps = {
-  readonly schema: Schema
-  readonly maps: Pick<DatapathMaps, 'policy_maps' | 'ipcache' | 'endpoints' | 'pod_namespaces' | 'runtime'>
-  /** A policy map that is not in force yet. @throws MapFullError */
-  createPolicyMap(elements: readonly Element[]): OpenMap
-  /** Elements of the policy map under a key of `policy_maps`; undefined when there is none. */
-  readPolicyMap(key: number): readonly Element[] | undefined
-}
 
 /** All maps that are written. */
 export type WrittenMaps = JudgingMaps & ServiceDatapath
@@ -141,63 +113,18 @@ export type Engine = {
 
 export function createEngine(options: EngineOptions): Engine {
   const { datapath, memory, node, clock = systemClock } = options
-  const { schema, maps } = datapath
+  const { maps } = datapath
   const tables = createTables()
   const common = { database: tables.database, clock, ...(options.onFailure && { onFailure: options.onFailure }) }
 
-  // Reconcilers: the only writers of the maps. Each change of what packets are judged by raises the revision.
-  const judged = judgedState(maps.runtime, options.onProxiesInUse)
-  const onChanged = () => judged.raise()
-  const policyMaps = new Reconciler({
-    ...common,
-    name: 'policy-maps',
-    table: tables.policyMaps,
-    operations: policyMapOperations({
-      outer: maps.policy_maps,
-      createInner: elements => {
-        if (elements.some(([, { proxy }]) => proxy !== 0)) judged.useProxies()
-        return datapath.createPolicyMap(elements)
-      },
-      read: id => datapath.readPolicyMap(id),
-      encode: entry => elementOf(schema, entry),
-      onChanged,
-    }),
+  const { onChanged, policyMaps, addresses, entries, podNamespaces, devices, ruleSets } = createEngineReconcilers({
+    tables,
+    datapath,
+    proxy: options.proxy,
+    onProxiesInUse: options.onProxiesInUse,
+    devices: options.devices,
+    common,
   })
-  const addresses = new Reconciler({
-    ...common,
-    name: 'addresses',
-    table: tables.addresses,
-    operations: ipcacheOperations(maps.ipcache, schema.ipcacheFlags.number.HOST, onChanged),
-  })
-  const entries = new Reconciler({
-    ...common,
-    name: 'endpoint-entries',
-    table: tables.endpointEntries,
-    operations: endpointEntryOperations(maps.endpoints, onChanged),
-  })
-  const podNamespaces = new Reconciler({
-    ...common,
-    name: 'pod-namespaces',
-    table: tables.podNamespaces,
-    operations: podNamespaceOperations(maps.pod_namespaces, schema.podNamespaceFlags.number.BY_PACKET),
-  })
-  const devices = new Reconciler({
-    ...common,
-    name: 'endpoint-devices',
-    table: tables.endpoints,
-    operations: options.devices,
-  })
-  const ruleSets = new Reconciler({
-    ...common,
-    name: 'rule-sets',
-    table: tables.l7RuleSets,
-    backoff: { maxMs: MAX_PROXY_RETRY_MS },
-    operations: proxyRuleSetOperations({
-      proxy: options.proxy,
-      wanted: number => tables.l7RuleSets.get(String(number)),
-    }),
-  })
-
   const services = createServices({
     tables,
     node,
@@ -314,50 +241,9 @@ export function createEngine(options: EngineOptions): Engine {
 /** Until names that have expired are looked for again. */
 const NAME_RETRY_MS = 5_000
 
-/** Asking whether the proxy is there again costs nothing; that it has no rules denies connections. */
-const MAX_PROXY_RETRY_MS = 1_000
-
-function elementOf(schema: Schema, entry: NumberedEntry): Element {
-  const audit = entry.treatment?.audit ?? entry.l7?.audit ?? false
-  const l7 = entry.l7 && { proxy: PROXIES[entry.l7.judge], rules: entry.l7.number }
-  return policyElement(schema, { ...entry, audit, byDefault: entry.key === DEFAULT_DENY, l7 }, entry.rule)
-}
-
-type JudgedState = {
-  /** Connections judged before a change are judged again at their next packet. */
-  raise(): void
-  /** Before the first policy is in force that wants any. For good: what a proxy has may outlast the policy. */
-  useProxies(): void
-}
-
-function judgedState(runtime: DatapathMaps['runtime'], onProxiesInUse: () => void = () => {}): JudgedState {
-  let { revision, proxies } = runtime.get(0) ?? { revision: 0, proxies: 0 }
-  if (proxies !== 0) onProxiesInUse()
-  return {
-    raise() {
-      revision = (revision + 1) >>> 0
-      runtime.set(0, { revision, proxies })
-    },
-    useProxies() {
-      if (proxies !== 0) return
-      onProxiesInUse()
-      proxies = 1
-      runtime.set(0, { revision, proxies })
-    },
-  }
-}
-
 /** No pod may have an address of the node, not even one that its status claims. */
 function poolWithout(range: string, addresses: readonly string[]): AddressPool {
   const pool = new AddressPool(range)
   for (const address of addresses) if (pool.contains(address)) pool.claim(address)
   return pool
-}
-
-const PROXIES: Readonly<Record<L7Judge, Exclude<ProxyKind, 'NONE'>>> = {
-  http: 'HTTP',
-  https: 'HTTPS',
-  tls: 'TLS',
-  dns: 'DNS',
-  kafka: 'KAFKA',
 }
