@@ -1,7 +1,15 @@
 // Why a request is allowed or denied: what the rules for what is said answer at either
 // end of a connection that addresses and ports allow, as data and in words.
 
-import { type AskedRequest, type NearRule, type RequestAnswer, whyRequest } from '../observe/index.ts'
+import { stringify } from 'yaml'
+import {
+  type AskedRequest,
+  type NearRule,
+  narrowestRule,
+  type RequestAnswer,
+  type RequestRule,
+  whyRequest,
+} from '../observe/index.ts'
 import {
   DIRECTIONS,
   type Direction,
@@ -9,6 +17,8 @@ import {
   type JudgedSide,
   type L7Rules,
   type L7Source,
+  type MatchingRule,
+  type PolicyView,
   placeText,
   policyKey,
   policyName,
@@ -27,6 +37,17 @@ export type RequestSide = {
   readonly answer: RequestAnswer
   /** Its rules are only tried out: what they deny passes, and is recorded. */
   readonly audit?: true
+  /** Of a denial, where a rule can allow such a request. */
+  readonly change?: RequestChange
+}
+
+/** The narrowest rule that would allow the request at one end, for a list of the policy rule that came nearest. */
+export type RequestChange = {
+  readonly policy: PolicyView
+  /** The list, such as `spec.ingress[0].toPorts[0].rules.http`. */
+  readonly path: string
+  /** To be added to it. */
+  readonly item: RequestRule['item']
 }
 
 export type RequestExplanation = {
@@ -44,13 +65,27 @@ export function explainRequest(explanation: Explanation, asked: AskedRequest): R
     const side = explanation[direction]
     if (!side.judged || !side.rules) return []
     const { audit } = side.rules
-    return [{ direction, pod: side.pod, answer: whyRequest(side.rules, asked), ...(audit && { audit }) }]
+    const answer = whyRequest(side.rules, asked)
+    const change = answer.allowed ? undefined : changeFor(asked, side, answer.nearest[0])
+    return [{ direction, pod: side.pod, answer, ...(audit && { audit }), ...(change && { change }) }]
   })
   const connectionDenied = explanation.verdict === 'denied'
   const denying = sides.filter(({ answer }) => !answer.allowed)
   const isDenied = connectionDenied || denying.some(({ audit }) => !audit)
   return { asked, verdict: isDenied ? 'denied' : denying.length > 0 ? 'audited' : 'allowed', connectionDenied, sides }
 }
+
+function changeFor(asked: AskedRequest, side: JudgedSide, nearest: NearRule | undefined): RequestChange | undefined {
+  const rule = narrowestRule(asked)
+  const view = nearest && viewOf(nearest, side)
+  if (!rule || !view) return undefined
+  const path = view.path.startsWith('specs') ? view.path : `spec.${view.path}`
+  return { policy: view.policy, path: `${path}.${rule.list}`, item: rule.item }
+}
+
+/** The policy rule that a rule for what is said stands in. */
+const viewOf = ({ rule }: L7Source, side: JudgedSide): MatchingRule | undefined =>
+  side.matching.find(({ policy, path }) => `${policyKey(policy)}/${path}` === rule)
 
 export function requestText(request: RequestExplanation, explanation: Explanation): string {
   const { asked, verdict, connectionDenied, sides } = request
@@ -60,7 +95,23 @@ export function requestText(request: RequestExplanation, explanation: Explanatio
     `${pc.bold(askedText(asked))}: ${outcome}`,
     ...(sides.length === 0 || connectionDenied ? [`  ${nobody}`] : []),
     ...sides.flatMap(side => answerLines(side, explanation)),
+    ...(connectionDenied ? [] : sides.flatMap(changeLines)),
   ].join('\n')
+}
+
+function changeLines({ change, audit }: RequestSide): string[] {
+  if (!change) return []
+  const { policy, path, item } = change
+  return [
+    '',
+    `  To ${audit ? 'have it allowed when they are enforced' : 'allow it'}, add this to ${path} of ${policyName(policy)}${placeText(policy)}:`,
+    '',
+    // 1.1 is what Kubernetes' tools read.
+    ...stringify([item], { version: '1.1', lineWidth: 0 })
+      .trimEnd()
+      .split('\n')
+      .map(line => `  ${pc.cyan(line)}`),
+  ]
 }
 
 function answerLines({ direction, pod, answer, audit }: RequestSide, explanation: Explanation): string[] {
@@ -106,7 +157,7 @@ function judgementLines({ direction, pod, answer, audit }: RequestSide, side: Si
 /** `CiliumNetworkPolicy shop/api ingress[0].toPorts[0].rules.http[1] (api.yaml:9)`. */
 function sourceText({ rule, field }: L7Source, side: JudgedSide | undefined): string {
   if (rule === VISIBILITY) return "the pod's visibility, which allows everything"
-  const view = side?.matching.find(({ policy, path }) => `${policyKey(policy)}/${path}` === rule)
+  const view = side && viewOf({ rule, field }, side)
   if (!view) return `${rule} ${field}`
   return `${policyName(view.policy)} ${view.path}.${field}${placeText({ file: view.file, line: view.l7Lines?.[field] ?? view.line })}`
 }

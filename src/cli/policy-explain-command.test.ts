@@ -261,6 +261,15 @@ test('a request: the rule that allows it, or the nearest and what it misses', as
       method: wants POST; it is DELETE
       path: wants /orders; it is /products/7`,
   )
+  assert.ok(
+    denied.out.includes(`
+  To allow it, add this to spec.ingress[0].toPorts[0].rules.http of CiliumNetworkPolicy default/api ((standard input):12):
+
+  - method: DELETE
+    path: /products/7
+`),
+    denied.out,
+  )
   const closed = await aboutRequest('web', 'api', '8081', '--http', 'GET /products')
   assert.match(closed.out, /^GET \/products: denied\n {2}the connection is denied already\n/)
   assert.match(closed.out, /To allow it/, 'the connection is what has to change')
