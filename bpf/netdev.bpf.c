@@ -7,10 +7,12 @@
  * with a service passes both untouched, whatever may be wrong with it: it is for
  * the stack, or for the pod program, to judge.
  */
+#include <linux/if_packet.h>
+
 #include "lib/bpf.h"
 #include "lib/address.h"
 #include "lib/verdict.h"
-#include "lib/packet.h"
+#include "lib/parse.h"
 #include "lib/endpoint.h"
 #include "lib/fragment.h"
 #include "lib/identity.h"
@@ -19,6 +21,7 @@
 #include "lib/packet-event.h"
 #include "lib/reject.h"
 #include "lib/schema.h"
+#include "lib/take-direct.h"
 
 /* A packet that goes no further, for the counters and the flow log. */
 static __noinline int drop(struct __sk_buff *skb, const struct packet *packet,
@@ -185,63 +188,6 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
 	/* For a process of the node, or a pod that has just gone. */
 	reason = rewrite_by(skb, packet, rewrite);
 	return reason == DROP_NONE ? TC_PASS : drop(skb, packet, reason, rewrite->entry.service);
-}
-
-/*
- * Only of a frontend that answers directly may another node speak: it may name one that
- * it alone has, such as a node port at its own address, which is reserved here then.
- * Of a service that does not answer directly, nobody is believed.
- */
-static __always_inline bool may_be_told_of(const struct address *address, __be16 port,
-					   __u8 protocol)
-{
-	struct frontend_key key = { .address = *address, .port = port, .protocol = protocol };
-	struct frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
-
-	if (!frontend) {
-		__builtin_memset(&key.address, 0, sizeof(key.address));
-		frontend = bpf_map_lookup_elem(&frontends, &key);
-	}
-	return frontend && (frontend->flags & FRONTEND_DIRECT_RETURN);
-}
-
-/*
- * A packet that another node sent on to a backend here, and that says which frontend its
- * client asked for: the backend's answers will come from there. It goes on without saying so.
- * @return whether it is one, with the drop reason
- */
-static __noinline int take_direct(struct __sk_buff *skb, struct packet *packet,
-				  struct rewrite *rewrite, enum drop_reason *reason)
-{
-	struct tuple *asked = &rewrite->from;
-	struct translation *known;
-	__u64 now = bpf_ktime_get_coarse_ns();
-
-	if (!direct_return_read(skb, packet, &asked->destination, &asked->destination_port) ||
-	    (!endpoint_lookup(&packet->tuple.destination) &&
-	     !is_host_address(&packet->tuple.destination)) ||
-	    !may_be_told_of(&asked->destination, asked->destination_port, asked->protocol)) {
-		*asked = packet->tuple;
-		return false;
-	}
-	rewrite->entry.target = packet->tuple;
-	rewrite->entry.backend = 0;
-	rewrite->entry.service = 0;
-	rewrite->entry.flags = 0;
-	rewrite->entry.tcp_flags[0] = packet->tcp_flags;
-	rewrite->entry.tcp_flags[1] = 0;
-	rewrite->entry.expires_ns =
-		now + connection_lifetime(rewrite->entry.tcp_flags, asked->protocol);
-	rewrite_turn(rewrite);
-	known = bpf_map_lookup_elem(&translations, &rewrite->back_from);
-	if (known && asked->protocol != PROTOCOL_TCP &&
-	    tuple_equal(&known->target, &rewrite->back.target))
-		known->expires_ns = rewrite->entry.expires_ns;
-	else if (is_taken_untranslated(rewrite, now) || !is_claimed(rewrite, now))
-		*reason = DROP_NAT_NO_MAPPING;
-	if (*reason == DROP_NONE)
-		*reason = direct_return_remove(skb, packet);
-	return true;
 }
 
 /* It is what the client sent by now: nothing is left to translate. */

@@ -6,16 +6,17 @@
  * pair, to_pod on its egress, for what comes through the node's own stack. One
  * program serves all pods; what differs is in the maps.
  */
+#include <linux/if_packet.h>
+
 #include "lib/bpf.h"
 #include "lib/address.h"
 #include "lib/verdict.h"
-#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/deliver.h"
 #include "lib/endpoint.h"
-#include "lib/forward.h"
 #include "lib/neighbour.h"
 #include "lib/packet-event.h"
-#include "lib/reject.h"
-#include "lib/rewrite.h"
+#include "lib/refuse.h"
 #include "lib/schema.h"
 #include "lib/track.h"
 
@@ -49,146 +50,6 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *pa
 	if (outcome->report && flow_events)
 		event_send(skb, packet, outcome);
 	return action;
-}
-
-/* One hop further, as a router would. @return the frame's header; 0 when it is not there */
-static __always_inline struct ethhdr *hop(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct ethhdr *eth;
-
-	if (bpf_skb_pull_data(skb, ETH_HLEN + (packet->family == 4 ? sizeof(struct iphdr)
-								   : sizeof(struct ipv6hdr))))
-		return 0;
-	eth = (void *)(long)skb->data;
-	if (packet->family == 4) {
-		struct iphdr *ip = (void *)(eth + 1);
-		__u32 sum;
-
-		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-			return 0;
-		/* RFC 1624, for a decrement of the TTL */
-		sum = (__u32)ip->check + bpf_htons(0x0100);
-		ip->check = (__u16)(sum + (sum >= 0xffff));
-		ip->ttl--;
-	} else {
-		struct ipv6hdr *ip = (void *)(eth + 1);
-
-		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-			return 0;
-		ip->hop_limit--;
-	}
-	return eth;
-}
-
-/*
- * Straight into another pod of this node. A packet whose last hop this is goes to the
- * stack, which answers it with an ICMP error.
- */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet,
-				   const struct endpoint *endpoint)
-{
-	struct ethhdr *eth = hop(skb, packet);
-
-	if (!eth)
-		return TC_DROP;
-	copy_host_mac(eth->h_source);
-	__builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
-	return bpf_redirect_peer(endpoint->ifindex, 0);
-}
-
-/* Not static, see parse_packet. @return a drop reason */
-__noinline int translate_answer(struct __sk_buff *skb, const struct packet *packet)
-{
-	const struct rewrite *rewrite = rewrite_room();
-
-	if (!packet || !rewrite)
-		return DROP_INVALID_PACKET;
-	return rewrite_any(skb, packet, &rewrite->from, &rewrite->entry.target);
-}
-
-/*
- * An answer that is translated goes to a client elsewhere by the node's routes, but not
- * through its stack: that would not forward what comes from an address of its own. What
- * the stack is to answer with an error, because it is too large or this its last hop, it
- * gets as the pod sent it.
- */
-static __noinline int answer_outside(struct __sk_buff *skb, const struct packet *packet,
-				     const struct rewrite *rewrite, enum drop_reason *reason)
-{
-	const struct tuple *to = &rewrite->entry.target;
-	struct bpf_fib_lookup fib;
-	int found;
-
-	if (packet->ttl <= 1)
-		return TC_PASS;
-	found = route_to(skb, packet, to, 0, &fib);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return TC_PASS;
-	*reason = DROP_NO_FIB;
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return TC_DROP;
-	*reason = translate_answer(skb, packet);
-	if (*reason == DROP_NONE && !hop(skb, packet))
-		*reason = DROP_INVALID_PACKET;
-	if (*reason != DROP_NONE)
-		return TC_DROP;
-	return redirect_by(&fib);
-}
-
-/* Where a packet that may go on goes on to. */
-static __always_inline int forward(struct __sk_buff *skb, const struct packet *packet,
-				   struct outcome *outcome)
-{
-	struct rewrite *rewrite = outcome->rewrite == REWRITE_AHEAD ? rewrite_room() : 0;
-	struct endpoint *destination = endpoint_lookup(rewrite ? &rewrite->entry.target.destination
-							       : &packet->tuple.destination);
-
-	if (destination && packet->ttl > 1) {
-		outcome->observation = OBSERVED_TO_ENDPOINT;
-		if (rewrite)
-			outcome->reason = translate_answer(skb, packet);
-		if (outcome->reason == DROP_NONE)
-			return deliver(skb, packet, destination);
-	} else if (rewrite && !destination) {
-		return answer_outside(skb, packet, rewrite, &outcome->reason);
-	}
-	return TC_PASS;
-}
-
-static __always_inline bool is_discovery(const struct packet *packet)
-{
-	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE;
-}
-
-/* What a router does not forward: it needs no policy, because it goes no further than this node. */
-static __always_inline bool stays_on_link(const struct packet *packet)
-{
-	return address_is_link_multicast(&packet->tuple.destination) ||
-	       address_is_link_local(&packet->tuple.destination);
-}
-
-/* What a pod needs before it has a usable address: DAD, router and neighbour discovery, listener reports. */
-static __always_inline bool is_unaddressed_discovery(const struct packet *packet)
-{
-	return is_discovery(packet) && stays_on_link(packet) &&
-	       (address_is_unspecified(&packet->tuple.source) ||
-		address_is_link_local(&packet->tuple.source));
-}
-
-/*
- * The node advertises itself as a router to no pod, and its stack remembers every
- * asker as a neighbour: a pod could fill the table that all its devices share.
- */
-static __always_inline bool is_router_solicitation(const struct packet *packet)
-{
-	return packet->icmp_kind == KIND_NEIGHBOUR &&
-	       packet->icmp_type == ICMPV6_ROUTER_SOLICITATION;
-}
-
-static __always_inline bool is_solicitation(const struct packet *packet)
-{
-	return packet->icmp_kind == KIND_NEIGHBOUR &&
-	       packet->icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION;
 }
 
 /* @return DROP_NONE when the packet's sender is the pod that the device belongs to */
@@ -237,39 +98,6 @@ static __noinline int hand_over(struct __sk_buff *skb, const struct packet *pack
 		bpf_map_delete_elem(&flows, &key);
 	}
 	return 0;
-}
-
-/*
- * Makes a packet that was translated on its way here, by this program or a device's, what
- * its sender sent, who knows the service and no backend.
- */
-static __noinline int restore(struct __sk_buff *skb, struct packet *packet,
-			      const struct outcome *outcome)
-{
-	struct rewrite *rewrite = rewrite_room();
-	struct translation *answers;
-
-	if (!rewrite)
-		return DROP_NONE;
-	if (outcome->rewrite != REWRITE_DONE) {
-		if (outcome->flow && !(outcome->flow->flags & FLOW_TRANSLATED))
-			return DROP_NONE;
-		tuple_turn(&rewrite->back_from, &packet->tuple);
-		answers = translation_lookup(&rewrite->back_from, bpf_ktime_get_coarse_ns());
-		if (!answers || !(answers->flags & TRANSLATION_REPLY))
-			return DROP_NONE;
-		tuple_turn(&rewrite->from, &answers->target);
-		rewrite->entry.target = packet->tuple;
-	}
-	packet->tuple = rewrite->from;
-	return rewrite_packet(skb, packet, &rewrite->entry.target, &rewrite->from);
-}
-
-/* Makes a packet the refusal of itself. @return 0; else there is nothing to send */
-static __always_inline int refuse(struct __sk_buff *skb, struct packet *packet,
-				  const struct outcome *outcome)
-{
-	return restore(skb, packet, outcome) ? -1 : reject(skb, packet);
 }
 
 /* A packet that was on its way out to the pod, and turned round there. The program has judged it. */

@@ -8,6 +8,7 @@
  */
 #include "lib/xdp-frame.h"
 #include "lib/outside.h"
+#include "lib/parse.h"
 #include "lib/schema.h"
 
 static __always_inline bool goes_elsewhere(const struct rewrite *rewrite)

@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "service.h"
 #include "socket.h"
+#include "verdict.h"
 
 /* Cookie of the node's own network namespace: loopback frontends and reserved ports are for that one. */
 const volatile __u64 node_namespace = 0;

@@ -10,6 +10,7 @@
 
 #include "conntrack.h"
 #include "proxy-kind.h"
+#include "verdict.h"
 
 #define EVENT_BUFFER_BYTES (4 * 1024 * 1024)
 /*

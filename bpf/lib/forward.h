@@ -6,6 +6,10 @@
 #ifndef AXONEME_FORWARD_H
 #define AXONEME_FORWARD_H
 
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+
+#include "frame.h"
 #include "mac.h"
 #include "packet.h"
 

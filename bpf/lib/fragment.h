@@ -9,6 +9,7 @@
 #define AXONEME_FRAGMENT_H
 
 #include "packet.h"
+#include "verdict.h"
 
 struct fragment_key {
 	struct address source;

@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "mac.h"
 #include "packet.h"
+#include "verdict.h"
 
 #define ND_HOP_LIMIT 255
 #define ND_TARGET_LINK_LAYER 2
@@ -189,6 +190,42 @@ static __noinline int solicitation_from_pod(struct __sk_buff *skb, const struct 
 	if (skb->len > sizeof(*frame))
 		bpf_skb_change_tail(skb, sizeof(*frame), 0);
 	return answer_pod(skb);
+}
+
+static __always_inline bool is_discovery(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR && packet->fragment == FRAGMENT_NONE;
+}
+
+/* What a router does not forward: it needs no policy, because it goes no further than this node. */
+static __always_inline bool stays_on_link(const struct packet *packet)
+{
+	return address_is_link_multicast(&packet->tuple.destination) ||
+	       address_is_link_local(&packet->tuple.destination);
+}
+
+/* What a pod needs before it has a usable address: DAD, router and neighbour discovery, listener reports. */
+static __always_inline bool is_unaddressed_discovery(const struct packet *packet)
+{
+	return is_discovery(packet) && stays_on_link(packet) &&
+	       (address_is_unspecified(&packet->tuple.source) ||
+		address_is_link_local(&packet->tuple.source));
+}
+
+/*
+ * The node advertises itself as a router to no pod, and its stack remembers every
+ * asker as a neighbour: a pod could fill the table that all its devices share.
+ */
+static __always_inline bool is_router_solicitation(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR &&
+	       packet->icmp_type == ICMPV6_ROUTER_SOLICITATION;
+}
+
+static __always_inline bool is_solicitation(const struct packet *packet)
+{
+	return packet->icmp_kind == KIND_NEIGHBOUR &&
+	       packet->icmp_type == ICMPV6_NEIGHBOUR_SOLICITATION;
 }
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "packet.h"
 #include "proxy.h"
+#include "verdict.h"
 
 /* Values are ABI: include/net/tcp_states.h */
 enum socket_state {

@@ -8,6 +8,7 @@
 
 #include "event.h"
 #include "judge.h"
+#include "parse.h"
 #include "translate.h"
 
 struct tracked {

@@ -12,6 +12,7 @@
 #include "conntrack.h"
 #include "service.h"
 #include "socket.h"
+#include "verdict.h"
 
 enum translation_flags {
 	TRANSLATION_REPLY = 1, /* of what the backend sends */

@@ -183,7 +183,7 @@ function addressesOf({ client, nodeCookie }: AskedFrontend): readonly string[] {
   return nodeCookie === undefined ? [] : [cookieAddress(nodeCookie)]
 }
 
-/** Processes of a namespace that is no pod's have no one address: their namespace's cookie is in its place (sock.bpf.c). */
+/** Processes of a namespace that is no pod's have no one address: their namespace's cookie is in its place (naming.h). */
 function cookieAddress(cookie: bigint): string {
   const bytes = new Uint8Array(16)
   bytes[0] = 1

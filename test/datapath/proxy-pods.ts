@@ -51,7 +51,7 @@ export class ProxyPods implements AsyncDisposable {
     const { datapath } = this.pods.node
     for (const cgroup of [this.#cgroup, this.#elsewhere]) mkdirSync(cgroup)
     const spec = parseObject(PROXY_OBJECT)
-    const shared = ['flows', 'proxy_sockets', 'tls_contexts', 'runtime', 'packet_counts'] as const
+    const shared = ['flows', 'proxy_sockets', 'tls_contexts', 'runtime'] as const
     this.#object = loadObject(spec, {
       maps: Object.fromEntries(shared.map(name => [name, datapath.maps[name]])) as never,
       maxEntries: Object.fromEntries(shared.map(name => [name, datapath.maps[name].maxEntries])),
