@@ -42,6 +42,8 @@ export type HaproxyLauncherOptions = {
   /** Root unless given. */
   readonly user: SystemUser | undefined
   readonly maxConnections: number
+  /** One for each processor unless given. */
+  readonly threads?: number
   /** Body of denials. */
   readonly deniedBody: string
   readonly httpEvents: HttpEvents
@@ -139,6 +141,7 @@ function prepare(options: HaproxyLauncherOptions): void {
     maps: places.maps,
     files: places.files,
     maxConnections: options.maxConnections,
+    ...(options.threads !== undefined && { threads: options.threads }),
     deniedBody: places.deniedBody,
     told: options.httpEvents,
   })

@@ -1,6 +1,7 @@
 // Which servers a proxy has, each with its sockets, its place and its rights.
 
 import fs from 'node:fs'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { L7RuleSet } from '../policy/index.ts'
@@ -77,6 +78,7 @@ export function openContext(
     sockets,
     launcher: haproxyLauncher({
       ...options,
+      threads: Math.min(availableParallelism(), MOST_THREADS),
       descriptors: [sockets[0].fd, sockets[1].fd],
       context: { name, has, texts, files },
     }),
@@ -103,6 +105,8 @@ function haproxyOptions(
 
 /** HAProxy sets aside memory for each that there may be. */
 const MOST_CONNECTIONS = { all: 50_000, context: 10_000 } as const
+/** Of a TLS context: there may be many of these. */
+const MOST_THREADS = 4
 
 function ownServer(
   { configuration, events, log }: ServerSetting,

@@ -53,6 +53,14 @@ type Context = {
   readonly end: () => Promise<void>
 }
 
+/** A context that nobody has yet, and the sets that are of it. */
+type Wanted = {
+  readonly key: string
+  readonly ends: TlsEnds
+  readonly materials: UsableMaterials
+  readonly numbers: readonly number[]
+}
+
 export class TlsContexts {
   readonly #options: TlsContextsOptions
   readonly #bySlot = new Map<number, Context>()
@@ -91,23 +99,32 @@ export class TlsContexts {
 
   /** After each change of rule sets or Secrets, when servers have been told of it: starts who is missing. */
   follow(): void {
-    const { signal, ruleSets } = this.#options
+    const { signal, ruleSets, materialsOf } = this.#options
     if (signal.aborted) return
     this.#wanted = new Map()
     this.#failures.clear()
+    const missing: Wanted[] = []
     for (const [key, sets] of Map.groupBy(ruleSets().filter(hasTlsContext), keyOf)) {
-      const context = this.#contextFor(key, endsOf(sets[0]))
-      for (const { number } of sets)
-        if (typeof context === 'string') this.#failures.set(number, context)
-        else this.#wanted.set(number, context)
+      const ends = endsOf(sets[0])
+      const materials = materialsOf(ends)
+      const numbers = sets.map(({ number }) => number)
+      if ('problem' in materials) this.#fail(numbers, materials.problem)
+      else {
+        const known = this.#known(key, materials.digest)
+        if (known) this.#want(numbers, known)
+        else missing.push({ key, ends, materials, numbers })
+      }
     }
-    for (const number of this.#led.keys()) if (!this.#wanted.has(number)) this.#forget(number)
+    // Until another process serves, those of the one before are led there.
+    const kept = new Set([...this.#wanted.keys(), ...missing.flatMap(({ numbers }) => numbers)])
+    for (const number of this.#led.keys()) if (!kept.has(number)) this.#forget(number)
+    this.#release()
+    for (const wanted of missing) this.#begin(wanted)
     for (const context of new Set(this.#wanted.values()))
       context.server.upToDate(signal).then(
         () => this.#lead(context),
         () => undefined,
       )
-    this.#release()
   }
 
   /** Resolves when connections of all sets whose context can be had are led to it. @throws the reason of the signal */
@@ -133,32 +150,36 @@ export class TlsContexts {
     await Promise.all(Array.from(this.#bySlot.values(), context => context.end()))
   }
 
-  /** @returns why there is none */
-  #contextFor(key: string, ends: TlsEnds): Context | string {
-    const materials = this.#options.materialsOf(ends)
-    if ('problem' in materials) return materials.problem
-    const known = [...this.#bySlot.values()].find(
-      one => one.key === key && one.digest === materials.digest && !one.isEnding,
-    )
-    if (known) {
-      known.drainsSinceMs = undefined
-      return known
-    }
-    const slot = this.#freeSlot()
-    if (slot === undefined) return this.#makeRoom()
-    return this.#start(slot, key, materials, ends)
+  #known(key: string, digest: string): Context | undefined {
+    return this.#all().find(one => one.key === key && one.digest === digest && !one.isEnding)
   }
 
-  #freeSlot(): number | undefined {
-    for (let slot = 0; slot < this.#options.slots; slot++) if (!this.#bySlot.has(slot)) return slot
-    return undefined
+  #all(): Context[] {
+    return [...this.#bySlot.values()]
+  }
+
+  #want(numbers: readonly number[], context: Context): void {
+    context.drainsSinceMs = undefined
+    for (const number of numbers) this.#wanted.set(number, context)
+  }
+
+  #fail(numbers: readonly number[], error: string): void {
+    for (const number of numbers) this.#failures.set(number, error)
+  }
+
+  #begin(wanted: Wanted): void {
+    for (let slot = 0; slot < this.#options.slots; slot++)
+      if (!this.#bySlot.has(slot)) return this.#want(wanted.numbers, this.#start(slot, wanted))
+    // Its own process of before may be the one that makes room.
+    for (const number of wanted.numbers) if (this.#led.has(number)) this.#forget(number)
+    this.#release()
+    this.#fail(wanted.numbers, this.#makeRoom())
   }
 
   #makeRoom(): string {
-    const draining = [...this.#bySlot.values()].filter(
-      ({ drainsSinceMs, isEnding }) => drainsSinceMs !== undefined && !isEnding,
-    )
-    const [oldest] = draining.sort((a, b) => (a.drainsSinceMs ?? 0) - (b.drainsSinceMs ?? 0))
+    const [oldest] = this.#all()
+      .filter(({ drainsSinceMs, isEnding }) => drainsSinceMs !== undefined && !isEnding)
+      .sort((a, b) => (a.drainsSinceMs ?? 0) - (b.drainsSinceMs ?? 0))
     if (!oldest) return `there are ${this.#options.slots} other TLS contexts, and no more can be kept`
     const ended = oldest.end()
     this.#makingRoom.add(ended)
@@ -172,7 +193,7 @@ export class TlsContexts {
     this.follow()
   }
 
-  #start(slot: number, key: string, materials: UsableMaterials, ends: TlsEnds): Context {
+  #start(slot: number, { key, materials, ends }: Wanted): Context {
     const { open, ruleSets, log, signal } = this.#options
     const stop = new AbortController()
     const place = open(slot, materials, set => hasTlsContext(set) && keyOf(set) === key)
