@@ -1,5 +1,5 @@
 // Random policies of every kind in which some rules of Cilium's kinds ask for more than
-// ports: requests of HTTP, messages of Kafka, questions of DNS.
+// ports: requests of HTTP, also inside of TLS, messages of Kafka, questions of DNS.
 
 import * as fc from 'fast-check'
 import { ciliumPolicySet } from '../e2e/random-cilium-policies.ts'
@@ -14,9 +14,16 @@ const http = fc.subarray<object>([{}, { method: 'GET' }, { method: 'PUT' }], { m
 const kafka = fc.subarray<object>([{}, { topic: 'orders' }], { minLength: 1 })
 const dns = fc.subarray<object>([{ matchPattern: '*' }, { matchPattern: '*.example' }], { minLength: 1 })
 
+const tls = fc.record({ secret: fc.constantFrom<object>({ name: 'a' }, { name: 'a', namespace: 'vault' }) })
+const insideOfTls = fc.record(
+  { ports: ports.map(one => [one]), terminatingTLS: tls, originatingTLS: tls, rules: fc.record({ http }) },
+  { requiredKeys: ['ports', 'terminatingTLS'] },
+)
+
 const judged = fc.oneof(
   { weight: 4, arbitrary: fc.record({ ports: ports.map(one => [one]), rules: fc.record({ http }) }) },
   { weight: 1, arbitrary: fc.record({ ports: ports.map(one => [one]), rules: fc.record({ kafka }) }) },
+  { weight: 3, arbitrary: insideOfTls },
 )
 const asked = fc.record({
   ports: fc.constantFrom([{ port: '80' }], [{ port: '81', protocol: 'UDP' }]),
@@ -35,8 +42,13 @@ type Policy = { readonly kind: string; readonly spec?: Body; readonly specs?: re
 
 /** For everybody, so that the others meet it; it isolates nobody, so that they decide. */
 const forEverybody = fc
-  .record({ endpointSelector: fc.constantFrom({}, { matchLabels: { app: 'web' } }), judged, open: fc.boolean() })
-  .map(({ endpointSelector, judged: first, open }) => ({
+  .record({
+    endpointSelector: fc.constantFrom({}, { matchLabels: { app: 'web' } }),
+    judged,
+    open: fc.boolean(),
+    other: fc.option(judged, { freq: 2, nil: undefined }),
+  })
+  .map(({ endpointSelector, judged: first, open, other }) => ({
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumClusterwideNetworkPolicy',
     metadata: { name: 'for-everybody' },
@@ -44,7 +56,7 @@ const forEverybody = fc
       endpointSelector,
       enableDefaultDeny: { ingress: false, egress: false },
       ingress: [{ fromEntities: ['cluster'], toPorts: [first] }],
-      ...(open && { egress: [{ toEntities: ['all'], toPorts: [first] }] }),
+      ...(open && { egress: [{ toEntities: ['all'], toPorts: [other ?? first] }] }),
     },
   }))
 

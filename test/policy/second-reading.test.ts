@@ -69,7 +69,16 @@ function engineAnswer(verdict: ConnectionVerdict): string {
 
 function requestsText(rules: L7Rules | undefined): string {
   if (!rules || rules.audit) return 'open'
-  return [...new Set(rules.rules.map(rule => `${rules.parser} ${JSON.stringify(written(rule))}`))].sort().join(', ')
+  const word = `${rules.parser}${tlsText(rules)}`
+  return [...new Set(rules.rules.map(rule => `${word} ${JSON.stringify(written(rule))}`))].sort().join(', ')
+}
+
+function tlsText(rules: L7Rules): string {
+  if (rules.parser !== 'http' || !(rules.terminating || rules.originating)) return ''
+  const names = [rules.terminating, rules.originating].map(context =>
+    context ? `${context.secret.namespace}/${context.secret.name}` : '',
+  )
+  return `<${names.join('|')}>`
 }
 
 /** A rule as the random policies write it. */

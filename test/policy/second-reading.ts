@@ -118,7 +118,7 @@ export class SecondReading {
     const matching = (body: Body, section: string, action: Match['action']): Match[] =>
       items(body, section)
         .filter(item => this.#isPeer(item, direction, namespace, peer) && isPort(item, to, question))
-        .flatMap(item => requestsOf(item, to, question).map(requests => ({ tier, rank, action, requests })))
+        .flatMap(item => requestsOf(item, namespace, to, question).map(requests => ({ tier, rank, action, requests })))
     return {
       isolates: bodies.some(body => {
         const count = items(body, direction).length + items(body, `${direction}Deny`).length
@@ -221,19 +221,39 @@ function united(allows: readonly Match[]): Answer {
   return new Set(all.map(parserOf)).size > 1 ? DENIED : [...new Set(all)].sort().join(', ')
 }
 
-type PortItem = { readonly ports: readonly Port[]; readonly rules?: Readonly<Record<string, readonly object[]>> }
+type Tls = { readonly secret: { readonly namespace?: string; readonly name: string } }
+type PortItem = { readonly ports: readonly Port[]; readonly rules?: Readonly<Record<string, readonly object[]>> } & {
+  readonly terminatingTLS?: Tls
+  readonly originatingTLS?: Tls
+}
+
+/** Requests inside of TLS are as another protocol, for each pair of Secrets. */
+function tlsWord({ terminatingTLS, originatingTLS }: PortItem, own: string | undefined): string {
+  if (!terminatingTLS && !originatingTLS) return ''
+  const names = [terminatingTLS, originatingTLS].map(tls => {
+    return tls ? `${tls.secret.namespace ?? own ?? 'default'}/${tls.secret.name}` : ''
+  })
+  return `<${names.join('|')}>`
+}
 
 /** What each matching part of an item asks of requests; undefined: nothing. */
-function requestsOf(item: Item, to: Somebody, asked: Question): (readonly string[] | undefined)[] {
+function requestsOf(
+  item: Item,
+  namespace: string | undefined,
+  to: Somebody,
+  asked: Question,
+): (readonly string[] | undefined)[] {
   const toPorts = item['toPorts'] as readonly PortItem[] | undefined
   if (!toPorts) return [undefined]
   return toPorts
     .filter(({ ports }) => isPort({ toPorts: [{ ports }] }, to, asked))
-    .flatMap(({ rules }) => {
+    .flatMap(item => {
+      const word = tlsWord(item, namespace)
+      const rules = item.rules ?? (word && { http: [{}] })
       if (!rules) return [undefined]
       // Nobody asks for names over SCTP.
       if (rules['dns'] && asked.protocol === 132) return []
-      return Object.entries(rules).map(([parser, list]) => list.map(rule => `${parser} ${JSON.stringify(rule)}`))
+      return Object.entries(rules).map(([parser, list]) => list.map(rule => `${parser}${word} ${JSON.stringify(rule)}`))
     })
 }
 
