@@ -33,6 +33,8 @@ export type SimulatedNodeOptions = {
   readonly policyEntries?: number
   /** Rules of a set that the proxy has room for. */
   readonly proxyRules?: number
+  /** Nobody judges what is said on connections. */
+  readonly withoutProxy?: true
   readonly podCidrs?: readonly string[]
   readonly services?: Partial<ServiceSettings>
   readonly names?: Partial<EngineOptions['names']>
@@ -196,7 +198,7 @@ export class SimulatedNode {
       memory: this.memory,
       clock: this.clock,
       devices: this.#devices(),
-      proxy: this.#proxy(),
+      proxy: this.#options.withoutProxy ? undefined : this.#proxy(),
       translatesInSockets: true,
       podTranslation: 'socket',
       namespaceCookie: () => BigInt(++this.#cookies),
