@@ -78,9 +78,15 @@ export function explainRequest(explanation: Explanation, asked: AskedRequest): R
 function changeFor(asked: AskedRequest, side: JudgedSide, nearest: NearRule | undefined): RequestChange | undefined {
   const rule = narrowestRule(asked)
   const view = nearest && viewOf(nearest, side)
-  if (!rule || !view) return undefined
+  if (!rule || !view || partsUnited(rule, side)) return undefined
   const path = view.path.startsWith('specs') ? view.path : `spec.${view.path}`
   return { policy: view.policy, path: `${path}.${rule.list}`, item: rule.item }
+}
+
+/** Rules with TLS are united only where their names of servers are the same: one of several cannot be given another alone. */
+function partsUnited({ list }: RequestRule, { rules }: JudgedSide): boolean {
+  if (list !== 'serverNames' || rules?.parser !== 'http') return false
+  return new Set(rules.rules.map(({ rule }) => rule)).size > 1
 }
 
 /** The policy rule that a rule for what is said stands in. */

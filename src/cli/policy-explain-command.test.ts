@@ -238,6 +238,17 @@ test('a request inside of TLS: where that ends and begins', async () => {
     /egress of default\/web: allowed by .*rules\.http\[0\] .*\n {4}TLS ends at the proxy \(Secret default\/data\), and TLS to the server begins there \(Secret vault\/authorities\)\n/,
   )
   const named = await explain(['web', '192.0.2.7', '443', '--server-name', 'any.example', '-f', '-'], ENDED)
+  const names = ENDED.replace('terminatingTLS:', 'serverNames: [data.example]\n      terminatingTLS:')
+  const asked = ['web', '192.0.2.7', '443', '--server-name', 'any.example', '-f', '-']
+  const denied = await explain(asked, names)
+  assert.match(
+    denied.out,
+    /^TLS to any\.example: denied\n[^]*add this to spec\.egress\[0\]\.toPorts\[0\]\.serverNames of /,
+  )
+  const [, , , data = ''] = names.split('---\n')
+  const both = await explain(asked, `${names}---\n${data.replace('name: data}\nspec', 'name: more}\nspec')}`)
+  assert.match(both.out, /^TLS to any\.example: denied\n/)
+  assert.doesNotMatch(both.out, /add this/, 'in one of two rules it would be a conflict')
   assert.match(named.out, /^TLS to any\.example: allowed\n.*allowed by .*toPorts\[0\]\.terminatingTLS \(/)
 })
 
