@@ -51,6 +51,7 @@ function haproxy(setting: ServerSetting): Launcher {
   const { place } = setting
   return haproxyLauncher({
     ...haproxyOptions(setting, 'haproxy', MOST_CONNECTIONS.all),
+    threads: haproxyThreads(MOST_THREADS.all),
     descriptors: [
       place.descriptor('HTTP', 4),
       place.descriptor('HTTP', 6),
@@ -78,7 +79,7 @@ export function openContext(
     sockets,
     launcher: haproxyLauncher({
       ...options,
-      threads: Math.min(availableParallelism(), MOST_THREADS),
+      threads: haproxyThreads(MOST_THREADS.context),
       descriptors: [sockets[0].fd, sockets[1].fd],
       context: { name, has, texts, files },
     }),
@@ -105,8 +106,11 @@ function haproxyOptions(
 
 /** HAProxy sets aside memory for each that there may be. */
 const MOST_CONNECTIONS = { all: 50_000, context: 10_000 } as const
-/** Of a TLS context: there may be many of these. */
-const MOST_THREADS = 4
+/** One group of HAProxy's has no more; of TLS contexts there may be many. */
+const MOST_THREADS = { all: 64, context: 4 } as const
+
+/** Where processors are short, threads that wait for each other's locks (that of the lines most of all) only burn their time. */
+const haproxyThreads = (most: number): number => Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), most)
 
 function ownServer(
   { configuration, events, log }: ServerSetting,
