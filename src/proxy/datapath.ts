@@ -98,9 +98,10 @@ export function attach(datapath: ProxyPrograms, cgroup: string): Attached {
 
 function openContextSockets(datapath: ProxyPrograms, slot: number): ContextSockets {
   const { proxy_sockets: map } = datapath.maps
+  const { ACCEPTED } = datapath.proxyMark.number
   using stack = new DisposableStack()
   const made = ([4, 6] as const).map(family => {
-    const socket = { kind: 'HTTPS' as const, ...stack.use(openTransparentSocket(family, 'TCP')) }
+    const socket = { kind: 'HTTPS' as const, ...stack.use(openTransparentSocket(family, 'TCP', ACCEPTED)) }
     const index = proxySocketIndex(datapath, { slot }, 'tcp', family)
     map.set(index, BigInt(socket.fd))
     stack.defer(() => void map.delete(index))
