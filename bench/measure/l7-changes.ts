@@ -21,7 +21,9 @@ const LOADED_CONNECTIONS = 8
 /** For each of those without load. */
 const LOADED_CHANGES = 4
 
-const WATCHED = { method: 'GET', path: '/changing' } as const
+const WATCHED = '/changing'
+/** The rule that changes: another one each time, so that every set of rules is new to the proxy. */
+const ruleAt = (change: number, path: string) => ({ method: 'GET', path: `${path}|/change/${change}` })
 
 export async function measureL7Changes(node: L7Node, context: Context): Promise<Section> {
   const { l7Changes } = context.effort
@@ -52,18 +54,18 @@ type Changes = {
 /** In milliseconds, from each rename to the first request with the new verdict. */
 async function latenciesOf(node: L7Node, { signal }: Context, { rules, from, changes }: Changes): Promise<Latencies> {
   const policies = {
-    allow: [...orderRules(Math.max(rules, RULES)), WATCHED],
-    deny: orderRules(Math.max(from, RULES)),
+    allow: (change: number) => [...orderRules(Math.max(rules, RULES)), ruleAt(change, WATCHED)],
+    deny: (change: number) => [...orderRules(Math.max(from, RULES)), ruleAt(change, '/other')],
   }
-  await node.rule(policies.deny)
-  using watcher = new StatusWatcher({ ...node.routes.ruled, path: WATCHED.path }, INTERVAL_MICROS, signal)
+  await node.rule(policies.deny(changes))
+  using watcher = new StatusWatcher({ ...node.routes.ruled, path: WATCHED }, INTERVAL_MICROS, signal)
   const { status } = await watcher.next()
   if (status !== 403) throw new Error(`a request that no rule allows is answered with ${status}`)
   const latencies: Latencies = { allow: [], deny: [] }
   for (let i = 0; i < changes; i++) {
     await sleep(PAUSE_MS.least + PAUSE_MS.spread * Math.random(), undefined, { signal })
     const wanted = i % 2 === 0 ? 'allow' : 'deny'
-    const replace = node.prepare(policies[wanted])
+    const replace = node.prepare(policies[wanted](i))
     const before = process.hrtime.bigint()
     replace()
     const { status, sentNs } = await watcher.next()
