@@ -1,7 +1,7 @@
 // Which secrets rule sets name, and what of them, so that whoever judges gets that and no
 // more. What is in them is no business of policy.
 
-import type { L7RuleSet, SecretReference, TlsContext, TlsEnd } from '../model/l7.ts'
+import type { HttpRule, L7RuleSet, SecretReference, TlsContext, TlsEnd } from '../model/l7.ts'
 import type { RuleKey } from '../model/rule.ts'
 
 /** A Secret, and what of it rule sets name. */
@@ -34,8 +34,7 @@ export function secretsOf(sets: Iterable<L7RuleSet>): NamedSecret[] {
   }
   for (const { rules: set } of sets) {
     if (set.parser !== 'http') continue
-    for (const { headers } of set.rules)
-      for (const { secret } of headers) if (secret) foundOf(secret).isHeaderValue = true
+    for (const secret of headerSecretsOf(set.rules)) foundOf(secret).isHeaderValue = true
     for (const end of TLS_ENDS) {
       const context = set[end]
       if (context) for (const key of keysOf(context)) foundOf(context.secret).keys.add(key)
@@ -44,6 +43,17 @@ export function secretsOf(sets: Iterable<L7RuleSet>): NamedSecret[] {
   return [...found]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, { secret, isHeaderValue, keys }]) => ({ ...secret, isHeaderValue, keys: [...keys].sort() }))
+}
+
+/** By the rules of a set, which never change: with each change of rules, all sets that there are are asked about. */
+const headerSecrets = new WeakMap<readonly HttpRule[], readonly SecretReference[]>()
+
+function headerSecretsOf(rules: readonly HttpRule[]): readonly SecretReference[] {
+  const known = headerSecrets.get(rules)
+  if (known) return known
+  const made = rules.flatMap(({ headers }) => headers.flatMap(({ secret }) => secret ?? []))
+  headerSecrets.set(rules, made)
+  return made
 }
 
 /** The TLS contexts of the sets. */
