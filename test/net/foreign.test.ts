@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { formatIp, ip } from '../../src/ip/index.ts'
+import { bindTo } from '../../src/net/foreign-sockets.ts'
 import {
   connectForeign,
   DatagramBatch,
@@ -41,11 +42,7 @@ async function steeredNamespace(t: TestContext, { family, own, all }: Addresses)
 function listening(t: TestContext, family: 4 | 6, type: number): number {
   const fd = check('socket', syscall(SYSCALL.socket, family === 4 ? 2 : 10, type | NONBLOCK_CLOEXEC, 0))
   t.after(() => close(fd))
-  const address = stableBuffer(family === 4 ? 16 : 28)
-  address.writeUInt16LE(family === 4 ? 2 : 10, 0)
-  address.writeUInt16BE(PORT, 2)
-  check('bind', syscall(SYSCALL.bind, fd, addressOf(address), address.length))
-  keepAlive(address)
+  check('bind', bindTo(fd, { address: ip(family === 4 ? '0.0.0.0' : '::').bytes, port: PORT }))
   return fd
 }
 

@@ -4,6 +4,9 @@
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { ip } from '../../src/ip/index.ts'
+import { AF_INET, AF_INET6 } from '../../src/net/addresses.ts'
+import { bindTo, makeTransparent } from '../../src/net/foreign-sockets.ts'
 import {
   addAddress,
   addRoute,
@@ -80,33 +83,26 @@ export class HttpNetwork implements Disposable {
   }
 }
 
-const AF_INET = 2
-const AF_INET6 = 10
+const AF = { 4: AF_INET, 6: AF_INET6 } as const
+const ANY = { 4: ip('0.0.0.0').bytes, 6: ip('::').bytes } as const
 const SOCK_STREAM_CLOEXEC = 0o2000001
 const SOL_SOCKET = 1
 const SO_REUSEADDR = 2
 const SO_REUSEPORT = 15
-const IPPROTO_IP = 0
-const IP_TRANSPARENT = 19
 const IPPROTO_IPV6 = 41
-const IPV6_TRANSPARENT = 75
 const IPV6_V6ONLY = 26
 
 /** A socket that listens at a port of all addresses. The caller closes it. */
 export function listenEverywhere(namespace: Namespace, family: 4 | 6, port: number): number {
   const fd = withNamespace(namespace, () =>
-    check('socket', syscall(SYSCALL.socket, family === 4 ? AF_INET : AF_INET6, SOCK_STREAM_CLOEXEC, 0)),
+    check('socket', syscall(SYSCALL.socket, AF[family], SOCK_STREAM_CLOEXEC, 0)),
   )
   setOption(fd, SOL_SOCKET, SO_REUSEADDR)
   setOption(fd, SOL_SOCKET, SO_REUSEPORT)
-  if (family === 4) setOption(fd, IPPROTO_IP, IP_TRANSPARENT)
-  else for (const option of [IPV6_V6ONLY, IPV6_TRANSPARENT]) setOption(fd, IPPROTO_IPV6, option)
-  const address = stableBuffer(family === 4 ? 16 : 28)
-  address.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0)
-  address.writeUInt16BE(port, 2)
-  check('bind', syscall(SYSCALL.bind, fd, addressOf(address), address.length))
+  if (family === 6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY)
+  check('make transparent', makeTransparent(fd, AF[family]))
+  check('bind', bindTo(fd, { address: ANY[family], port }))
   check('listen', syscall(SYSCALL.listen, fd, 4096))
-  keepAlive(address)
   return fd
 }
 
