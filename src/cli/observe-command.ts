@@ -27,7 +27,10 @@ const FILTERS: readonly (readonly [option: string, description: string])[] = [
   ['--http-path <expression>', 'only requests whose path and query have a match of this regular expression'],
   ['--http-url <expression>', 'the same of the whole URL'],
   ['--http-status <status>', 'only requests answered with this status, such as 404, or 5+ for those that begin with 5'],
-  ['--http-header <name[:value]>', 'only requests with this header'],
+  [
+    '--http-header <name[:value]>',
+    'only requests with this header, of those that the proxy tells (proxy --http-headers)',
+  ],
   ['--dns-query <expression>', 'only questions of DNS whose name has a match of this regular expression'],
 ]
 

@@ -34,6 +34,10 @@ export function proxyCommand(): Command {
       '--http-events <which>',
       'requests of HTTP that make events: all, or denied, with those that fail or that a rule changes (default: all)',
     )
+    .option(
+      '--http-headers <names>',
+      'headers of requests of HTTP that events tell, with commas, such as user-agent,x-request-id (default: none)',
+    )
     .action(async (options: ProxyOptions) => {
       const stop = new AbortController()
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())

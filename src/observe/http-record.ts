@@ -2,7 +2,7 @@
 // by their places, read into the event that all proxies tell.
 
 import { PROXY_ANSWER } from '../http/index.ts'
-import type { L7Event } from '../tables/index.ts'
+import type { L7Event, L7Header } from '../tables/index.ts'
 import {
   isKnown,
   isRecord,
@@ -47,6 +47,7 @@ export function eventOfHttpRecord(record: unknown, scheme: 'http' | 'https'): L7
   const [ended, refusal, egressVerdict, , , egressAnswer] = fields
   const [latencyMicros, grpcStatus, target, host, version, status, mismatched] = fields.slice(JUDGED_COUNT) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
+  const headers = headersOf(fields)
   const reason = reasonOf({ refusal, ended, egressVerdict, egressAnswer })
   return {
     ...judgedConnection(fields, reason),
@@ -61,6 +62,7 @@ export function eventOfHttpRecord(record: unknown, scheme: 'http' | 'https'): L7
       version: version === '<BADREQ>' ? '' : version,
       ...(status > 0 && { status }),
       ...(numberOf(grpcStatus) !== undefined && { grpcStatus: Number(grpcStatus) }),
+      ...(headers.length > 0 && { headers }),
     },
   }
 }
@@ -70,8 +72,17 @@ type Tail = [string, string, string, string, string, number, string]
 const ALL_NUMBERS: ReadonlySet<number> = new Set([...NUMBERS, JUDGED_COUNT + 5])
 const FIELD_COUNT = JUDGED_COUNT + 7
 
+/** Names and values of headers may follow, where the proxy was told which. */
 function fieldsOf(record: unknown): Fields | undefined {
-  return isRecord(record, FIELD_COUNT, ALL_NUMBERS) ? (record as unknown as Fields) : undefined
+  const count = Array.isArray(record) ? record.length : 0
+  const isWhole = count >= FIELD_COUNT && (count - FIELD_COUNT) % 2 === 0
+  return isWhole && isRecord(record, count, ALL_NUMBERS) ? (record as unknown as Fields) : undefined
+}
+
+function headersOf(fields: Fields): L7Header[] {
+  const texts = fields.slice(FIELD_COUNT) as string[]
+  const headers = texts.flatMap((name, place) => (place % 2 === 0 ? { name, value: texts[place + 1] ?? '' } : []))
+  return headers.filter(({ value }) => isKnown(value))
 }
 
 type Ending = {

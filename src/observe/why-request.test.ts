@@ -147,6 +147,7 @@ test('what was asked, from a flow', () => {
     path: '/a',
     host: '',
     headers: [['x-team', 'red']],
+    headersArePartial: true,
   })
   assert.equal(askedIn({ kafka: { apiKey: 'HUBBLE_REDACTED', apiVersion: 1 } }), undefined)
   assert.equal(kafkaRequestNumber('Fetch'), 1)

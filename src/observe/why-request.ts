@@ -21,6 +21,8 @@ export type AskedRequest =
       readonly host: string
       /** Names in lower case. Undefined: not known. */
       readonly headers?: readonly (readonly [name: string, value: string])[] | undefined
+      /** There may be others. */
+      readonly headersArePartial?: true
     }
   | { readonly parser: 'dns'; readonly name: string }
   | {
@@ -70,7 +72,7 @@ export function whyRequest(rules: L7Rules, asked: AskedRequest): RequestAnswer {
         ? [
             nearRule(
               rule,
-              mismatches.map(miss => httpMiss(rule, miss, asked.headers !== undefined)),
+              mismatches.map(miss => httpMiss(rule, miss, asked.headers !== undefined && !asked.headersArePartial)),
             ),
           ]
         : []
@@ -119,7 +121,7 @@ function httpMiss(rule: HttpRule, miss: HttpMismatch, knowsHeaders: boolean): Re
   return {
     part: `header ${miss.name}`,
     wants: headerWants(match, miss.wanted),
-    has: knowsHeaders ? miss.found.join(', ') || 'not there' : 'not known here',
+    has: miss.found.join(', ') || (knowsHeaders ? 'not there' : 'not known here'),
   }
 }
 
@@ -197,7 +199,7 @@ export function askedIn({ http, dns, kafka, tls }: SaidInFlow): AskedRequest | u
   if (http) {
     const [, host = '', path = ''] = /^(?:[a-z]+:\/\/([^/?]*))?(.*)$/s.exec(http.url) ?? []
     const headers = http.headers?.map(({ key, value }) => [key.toLowerCase(), value] as const)
-    return { parser: 'http', method: http.method, path, host, ...(headers && { headers }) }
+    return { parser: 'http', method: http.method, path, host, ...(headers && { headers, headersArePartial: true }) }
   }
   const apiKey = kafkaRequestNumber(kafka?.apiKey ?? '')
   if (!kafka || apiKey === undefined) return undefined

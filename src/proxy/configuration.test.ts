@@ -26,6 +26,8 @@ describe('the options of a proxy', () => {
   for (const wrong of [
     { dnsReject: 'drop' },
     { httpEvents: 'none' },
+    { httpHeaders: 'x-a, x%b' },
+    { httpHeaders: Array.from({ length: 17 }, (_, i) => `x-${i}`).join() },
     { dnsWait: '5000' },
     { dnsWait: 'long' },
     { state: '/x'.repeat(60) },

@@ -21,6 +21,8 @@ export type ProxyConfiguration = {
   readonly deniedBody: string
   /** Which requests of HTTP are told of. */
   readonly httpEvents: HttpEvents
+  /** Headers of these that are told. In lower case. */
+  readonly httpHeaders: readonly string[]
 }
 
 export type ProxyOptions = {
@@ -33,6 +35,7 @@ export type ProxyOptions = {
   readonly dnsWait?: string
   readonly deniedBody?: string
   readonly httpEvents?: string
+  readonly httpHeaders?: string
 }
 
 /** HAProxy's sockets are in the folder; the kernel takes paths of up to 107 bytes, and HAProxy makes a longer one on the way. */
@@ -59,6 +62,7 @@ export function proxyConfiguration(options: ProxyOptions): ProxyConfiguration {
     dns: dnsOptions(options),
     deniedBody: deniedBody(options),
     httpEvents: httpEvents(options),
+    httpHeaders: httpHeaders(options),
   }
 }
 
@@ -76,6 +80,19 @@ function httpEvents({ httpEvents: wanted = 'all' }: ProxyOptions): HttpEvents {
   const known = HTTP_EVENTS.find(name => name === wanted)
   if (!known) throw new ProxyConfigurationError(`--http-events ${wanted} is neither ${HTTP_EVENTS.join(' nor ')}`)
   return known
+}
+
+/** A line of HAProxy has 8 KiB, and of each header 128 bytes may stand there. */
+const MOST_HEADERS = 16
+
+function httpHeaders({ httpHeaders: wanted = '' }: ProxyOptions): readonly string[] {
+  const names = wanted.split(',').flatMap(name => name.trim().toLowerCase() || [])
+  const wrong = names.find(name => !/^[a-z0-9_-]{1,64}$/.test(name))
+  if (wrong !== undefined)
+    throw new ProxyConfigurationError(`--http-headers ${wrong}: a name has letters, digits, - and _, at most 64`)
+  if (names.length > MOST_HEADERS)
+    throw new ProxyConfigurationError(`--http-headers has ${names.length} names and may have ${MOST_HEADERS}`)
+  return [...new Set(names)]
 }
 
 const MOST_WAIT_MS = 4_000

@@ -47,6 +47,7 @@ export type HaproxyLauncherOptions = {
   /** Body of denials. */
   readonly deniedBody: string
   readonly httpEvents: HttpEvents
+  readonly httpHeaders: readonly string[]
   readonly onOutput: (text: string) => void
 }
 
@@ -144,6 +145,7 @@ function prepare(options: HaproxyLauncherOptions): void {
     ...(options.threads !== undefined && { threads: options.threads }),
     deniedBody: places.deniedBody,
     told: options.httpEvents,
+    toldHeaders: options.httpHeaders,
   })
   writeFor(path.join(folder, places.configuration), text, user)
 }

@@ -100,6 +100,7 @@ function haproxyOptions(
     maxConnections: Math.min(maxConnectionsFor(raiseDescriptorLimit()), most),
     deniedBody: configuration.deniedBody,
     httpEvents: configuration.httpEvents,
+    httpHeaders: configuration.httpHeaders,
     onOutput: text => log.error({ server: name, text: text.trimEnd() }, 'a server says'),
   }
 }

@@ -38,7 +38,7 @@ export type L7Content =
       /** Of the answer, also of one that the proxy itself gave; absent without an answer. */
       readonly status?: number
       readonly grpcStatus?: number
-      /** Of the request. Names in lower case. */
+      /** Those of the request that the proxy was told to tell. Names in lower case. */
       readonly headers?: readonly L7Header[]
     }
   | {

@@ -91,6 +91,7 @@ function start(t: TestContext, sets: L7RuleSet[]) {
       maxConnections: 100,
       deniedBody: 'no',
       httpEvents: 'all',
+      httpHeaders: [],
       onOutput: () => undefined,
     }),
     ruleSets: () => sets,

@@ -49,6 +49,7 @@ type Started = {
   readonly sets?: readonly L7RuleSet[]
   readonly logs?: boolean
   readonly told?: HttpEvents
+  readonly toldHeaders?: readonly string[]
   readonly maxConnections?: number
 }
 
@@ -60,7 +61,13 @@ export class HttpProxy extends HaproxyFixture<ClientResult> {
     return started(proxy, () => proxy.#start(options))
   }
 
-  async #start({ sets = [], logs = true, told = 'all', maxConnections = 2000 }: Started): Promise<void> {
+  async #start({
+    sets = [],
+    logs = true,
+    told = 'all',
+    toldHeaders = [],
+    maxConnections = 2000,
+  }: Started): Promise<void> {
     await this.startPrograms({ server: ['http-server-program.ts'], client: ['http-client-program.ts'] })
     this.writeMaps(sets)
     this.listen([PORT.http1, PORT.tls, PORT.http2, PORT.nobody])
@@ -72,6 +79,7 @@ export class HttpProxy extends HaproxyFixture<ClientResult> {
       maps: this.folder,
       files: HAPROXY_FILES,
       told,
+      toldHeaders,
       maxConnections,
       threads: 2,
       deniedBody: this.path('denied'),

@@ -43,6 +43,8 @@ const SETS = [
 const get = (path: string, sets: readonly [number, number], headers = '', host = 'web.example.com'): string =>
   `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${judgedBy(...sets)}${headers}\r\n`
 
+const byText = (a: unknown, b: unknown): number => (String(a) < String(b) ? -1 : 1)
+
 describe('requests by rules', needsRoot, () => {
   let proxy: HttpProxy
   before(async () => {
@@ -185,6 +187,23 @@ describe('requests by rules', needsRoot, () => {
     assert.deepEqual([unreachable.verdict, unreachable.reason], ['ERROR', 'the server could not be reached'])
   })
 
+  test('events tell the headers that are asked for', async () => {
+    await using proxy = await HttpProxy.start({ sets: SETS, toldHeaders: ['x-team', 'user-agent'] })
+    await proxy.ask(get('/public/a', [1, 0], 'X-Team: "red" \\ %[src]\r\nCookie: c\r\n'))
+    await proxy.ask(get('/no', [1, 0], `User-Agent: ${'u'.repeat(300)}\r\n`))
+    await proxy.ask(get('/public/b', [1, 0]))
+    await proxy.ask('nonsense\r\n\r\n')
+    const told = (await proxy.events(4)).map(
+      ({ content }) => content.parser === 'http' && [content.path, content.headers],
+    )
+    assert.deepEqual(told.sort(byText), [
+      ['', undefined],
+      ['/no', [{ name: 'user-agent', value: 'u'.repeat(128) }]],
+      ['/public/a', [{ name: 'x-team', value: '"red" \\ %[src]' }]],
+      ['/public/b', undefined],
+    ])
+  })
+
   test('where only denials are wanted, what is allowed and answered makes no event', async () => {
     await using proxy = await HttpProxy.start({ sets: SETS, told: 'denied' })
     for (const path of ['/public/a', '/public/b']) await proxy.ask(get(path, [1, 0]))
@@ -197,12 +216,13 @@ describe('requests by rules', needsRoot, () => {
       verdict,
       content.parser === 'http' && content.path,
     ])
-    assert.deepEqual(told, [
-      ['DROPPED', '/no'],
+    // Several threads tell of them.
+    assert.deepEqual(told.sort(byText), [
       ['AUDIT', '/no'],
-      ['FORWARDED', '/hello'],
+      ['DROPPED', '/no'],
       ['ERROR', ''],
       ['ERROR', '/'],
+      ['FORWARDED', '/hello'],
     ])
   })
 

@@ -4,7 +4,7 @@
 // is missing, a set that is not there, Lua that breaks off, all end in a denial.
 
 import { AMBIGUOUS_PATH, EGRESS_ANSWER, PROXY_ANSWER } from '../../http/index.ts'
-import { connectionText, HANDSHAKE_LOG_FORMAT, HTTPS_LOG_FORMAT, LOG_FORMAT } from './log-line.ts'
+import { connectionText, HANDSHAKE_LOG_FORMAT, headerVariable, httpsLogFormat, logFormat } from './log-line.ts'
 import type { HaproxyOptions, KernelAnswers, ListeningDescriptors, TlsContextFiles } from './options.ts'
 import { clientTables, shareRules, streamRules } from './shares.ts'
 import { bindWords, contextServers, serverNameRules } from './tls-context.ts'
@@ -99,11 +99,11 @@ const defaultsSection = (): string[] => [
 ]
 
 /** Before TLS has come about, if it is to: that it has not is told too. */
-const logRules = ({ terminating }: TlsContextFiles): string[] => [
+const logRules = ({ terminating }: TlsContextFiles, headers: readonly string[]): string[] => [
   `tcp-request connection set-var-fmt(sess.c) ${connectionText()}`,
   'log ring@requests len 8192 local0',
-  `log-format ${terminating ? HTTPS_LOG_FORMAT : LOG_FORMAT}`,
-  `error-log-format ${terminating ? HANDSHAKE_LOG_FORMAT : LOG_FORMAT}`,
+  `log-format ${terminating ? httpsLogFormat(headers) : logFormat(headers)}`,
+  `error-log-format ${terminating ? HANDSHAKE_LOG_FORMAT : logFormat(headers)}`,
 ]
 
 /** To where the client wanted to go, from its own address. */
@@ -136,10 +136,10 @@ function httpFrontend({ ipv4, ipv6 }: ListeningDescriptors, options: HaproxyOpti
   return [
     'frontend http',
     ...[ipv4, ipv6].map(descriptor => `bind fd@${descriptor}${bindWords(context)}`),
-    ...(options.logSocket === undefined ? [] : logRules(context)),
+    ...(options.logSocket === undefined ? [] : logRules(context, options.toldHeaders ?? [])),
     ...shareRules(options),
     ...formRules(),
-    ...(options.logSocket === undefined ? [] : toldRules()),
+    ...(options.logSocket === undefined ? [] : toldRules(options.toldHeaders ?? [])),
     ...kernelRules(answers),
     ...(options.logSocket === undefined ? [] : connectionRules(answers)),
     ...(context.terminating ? serverNameRules(`${options.maps}/server-names.map`) : []),
@@ -216,9 +216,10 @@ function setRules(map: string): string[] {
 }
 
 /** What of a request its line tells, however it ends. */
-const toldRules = (): string[] => [
+const toldRules = (headers: readonly string[]): string[] => [
   'http-request set-var(txn.t) date(0,us)',
   'http-request set-var(txn.h) req.fhdr(host)',
+  ...headers.map((name, place) => `http-request set-var(${headerVariable(place)}) req.fhdr(${name})`),
   'http-response set-var(txn.l) date(0,us),sub(txn.t)',
 ]
 

@@ -20,7 +20,7 @@ export const JUDGED_FIELDS: readonly string[] = [
   '%[var(sess.c)]',
 ]
 
-const requestText = (judged: readonly string[]): string =>
+const requestText = (judged: readonly string[], headers: readonly string[] = []): string =>
   `[${[
     ...judged,
     ...['txn.l', 'txn.g'].map(variable),
@@ -29,12 +29,17 @@ const requestText = (judged: readonly string[]): string =>
     '"%HV"',
     '%ST',
     text('var(txn.told)', 256),
+    ...headers.flatMap((name, place) => [`"${name}"`, text(`var(${headerVariable(place)})`, 128)]),
   ].join(',')}]`
 
-/** One word of the configuration, for `log-format`. */
-export const LOG_FORMAT = `'{"http":${requestText(JUDGED_FIELDS)}}'`
+/** What holds the value of a header that is told, by the place of its name. */
+export const headerVariable = (place: number): string => `txn.x${place}`
+
+/** One word of the configuration, for `log-format`. @param headers names that are told, each with its value, at the end */
+export const logFormat = (headers: readonly string[]): string => `'{"http":${requestText(JUDGED_FIELDS, headers)}}'`
 /** The same, of requests that came inside of TLS. */
-export const HTTPS_LOG_FORMAT = `'{"https":${requestText(JUDGED_FIELDS)}}'`
+export const httpsLogFormat = (headers: readonly string[]): string =>
+  `'{"https":${requestText(JUDGED_FIELDS, headers)}}'`
 /** Of a connection of which TLS did not come about. */
 export const HANDSHAKE_LOG_FORMAT = `'{"https":${requestText(JUDGED_FIELDS.with(1, '"handshake"'))}}'`
 

@@ -43,6 +43,8 @@ export type HaproxyOptions = {
   readonly logSocket?: string | undefined
   /** All requests unless given; else only those that are denied, fail, or are changed by a rule. */
   readonly told?: HttpEvents
+  /** Headers of requests that are told: names in lower case, of letters, digits, `-` and `_`. */
+  readonly toldHeaders?: readonly string[]
   /** Folder of the map files, `NAME.map`; all maps that the configuration names are there at the start, perhaps empty. */
   readonly maps: string
   /** Folder of Lua files and whatever else comes with the package. */
