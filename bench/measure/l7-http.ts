@@ -68,16 +68,16 @@ const BY_EXACT_RULES: readonly Figure[] = [
     load: http2(MANY, 1),
     target: { kind: 'at least', value: 0.3 },
     note:
-      'one request at a time on each connection, as with HTTP/1.1; the server is HAProxy with one thread, which reads headers ' +
-      'as servers do',
+      'one request at a time on each connection, as with HTTP/1.1; the server is nginx in one process, ' +
+      'as where the target comes from',
   },
   {
     id: 'h2c-streams',
     text: `HTTP/2, ${FEW} connections with ${STREAMS} requests at a time each, ${RULES} rules`,
     load: http2(FEW, STREAMS),
     note:
-      'requests of one connection share what it costs to send and receive: direct gets several times as fast, and what is left ' +
-      'of the difference is the proxy itself, where every request is judged and told',
+      'requests of one connection share what it costs to send and receive: what is left of the difference is the server and the ' +
+      'proxy, where every request is judged and told',
   },
 ]
 
@@ -94,7 +94,7 @@ const UNTOLD: readonly Figure[] = [
     text: `HTTP/2, ${MANY} connections, ${RULES} rules`,
     load: http2(MANY, 1),
     target: { kind: 'at least', value: 0.6 },
-    note: 'the target was set by a measurement of as many connections (0.67 by HAProxy’s own maps)',
+    note: 'the target comes from a measurement of HAProxy in front of nginx without events (0.67 by its own maps)',
   },
 ]
 

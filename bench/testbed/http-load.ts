@@ -1,5 +1,5 @@
 // Load of HTTP: wrk and h2load of Debian, and the benchmark's own bench/httpload.c for what these do not do, against
-// bench/httpserve.c; and HAProxy as a server of HTTP/2, which reads headers as servers do.
+// bench/httpserve.c; and nginx as a server of HTTP/2.
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -7,7 +7,7 @@ import type { Namespace } from '../../src/net/index.ts'
 import { BUILD_FOLDER } from './load.ts'
 import { outputOf, Program } from './programs.ts'
 
-/** Of the small server, and of HAProxy as a server of HTTP/2. */
+/** Of the small server, and of nginx. */
 export const HTTP_PORTS = { small: 5020, http2: 5021 } as const
 const HTTPSERVE = path.join(BUILD_FOLDER, 'httpserve')
 const HTTPLOAD = path.join(BUILD_FOLDER, 'httpload')
@@ -19,21 +19,31 @@ export async function startHttpServers(
   signal: AbortSignal,
 ): Promise<void> {
   owned.use(await Program.ready(namespace, [HTTPSERVE, String(HTTP_PORTS.small)], signal))
-  const configuration = path.join(folder, 'http2-server.cfg')
-  fs.writeFileSync(configuration, HTTP2_SERVER)
-  owned.use(new Program(namespace, ['setpriv', '--pdeathsig=KILL', 'haproxy', '-db', '-f', configuration]))
+  const configuration = path.join(folder, 'http2-server.conf')
+  fs.writeFileSync(configuration, http2Server(folder))
+  owned.use(new Program(namespace, ['setpriv', '--pdeathsig=KILL', 'nginx', '-c', configuration]))
 }
 
-const HTTP2_SERVER = `global
-  nbthread 1
-  maxconn 1000
-  tune.h2.max-concurrent-streams 1000
-defaults
-  mode http
-  timeout client 1h
-frontend all
-  bind :::${HTTP_PORTS.http2} v4v6 proto h2
-  http-request return status 200 content-type text/plain string "Hello, world\\n"
+/** One process, which writes nothing but answers. */
+const http2Server = (folder: string): string => `user root;
+worker_processes 1;
+daemon off;
+master_process off;
+pid ${folder}/nginx.pid;
+error_log stderr;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `  ${name}_temp_path ${folder}/${name};`).join('\n')}
+  server {
+    listen ${HTTP_PORTS.http2} http2;
+    listen [::]:${HTTP_PORTS.http2} http2;
+    http2_max_concurrent_streams 1000;
+    location / { return 200 "Hello, world\\n"; }
+  }
+}
 `
 
 export type HttpRoute = {

@@ -31,6 +31,7 @@ export const DEBIAN_PACKAGES = [
   { name: 'haproxy', for: 'run', programs: ['haproxy'], service: 'haproxy' },
   { name: 'wrk', for: 'bench', programs: ['wrk'] },
   { name: 'nghttp2-client', for: 'bench', programs: ['h2load'] },
+  { name: 'nginx', for: 'bench', programs: ['nginx'], service: 'nginx' },
   { name: 'iptables', for: 'bench', programs: ['iptables-legacy-restore'] },
   { name: 'nftables', for: 'run', programs: ['nft'] },
   { name: 'chromium', for: 'test', programs: ['chromium'] },
