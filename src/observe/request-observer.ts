@@ -4,7 +4,7 @@
 // Lines of requests that passed are kept as they came, and read for whoever asks.
 
 import type { L7Event } from '../tables/index.ts'
-import { type Observed, Recent } from './recent.ts'
+import { KEPT_EVENTS, type Observed, Recent } from './recent.ts'
 import { isEvent, isObject, isPassed, readLine, writtenOut } from './told-line.ts'
 
 /** Most characters kept of a text, of one in a list, and items of a list: senders choose them. */
@@ -21,17 +21,14 @@ export type RequestCount = {
 
 const NEWLINE = 0x0a
 
-/** An event, or the line that it is in. */
-type Kept = L7Event | { readonly bytes: Buffer; readonly start: number; readonly end: number }
-
 export class RequestObserver {
   /** Lost before they came here, and lines that are no events. */
   lost = 0
-  readonly #kept: Kept[] = []
-  readonly #recent = new Recent<L7Event>(slot => {
-    const kept = this.#kept[slot]
-    return kept && 'bytes' in kept ? readKept(kept) : kept
-  })
+  /** By slot: events, or the bytes that they are in, from where to where. Nothing is made for a line that only passes through. */
+  readonly #kept: (L7Event | Buffer)[] = []
+  readonly #starts = new Uint32Array(KEPT_EVENTS)
+  readonly #ends = new Uint32Array(KEPT_EVENTS)
+  readonly #recent = new Recent<L7Event>(slot => this.#eventIn(slot))
   readonly #counts = new Map<string, { protocol: string; verdict: string; count: number }>()
 
   get received(): number {
@@ -45,11 +42,16 @@ export class RequestObserver {
 
   /** Takes whole lines of the stream, and keeps the bytes. What is no event counts as lost. */
   takeLines(bytes: Buffer): void {
+    let passed = 0
     for (let start = 0, end = bytes.indexOf(NEWLINE); end >= 0; start = end + 1, end = bytes.indexOf(NEWLINE, start))
       if (isPassed(bytes, start, end)) {
-        this.#count('http', 'FORWARDED')
-        this.#keep({ bytes, start, end })
+        passed++
+        const slot = this.#recent.nextSlot()
+        this.#kept[slot] = bytes
+        this.#starts[slot] = start
+        this.#ends[slot] = end
       } else this.#take(readLine(bytes.toString('utf8', start, end)))
+    if (passed > 0) this.#count('http', 'FORWARDED', passed)
     this.#recent.wake()
   }
 
@@ -64,13 +66,17 @@ export class RequestObserver {
     if (missed !== undefined) this.lost += missed
     else if (!isEvent(line)) this.lost++
     else {
-      this.#count(line.content.parser, line.verdict)
-      this.#keep(bounded(line) as L7Event)
+      this.#count(line.content.parser, line.verdict, 1)
+      this.#kept[this.#recent.nextSlot()] = bounded(line) as L7Event
     }
   }
 
-  #keep(kept: Kept): void {
-    this.#kept[this.#recent.nextSlot()] = kept
+  /** Undefined for a line that turns out to be no event. */
+  #eventIn(slot: number): L7Event | undefined {
+    const kept = this.#kept[slot]
+    if (!Buffer.isBuffer(kept)) return kept
+    const line = readLine(kept.toString('utf8', this.#starts[slot], this.#ends[slot]))
+    return isEvent(line) ? (bounded(line) as L7Event) : undefined
   }
 
   /** The requests that are kept, the newest first. To be read in one go. */
@@ -83,18 +89,12 @@ export class RequestObserver {
     return this.#recent.watch(signal)
   }
 
-  #count(protocol: string, verdict: string): void {
+  #count(protocol: string, verdict: string, more: number): void {
     const key = `${protocol} ${verdict}`
     const known = this.#counts.get(key)
-    if (known) known.count++
-    else this.#counts.set(key, { protocol, verdict, count: 1 })
+    if (known) known.count += more
+    else this.#counts.set(key, { protocol, verdict, count: more })
   }
-}
-
-/** @returns undefined for what turns out to be no event */
-function readKept({ bytes, start, end }: Exclude<Kept, L7Event>): L7Event | undefined {
-  const line = readLine(bytes.toString('utf8', start, end))
-  return isEvent(line) ? (bounded(line) as L7Event) : undefined
 }
 
 function missedOf(line: unknown): number | undefined {

@@ -10,7 +10,7 @@ const MAX_WAITING_BYTES = 16 << 20
 const MAX_LINE_BYTES = 1 << 18
 const RATE_WINDOW_MS = 1_000
 /** How long lines are let gather where there are few of them. A stream that is not read keeps some itself. */
-const GATHER_MS = 5
+const GATHER_MS = 10
 const MANY_BYTES = 32 << 10
 
 type Chunk = { readonly first: number; readonly lines: number; readonly bytes: Buffer }
