@@ -74,6 +74,10 @@ describe('headers', () => {
     ]
     for (const [match, headers, allowed] of cases) assert.equal(judge(match, headers).allowed, allowed)
     assert.equal(judge({ secret }, [['x-a', 'hidden']], 'hidden').allowed, true)
+    const named = judge({}, [['x-a', '1'], ['connection', 'x-a']]) // biome-ignore format: as above
+    assert.deepEqual(named.allowed ? [] : named.nearest[0]?.mismatches, [
+      { field: 'header', name: 'x-a', wanted: undefined, found: ['1'], isTakenAway: true },
+    ])
   })
 
   test('change requests where they are not', () => {

@@ -22,6 +22,8 @@ export type HttpMismatch =
       readonly name: string
       readonly wanted: string | undefined
       readonly found: readonly string[]
+      /** `Connection` names it, so the next proxy takes it away. */
+      readonly isTakenAway?: true
     }
 
 export type HttpVerdict =
@@ -90,15 +92,15 @@ function judgeHeader(match: HeaderMatch, request: HttpRequest, secretValue: Secr
   const want = wantedValue(match, secretValue)
   const found = request.headers.filter(([other]) => other === name).map(([, value]) => value)
   const wanted = want.kind === 'value' ? want.value : undefined
-  const mismatch: HttpMismatch = { field: 'header', name, wanted, found }
+  const isTakenAway = isNamedByConnection(request, name)
+  const mismatch: HttpMismatch = { field: 'header', name, wanted, found, ...(isTakenAway && { isTakenAway }) }
   // Gateways of servers write both signs alike: which of the two headers counts, only they know.
   const alias = request.headers.some(([other]) => other !== name && oneSign(other) === oneSign(name))
   const right =
     found.length > 0 && want.kind !== 'unknown' && found.every(value => wanted === undefined || value === wanted)
   const writes = match.mismatch === 'add' || match.mismatch === 'replace'
   const fails = match.mismatch === 'deny' || (writes && want.kind === 'unknown')
-  if (alias || isNamedByConnection(request, name) || (!right && fails))
-    return { holds: false, change: undefined, told: false, mismatch }
+  if (alias || isTakenAway || (!right && fails)) return { holds: false, change: undefined, told: false, mismatch }
   const change = right ? undefined : changeFor(match, wanted)
   return { holds: true, change, told: !right, mismatch }
 }

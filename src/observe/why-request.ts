@@ -121,7 +121,9 @@ function httpMiss(rule: HttpRule, miss: HttpMismatch, knowsHeaders: boolean): Re
   return {
     part: `header ${miss.name}`,
     wants: headerWants(match, miss.wanted),
-    has: miss.found.join(', ') || (knowsHeaders ? 'not there' : 'not known here'),
+    has: miss.isTakenAway
+      ? 'named by Connection, so that the next proxy takes it away'
+      : miss.found.join(', ') || (knowsHeaders ? 'not there' : 'not known here'),
   }
 }
 
