@@ -19,7 +19,8 @@ export function takeHaproxyEvents(
   makeHaproxyFolder(folder, user)
   const file = path.join(folder, HAPROXY_PLACES.logSocket)
   fs.rmSync(file, { force: true })
-  const server = net.createServer(connection => {
+  // One read for all that has gathered: a socket that is not asked for more leaves it where it is.
+  const server = net.createServer({ highWaterMark: 1 }, connection => {
     connection.on('error', () => undefined)
     events
       .take(connection)
