@@ -132,7 +132,9 @@ for (const { about, port, host } of [
 test('without the name of a host nothing is verified, so nothing is sent', { skip: needsRoot }, async () => {
   await proxy.serve(originating(), [set(1, [rule({})])])
   await proxy.had()
-  for (const host of ['10.9.2.2', '[fd09:2::2]:443', '10.9.2.2:443']) {
+  // TLS has no room to ask for so long a name, and would ask for none.
+  const tooLong = 'web.'.repeat(64).slice(0, -1)
+  for (const host of ['10.9.2.2', '[fd09:2::2]:443', '10.9.2.2:443', tooLong, 'other.test,web.test']) {
     const { answers } = await proxy.ask({ port: PORTS.secure, protocol: 'http1', requests: [get('/a', { host })] })
     assert.equal(answers[0]?.status, 502, host)
     const [event] = await proxy.events(1)

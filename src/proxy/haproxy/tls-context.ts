@@ -41,14 +41,17 @@ export function serverNameRules(map: string): string[] {
 /** Of a host, not of an address: there is a label at the end that is no number. */
 const NAME = String.raw`^(?:[a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*$`
 
+/** Of a name of a host (RFC 1035, 3.1). OpenSSL asks for no longer one, and HAProxy verifies the name alone that was asked for. */
+const NAME_LENGTHS = '1:253'
+
 /**
  * The name that a server has to show a certificate of: without one, nothing could be verified. Of a backend, as the rules of
  * the frontend end where they allow a request.
  */
 const originRules = ({ terminating }: TlsContextFiles): string[] => [
-  'http-request set-var(txn.sni) req.hdr(host),host_only,lower',
+  'http-request set-var(txn.sni) req.fhdr(host),host_only,lower',
   ...(terminating ? ['http-request set-var(txn.sni) ssl_fc_sni,lower if { ssl_fc_has_sni }'] : []),
-  `http-request set-var(txn.why) str(name) if !{ var(txn.sni) -m reg ${strong(NAME)} }`,
+  `http-request set-var(txn.why) str(name) if !{ var(txn.sni) -m reg ${strong(NAME)} } or !{ var(txn.sni) -m len ${NAME_LENGTHS} }`,
   'http-request return status 502 content-type text/plain string "No name of a server to verify\\r\\n" if { var(txn.why) -m str name }',
   'http-after-response set-var(txn.why) str(peer) if { ssl_bc_err -m int gt 0 }',
 ]
