@@ -106,3 +106,18 @@ spec:
   )
   assert.ok(plain > 2_000, `${plain} of them are plain`)
 })
+
+test('only blanks of ASCII indent, part and make a line empty', () => {
+  const texts = [
+    'B',
+    'Ba: 1',
+    'a: 1\nB',
+    'a: 1\nB\nb: 2',
+    'a:\n  b: 1\nBBc: 2',
+    'a:\nBb: 1',
+    'a:\n- Bb',
+    'a:\n- Bb: 1',
+    'B# c\na: 1',
+  ]
+  for (const text of texts) for (const blank of '\u1680\u2003\u202f\u205f\u3000') compare(text.replaceAll('B', blank))
+})

@@ -49,7 +49,7 @@ class BlockReader {
     this.#end = { line: lines.length, column: (lines.at(-1) ?? '').length + 1 }
     this.#lines = []
     for (const [i, line] of lines.entries()) {
-      const content = line.trimStart()
+      const content = withoutIndent(line)
       // A comment further down may belong to the block before it.
       if (content.startsWith('#') && this.#lines.length > 0) throw new NotPlain()
       if (content !== '' && !content.startsWith('#'))
@@ -99,7 +99,7 @@ class BlockReader {
     const read: Read[] = []
     const start = this.#here()
     for (let line = this.#next(indent); line && isItem(line.text); line = this.#next(indent)) {
-      const text = line.text.slice(1).trimStart()
+      const text = withoutIndent(line.text.slice(1))
       if (text === '' || text.startsWith('-')) throw new NotPlain()
       const inner = { number: line.number, indent: indent + line.text.length - text.length, text }
       if (KEY.test(text)) {
@@ -148,6 +148,9 @@ class BlockReader {
     if (depth > this.#limits.depth || ++this.#values > this.#limits.values) throw new NotPlain()
   }
 }
+
+/** Blanks of Unicode indent nothing: to YAML they are letters. */
+const withoutIndent = (text: string): string => text.replace(/^ +/, '')
 
 const isItem = (text: string): boolean => text.startsWith('- ') || text === '-'
 
