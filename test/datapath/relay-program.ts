@@ -45,6 +45,8 @@ const INFO = {
 } as const
 
 const { schema } = readDatapathObject(parseObject(POD_OBJECT))
+/** Whoever is forgotten is not called any more. */
+const polled: unknown[] = []
 const sockets = KernelMap.byId<number, bigint>(Number(process.argv[2]))
 
 for (const family of [4, 6] as const) {
@@ -122,12 +124,13 @@ function relayDatagrams(fd: number, family: 4 | 6): void {
   const batch = new DatagramBatch(8, 2048)
   const sender = new ForeignSender(family)
   tellOriginalDestination(fd, family)
-  poll(fd, () => {
+  const handle = poll(fd, () => {
     for (let index = 0, count = batch.receive(fd); index < count; index++) {
       const [from, to] = [batch.source(index), batch.destination(index)]
       if (from && to) relayDatagram(sender, from, to, Buffer.from(batch.payload(index)))
     }
   })
+  polled.push(handle)
 }
 
 /** One question, one answer. */
