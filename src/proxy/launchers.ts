@@ -110,8 +110,11 @@ const MOST_CONNECTIONS = { all: 50_000, context: 10_000 } as const
 /** One group of HAProxy's has no more; of TLS contexts there may be many. */
 const MOST_THREADS = { all: 64, context: 4 } as const
 
-/** Where processors are short, threads that wait for each other's locks (that of the lines most of all) only burn their time. */
-const haproxyThreads = (most: number): number => Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), most)
+/** Half of the processors, and two where there are so many: threads wait for each other's locks, of which one can burn time. */
+function haproxyThreads(most: number): number {
+  const processors = availableParallelism()
+  return Math.min(processors, Math.max(2, Math.floor(processors / 2)), most)
+}
 
 function ownServer(
   { configuration, events, log }: ServerSetting,
