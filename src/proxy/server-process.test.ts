@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { getEventListeners } from 'node:events'
 import net from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -117,6 +118,15 @@ test('who waits for it does not wait longer than he wants', async () => {
   await using one = start('exit 1')
   one.server.tell({ whole: false, add: [set(1)], remove: [] })
   await assert.rejects(one.server.upToDate(AbortSignal.abort(new Error('enough'))), /enough/)
+})
+
+test('who waited leaves nothing at a signal that others keep', async () => {
+  await using one = start()
+  const { signal } = new AbortController()
+  const change = one.change([set(1)])
+  await one.server.upToDate(signal)
+  await change
+  assert.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
 test('one that does not serve yet lets a bounded number of changes wait, and is started again with everything', async () => {

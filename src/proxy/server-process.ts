@@ -131,10 +131,12 @@ export class ServerProcess {
     while (this.#applied < revision) {
       signal.throwIfAborted()
       const { promise, resolve } = Promise.withResolvers<void>()
-      this.#waiters.add(resolve)
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      const wake = () => resolve()
+      this.#waiters.add(wake)
+      signal.addEventListener('abort', wake, { once: true })
       await promise
-      this.#waiters.delete(resolve)
+      signal.removeEventListener('abort', wake)
+      this.#waiters.delete(wake)
     }
   }
 
