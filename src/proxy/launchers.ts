@@ -110,7 +110,7 @@ const MOST_CONNECTIONS = { all: 50_000, context: 10_000 } as const
 /** One group of HAProxy's has no more; of TLS contexts there may be many. */
 const MOST_THREADS = { all: 64, context: 4 } as const
 
-/** Half of the processors, and two where there are so many: threads wait for each other's locks, of which one can burn time. */
+/** Half of the processors, but two where there are two: more threads burn their time waiting for each other's locks, that of the lines most of all. */
 function haproxyThreads(most: number): number {
   const processors = availableParallelism()
   return Math.min(processors, Math.max(2, Math.floor(processors / 2)), most)
