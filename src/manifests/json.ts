@@ -3,47 +3,34 @@
 // not plain, or wrong, is left to yaml.ts (tested against it).
 
 import type { Position } from './object.ts'
+import { NotPlain, type PlainLimits, type PlainRead, readPlain } from './plain.ts'
 import type { YamlDocument, YamlPosition } from './yaml.ts'
 
-/** Tabs, lone line ends, control characters: YAML has rules of its own for them. */
-const UNPLAIN = /[^\n\x20-\x7e\xa1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]/
 const NUMBER = /-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?![\d.eE+-])/y
 const ESCAPE = /\\(?:u(?![dD][89a-fA-F])[\da-fA-F]{4}|["\\/bfnrt])/g
 /** YAML takes no longer ones without a mark of their own. */
 const MAX_KEY_CHARACTERS = 1000
 
-type Read = { readonly value: unknown; readonly position: YamlPosition }
-
-export type JsonLimits = { readonly depth: number; readonly values: number }
-
 /** @returns undefined for what is not an object in plain JSON within the limits: that is not to say that it is wrong */
-export function readPlainJson(text: string, limits: JsonLimits): YamlDocument | undefined {
-  if (!/^[\n ]*\{/.test(text) || UNPLAIN.test(text)) return undefined
-  try {
-    return { ...new JsonReader(text, limits).readDocument(), problems: [] }
-  } catch (error) {
-    if (error instanceof NotPlain) return undefined
-    throw error
-  }
+export function readPlainJson(text: string, limits: PlainLimits): YamlDocument | undefined {
+  if (!/^[\n ]*\{/.test(text)) return undefined
+  return readPlain(text, () => new JsonReader(text, limits).readDocument())
 }
-
-/** Thrown inside of JsonReader only, to end reading at once. */
-class NotPlain extends Error {}
 
 class JsonReader {
   readonly #text: string
-  readonly #limits: JsonLimits
+  readonly #limits: PlainLimits
   #at = 0
   #line = 1
   #lineStart = 0
   #values = 0
 
-  constructor(text: string, limits: JsonLimits) {
+  constructor(text: string, limits: PlainLimits) {
     this.#text = text
     this.#limits = limits
   }
 
-  readDocument(): Read {
+  readDocument(): PlainRead {
     this.#skipBlanks()
     const read = this.#read(0)
     this.#skipBlanks()
@@ -51,7 +38,7 @@ class JsonReader {
     return read
   }
 
-  #read(depth: number): Read {
+  #read(depth: number): PlainRead {
     if (depth > this.#limits.depth || ++this.#values > this.#limits.values) throw new NotPlain()
     const start = this.#position()
     switch (this.#text[this.#at]) {
@@ -66,7 +53,7 @@ class JsonReader {
     }
   }
 
-  #readObject(start: Position, depth: number): Read {
+  #readObject(start: Position, depth: number): PlainRead {
     const value: Record<string, unknown> = {}
     const children = new Map<string, YamlPosition>()
     for (let isMore = this.#opens('}'); isMore; isMore = this.#goesOn('}')) {
@@ -84,8 +71,8 @@ class JsonReader {
     return { value, position: { ...start, children, range: { start, end: this.#position() } } }
   }
 
-  #readArray(start: Position, depth: number): Read {
-    const read: Read[] = []
+  #readArray(start: Position, depth: number): PlainRead {
+    const read: PlainRead[] = []
     for (let isMore = this.#opens(']'); isMore; isMore = this.#goesOn(']')) read.push(this.#read(depth + 1))
     const children = new Map(read.map((item, i) => [i, item.position]))
     // Not pushed one by one: that leaves room for more, which of many short lists is much.

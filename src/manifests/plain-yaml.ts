@@ -4,10 +4,9 @@
 // yaml.ts (tested against it).
 
 import type { Position } from './object.ts'
+import { NotPlain, type PlainLimits, type PlainRead, readPlain } from './plain.ts'
 import type { YamlDocument, YamlPosition } from './yaml.ts'
 
-/** Tabs, other line ends, control characters: YAML has rules of its own for them. */
-const UNPLAIN = /[^\n\x20-\x7e\xa1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]/
 const KEY = /^([A-Za-z_][\w./-]{0,200}|"[\w ./-]{1,200}"):(?: +(\S.*))?$/
 /** No comment, no mapping, nothing that stands for something else at its beginning. */
 const TEXT = /^[A-Za-z/](?:[^:#]|:(?=[^ ]))*$/
@@ -18,32 +17,19 @@ const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
 const WORD = /^(?:y|yes|on|true|n|no|off|false|null)$/i
 
 type Line = { readonly number: number; readonly indent: number; readonly text: string }
-type Read = { readonly value: unknown; readonly position: YamlPosition }
-
-export type Limits = { readonly depth: number; readonly values: number }
 
 /** @returns undefined for what is not a plain mapping within the limits: that is not to say that it is wrong */
-export function readPlainYaml(text: string, limits: Limits): YamlDocument | undefined {
-  if (UNPLAIN.test(text)) return undefined
-  try {
-    return { ...new BlockReader(text, limits).readDocument(), problems: [] }
-  } catch (error) {
-    if (error instanceof NotPlain) return undefined
-    throw error
-  }
-}
-
-/** Thrown inside of BlockReader only, to end reading at once. */
-class NotPlain extends Error {}
+export const readPlainYaml = (text: string, limits: PlainLimits): YamlDocument | undefined =>
+  readPlain(text, () => new BlockReader(text, limits).readDocument())
 
 class BlockReader {
   readonly #lines: Line[]
-  readonly #limits: Limits
+  readonly #limits: PlainLimits
   readonly #end: Position
   #at = 0
   #values = 0
 
-  constructor(text: string, limits: Limits) {
+  constructor(text: string, limits: PlainLimits) {
     const lines = text.split('\n')
     this.#limits = limits
     this.#end = { line: lines.length, column: (lines.at(-1) ?? '').length + 1 }
@@ -57,7 +43,7 @@ class BlockReader {
     }
   }
 
-  readDocument(): Read {
+  readDocument(): PlainRead {
     const [first] = this.#lines
     if (!first || first.text.startsWith('-')) throw new NotPlain()
     const read = this.#readMapping(first.indent, 0)
@@ -65,7 +51,7 @@ class BlockReader {
     return read
   }
 
-  #readMapping(indent: number, depth: number): Read {
+  #readMapping(indent: number, depth: number): PlainRead {
     this.#count(depth)
     const value: Record<string, unknown> = {}
     const children = new Map<string, YamlPosition>()
@@ -85,7 +71,7 @@ class BlockReader {
   }
 
   /** What a key has on the lines below it. */
-  #readBelow(line: Line, depth: number): Read {
+  #readBelow(line: Line, depth: number): PlainRead {
     this.#at++
     const below = this.#lines[this.#at]
     if (!below || below.indent < line.indent) throw new NotPlain()
@@ -94,9 +80,9 @@ class BlockReader {
     return this.#readMapping(below.indent, depth)
   }
 
-  #readList(indent: number, depth: number): Read {
+  #readList(indent: number, depth: number): PlainRead {
     this.#count(depth)
-    const read: Read[] = []
+    const read: PlainRead[] = []
     const start = this.#here()
     for (let line = this.#next(indent); line && isItem(line.text); line = this.#next(indent)) {
       const text = withoutIndent(line.text.slice(1))
@@ -114,7 +100,7 @@ class BlockReader {
   }
 
   /** A value on the line of its key or of its dash. */
-  #readLine(line: Line, text: string, depth: number): Read {
+  #readLine(line: Line, text: string, depth: number): PlainRead {
     this.#count(depth)
     this.#at++
     const column = line.indent + line.text.length - text.length + 1
