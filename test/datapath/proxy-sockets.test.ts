@@ -282,7 +282,12 @@ for (const family of [4, 6] as const) {
     proxied.drops()
     assert.equal(await socket.send('hello'), 'ok')
     proxied.pods.server('b').speakAgain()
-    for (let tries = 0; tries < 500 && !proxied.drops().includes('POLICY_DENIED'); tries++) await delay(10)
+    let isDenied = false
+    for (let tries = 0; tries < 500 && !isDenied; tries++) {
+      await delay(10)
+      isDenied = proxied.drops().includes('POLICY_DENIED')
+    }
+    assert.ok(isDenied, 'what is said meanwhile is dropped')
     proxied.setPolicies({ a: egress(5) })
     const heard = await socket.receive()
     assert.match(heard, /^\[(unknown|5\/0 .*)\] pod b/, 'said again when it may')
