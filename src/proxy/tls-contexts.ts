@@ -8,7 +8,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProxyServerState } from '../api/index.ts'
-import type { L7RuleSet, TlsContext } from '../policy/index.ts'
+// Not by the face of the area, which is all of the policy engine: a supervisor is to be small.
+import { tlsMeaning } from '../policy/engine/l7-rules.ts'
+import type { L7RuleSet } from '../policy/index.ts'
+import { TLS_ENDS } from '../policy/model/l7.ts'
 import type { RuleSetFailure } from './child.ts'
 import type { ProxySocket } from './datapath.ts'
 import { hasTlsContext } from './haproxy-launcher.ts'
@@ -270,27 +273,13 @@ const endsOf = (set: L7RuleSet | undefined): TlsEnds =>
   set?.rules.parser === 'http' ? { terminating: set.rules.terminating, originating: set.rules.originating } : {}
 
 /** Equal where the same keys of the same Secrets are named for the same ends. */
-function keyOf(set: L7RuleSet): string {
-  const { terminating, originating } = endsOf(set)
-  return JSON.stringify([terminating, originating].map(context => (context ? partsOf(context) : null)))
-}
-
-const partsOf = ({ secret, certificate, privateKey, trustedCa, needsTrustedCa }: TlsContext): unknown => [
-  secret.namespace,
-  secret.name,
-  certificate,
-  privateKey,
-  trustedCa,
-  needsTrustedCa === true,
-]
+const keyOf = ({ rules }: L7RuleSet): string => tlsMeaning(rules)
 
 const aboutText = (ends: TlsEnds): string =>
-  (['terminating', 'originating'] as const)
-    .flatMap(end => {
-      const secret = ends[end]?.secret
-      return secret ? [`${end} by ${secret.namespace}/${secret.name}`] : []
-    })
-    .join(', ')
+  TLS_ENDS.flatMap(end => {
+    const secret = ends[end]?.secret
+    return secret ? [`${end} by ${secret.namespace}/${secret.name}`] : []
+  }).join(', ')
 
 async function whenAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return

@@ -5,7 +5,7 @@
 import type { L7Rules } from '../model/l7.ts'
 import { type Audit, type Direction, VISIBILITY } from '../model/rule.ts'
 import { ANY_PEER, type PolicyEntry } from './entries.ts'
-import { endTlsAlike, judgeOf } from './l7-rules.ts'
+import { judgeOf, tlsMeaning } from './l7-rules.ts'
 import type { ResolvedPolicy } from './subject.ts'
 
 /** What a look-up asks: one direction, one peer, one port. */
@@ -61,7 +61,11 @@ export function verdict(from: Party, to: Party, protocol: number, port: number):
   const [one, other] = [rulesOf(egress), rulesOf(ingress)]
   // Rules that are only tried out give way.
   const isTorn =
-    one && other && !one.audit && !other.audit && (judgeOf(one) !== judgeOf(other) || !endTlsAlike(one, other))
+    one &&
+    other &&
+    !one.audit &&
+    !other.audit &&
+    (judgeOf(one) !== judgeOf(other) || tlsMeaning(one) !== tlsMeaning(other))
   if (isTorn) return { verdict: 'denied', egress, ingress, isTorn: true }
   return { verdict: 'allowed', egress, ingress }
 }

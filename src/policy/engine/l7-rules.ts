@@ -81,15 +81,12 @@ export function languageOf(rules: L7Rules): string {
   if (rules.parser !== 'http') return rules.parser
   const { serverNames, terminating, originating } = rules
   const names = serverNames.map(({ serverName }) => serverName).sort()
-  return JSON.stringify([rules.parser, names, tlsName(terminating), tlsName(originating)])
+  return JSON.stringify([rules.parser, names, terminating && tlsName(terminating), originating && tlsName(originating)])
 }
 
-/** Whether one process can judge by both: TLS ends and begins at it with the same Secrets, or not at all. */
-export function endTlsAlike(one: L7Rules, other: L7Rules): boolean {
-  const nameOf = (rules: L7Rules): string =>
-    rules.parser === 'http' ? JSON.stringify([tlsParts(rules.terminating), tlsParts(rules.originating)]) : ''
-  return nameOf(one) === nameOf(other)
-}
+/** Equal where one process can judge by both: TLS ends and begins at it with the same keys of the same Secrets, or not at all. */
+export const tlsMeaning = (rules: L7Rules): string =>
+  rules.parser === 'http' ? JSON.stringify([tlsParts(rules.terminating), tlsParts(rules.originating)]) : ''
 
 const meanings = new WeakMap<L7Rules, string>()
 
@@ -189,10 +186,6 @@ function tlsParts(context: TlsContext | undefined): unknown {
 }
 
 /** Contexts with one name are one: a rule may name the keys that another takes for granted. */
-function tlsName(context: TlsContext): string[]
-function tlsName(context: TlsContext | undefined): string[] | null
-function tlsName(context: TlsContext | undefined): string[] | null {
-  if (!context) return null
-  const { secret, certificate, privateKey, trustedCa } = context
+function tlsName({ secret, certificate, privateKey, trustedCa }: TlsContext): string[] {
   return [secret.namespace, secret.name, certificate, privateKey, trustedCa]
 }

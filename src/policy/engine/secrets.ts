@@ -1,7 +1,14 @@
 // Which secrets rule sets name, and what of them, so that whoever judges gets that and no
 // more. What is in them is no business of policy.
 
-import type { HttpRule, L7RuleSet, SecretReference, TlsContext, TlsEnd } from '../model/l7.ts'
+import {
+  type HttpRule,
+  type L7RuleSet,
+  type SecretReference,
+  TLS_ENDS,
+  type TlsContext,
+  type TlsEnd,
+} from '../model/l7.ts'
 import type { RuleKey } from '../model/rule.ts'
 
 /** A Secret, and what of it rule sets name. */
@@ -19,8 +26,6 @@ export type TlsUse = {
   /** Rules of policies that it stands in, sorted. */
   readonly rules: readonly RuleKey[]
 }
-
-const TLS_ENDS = ['terminating', 'originating'] as const
 
 /** Secrets that rules of the sets name, each once, by namespace and name. */
 export function secretsOf(sets: Iterable<L7RuleSet>): NamedSecret[] {

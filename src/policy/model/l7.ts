@@ -61,8 +61,10 @@ export type TlsContext = {
   readonly needsTrustedCa?: true
 }
 
+/** Where a proxy ends or begins TLS: towards the client, towards the server. */
+export const TLS_ENDS = ['terminating', 'originating'] as const
 /** `terminating`: TLS of the client ends at the proxy. `originating`: TLS to the server begins there. */
-export type TlsEnd = 'terminating' | 'originating'
+export type TlsEnd = (typeof TLS_ENDS)[number]
 
 /**
  * The rules of one connection in one direction. An empty list allows nothing. `audit`: they are only tried out, so what
