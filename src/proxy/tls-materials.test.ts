@@ -69,3 +69,20 @@ test('half a pair, or a pair that is none, is told by the names of keys', () => 
   assert.match(problem(originating, { 'tls.key': 'hidden', 'tls.crt': crt }), /key tls.key .* holds no private key/)
   assert.match(problem({ terminating: context() }, {}), /^terminatingTLS: key tls.crt .* is not there$/)
 })
+
+test('a pair with which no server would start is told, in front of authorities too', () => {
+  const weak = ['-x509', '-newkey', 'rsa:1024', '-nodes', '-subj', '/CN=web.test']
+  execFileSync('openssl', ['req', ...weak, '-keyout', file('weak.key'), '-out', file('weak.crt')], { stdio: 'ignore' })
+  const [weakCrt, weakKey] = ['weak.crt', 'weak.key'].map(name => fs.readFileSync(file(name), 'utf8')) as [
+    string,
+    string,
+  ]
+  for (const [keys, short] of [
+    [{ 'tls.crt': weakCrt, 'tls.key': weakKey }, 'ee key too small'],
+    [{ 'tls.crt': crt + weakCrt, 'tls.key': key }, 'ca key too small'],
+  ] as const)
+    for (const end of ['terminating', 'originating'] as const)
+      assert.deepEqual(madeOf({ [end]: context() }, keys, [file('crt')]), {
+        problem: `${end}TLS: key tls.crt of Secret shop/web cannot be used for TLS: ${short}`,
+      })
+})

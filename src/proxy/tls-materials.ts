@@ -4,6 +4,7 @@
 
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import type { SecretValueRow } from '../api/index.ts'
 import type { SecretReference, TlsContext, TlsEnd } from '../policy/index.ts'
 import type { TlsContextFiles } from './haproxy/options.ts'
@@ -121,6 +122,8 @@ class Keys {
     const key = privateKeyIn(secret)
     if (!key) return this.fail('privateKey', 'holds no private key in PEM, or one that is encrypted')
     if (!first.checkPrivateKey(key)) return this.fail('privateKey', `is not the private key of ${certificate}`)
+    const objection = objectionTo(shown, secret)
+    if (objection !== undefined) return this.fail('certificate', `cannot be used for TLS: ${objection}`)
     return `${shown.trimEnd()}\n${key.export({ type: 'pkcs8', format: 'pem' }).toString()}`
   }
 
@@ -136,6 +139,16 @@ class Keys {
   fail(place: Place, what: string): never {
     const { namespace, name } = this.#context.secret
     throw new UnusableError(`${this.#field}: key ${this.#context[place]} of Secret ${namespace}/${name} ${what}`)
+  }
+}
+
+/** What OpenSSL has against it, such as a key that is too short: a server that is given it does not start. */
+function objectionTo(cert: string, key: string): string | undefined {
+  try {
+    createSecureContext({ cert, key })
+    return undefined
+  } catch (error) {
+    return (error as { readonly reason?: string }).reason ?? 'OpenSSL refuses it'
   }
 }
 
