@@ -44,11 +44,11 @@ const REFUSALS: Readonly<Record<string, string>> = {
 export function eventOfHttpRecord(record: unknown, scheme: 'http' | 'https'): L7Event | undefined {
   const fields = fieldsOf(record)
   if (!fields) return undefined
-  const [ended, refusal, egressVerdict, , , egressAnswer] = fields
+  const [ended, refusal, egressVerdict, ingressVerdict, , egressAnswer] = fields
   const [latencyMicros, grpcStatus, target, host, version, status, mismatched] = fields.slice(JUDGED_COUNT) as Tail
   const [, method = '', path = ''] = /^([^:]*):(.*?)#?$/s.exec(target) ?? []
   const headers = headersOf(fields)
-  const reason = reasonOf({ refusal, ended, egressVerdict, egressAnswer })
+  const reason = reasonOf({ refusal, ended, egressVerdict, ingressVerdict, egressAnswer })
   return {
     ...judgedConnection(fields, reason),
     ...(isKnown(latencyMicros) && { latencyNs: Number(latencyMicros) * 1000 }),
@@ -89,16 +89,19 @@ type Ending = {
   readonly refusal: string
   readonly ended: string
   readonly egressVerdict: string
+  readonly ingressVerdict: string
   readonly egressAnswer: string
 }
 
 /** Of HAProxy's word on how it ended: who ended it, and when (its manual, 8.5). */
-function reasonOf({ refusal, ended, egressVerdict, egressAnswer }: Ending): string | undefined {
+function reasonOf({ refusal, ended, egressVerdict, ingressVerdict, egressAnswer }: Ending): string | undefined {
   if (isKnown(refusal)) return REFUSALS[refusal] ?? refusal
   const [who, when] = ended
   // What was judged was well-formed; it was denied by a reset.
   if (who === 'P' && when === 'R' && !isKnown(egressVerdict)) return 'the request is not well-formed'
-  if (when === 'R' && who?.toLowerCase() === 'c')
+  // The body of a denied request is waited for before the answer.
+  const isDenied = [egressVerdict, ingressVerdict].some(verdict => (numberOf(verdict) ?? 0) < 0)
+  if (when === 'R' && who?.toLowerCase() === 'c' && !isDenied)
     return who === 'c' ? 'the request did not come in time' : 'the request did not come whole'
   if (when === 'C') return 'the server could not be reached'
   if (when === 'H' && (who === 'S' || who === 's' || who === 'P'))

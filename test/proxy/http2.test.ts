@@ -61,6 +61,19 @@ describe('HTTP/2', needsRoot, () => {
     )
   })
 
+  test('a denied request whose body comes after its head is answered, and not reset', async () => {
+    const body = 'x'.repeat(5000)
+    const headers = { ':method': 'POST', ':path': '/secret', 'content-length': String(body.length), ...judged(1) }
+    const denied = await ask({ headers, body, bodyIs: 'late' })
+    assert.deepEqual([denied.headers[':status'], denied.reset], [403, undefined])
+    await ask({ headers, body, bodyIs: 'cut' })
+    assert.deepEqual(
+      (await proxy.events(2)).map(({ verdict }) => verdict),
+      ['DROPPED', 'DROPPED'],
+      'denied, whether its body comes or not',
+    )
+  })
+
   test('gRPC is denied in its own words', async () => {
     const call = (method: string) =>
       ask({

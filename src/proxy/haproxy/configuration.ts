@@ -238,6 +238,9 @@ function answerRules({ deniedBody, logSocket }: HaproxyOptions): string[] {
     'http-request set-var(txn.d) str(grpc) if !by_egress grpc or !by_ingress grpc',
     'http-request return status 200 hdr grpc-status 7 hdr grpc-message "access denied" if { var(txn.d) -m found }',
     'http-after-response set-header content-type application/grpc if { var(txn.d) -m found }',
+    // HAProxy 2.6 resets a stream whose body has not come yet behind the answer, which some clients then never show (curl 7.88).
+    'acl short_body req.fhdr(content-length),length -m int 1:4',
+    'http-request wait-for-body time 5s if http2 short_body !by_egress or http2 short_body !by_ingress',
     `http-request return status 403 content-type text/plain ${body} if !by_egress or !by_ingress`,
     // Only a request to change to WebSocket makes a tunnel of a connection.
     'http-response deny deny_status 502 if { status 101 } !{ var(txn.ws) -m found }',
