@@ -3,13 +3,14 @@
 
 import { z } from 'zod'
 import { ApiError, type ProxyStatus, type Route, type RuleSetsAnswer, type StoredRuleSets } from '../api/index.ts'
+// Not by the face of the area, which is all of the policy engine: a supervisor is to be small.
 import { secretsOf } from '../policy/engine/secrets.ts'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
 import type { EventLog } from './event-log.ts'
 import { hasTlsContext } from './haproxy-launcher.ts'
 import type { RuleSetStore } from './rule-set-store.ts'
-import type { SecretStore } from './secret-store.ts'
+import { type SecretStore, secretName } from './secret-store.ts'
 import type { ServerProcess } from './server-process.ts'
 import type { TlsContexts } from './tls-contexts.ts'
 
@@ -101,8 +102,8 @@ export function proxyRoutes({ store, secrets, servers, contexts, events, status 
       path: /\/v1\/secrets/,
       maxBodyBytes: MAX_BODY_BYTES,
       async answer({ body, signal }) {
-        const changed = new Set(secrets.replace(parsed(secretValues, body).secrets).map(nameOfSecret))
-        const sets = store.all().filter(set => secretsOf([set]).some(secret => changed.has(nameOfSecret(secret))))
+        const changed = new Set(secrets.replace(parsed(secretValues, body).secrets).map(secretName))
+        const sets = store.all().filter(set => secretsOf([set]).some(secret => changed.has(secretName(secret))))
         // The same numbers with another content: their servers exchange all that they have.
         const made = { whole: false, add: sets, remove: sets.map(set => set.number) }
         const { generation } = await inForce(made, servers().length > 0 ? sets : [], signal)
@@ -122,9 +123,6 @@ export function proxyRoutes({ store, secrets, servers, contexts, events, status 
     { method: 'GET', path: /\/v1\/status/, answer: status },
   ]
 }
-
-const nameOfSecret = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
-  `${namespace}/${name}`
 
 /** Sets that nobody judges by, though servers are there. */
 export function failuresOf(

@@ -23,10 +23,10 @@ export class SecretStore {
     }
   }
 
-  readonly valueOf = (secret: SecretReference): string | undefined => this.#values.get(nameOf(secret))?.value
+  readonly valueOf = (secret: SecretReference): string | undefined => this.#values.get(secretName(secret))?.value
 
   /** PEM texts by the names that they have in the secret; undefined: the secret is not there. */
-  readonly keysOf = (secret: SecretReference): SecretValueRow['keys'] => this.#values.get(nameOf(secret))?.keys
+  readonly keysOf = (secret: SecretReference): SecretValueRow['keys'] => this.#values.get(secretName(secret))?.keys
 
   /** Makes these the only ones. @returns those that are other than before */
   replace(rows: readonly SecretValueRow[]): SecretReference[] {
@@ -44,5 +44,7 @@ export class SecretStore {
   }
 }
 
-const nameOf = ({ namespace, name }: SecretReference): string => `${namespace}/${name}`
-const byName = (rows: readonly SecretValueRow[]) => new Map(rows.map(row => [nameOf(row), row]))
+/** `NAMESPACE/NAME`. */
+export const secretName = ({ namespace, name }: SecretReference): string => `${namespace}/${name}`
+
+const byName = (rows: readonly SecretValueRow[]) => new Map(rows.map(row => [secretName(row), row]))

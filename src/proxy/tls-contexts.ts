@@ -16,6 +16,7 @@ import type { RuleSetFailure } from './child.ts'
 import type { ProxySocket } from './datapath.ts'
 import { hasTlsContext } from './haproxy-launcher.ts'
 import type { Log } from './log.ts'
+import { secretName } from './secret-store.ts'
 import { type Launcher, ServerProcess } from './server-process.ts'
 import type { TlsEnds, TlsMaterials, UsableMaterials } from './tls-materials.ts'
 
@@ -278,7 +279,7 @@ const keyOf = ({ rules }: L7RuleSet): string => tlsMeaning(rules)
 const aboutText = (ends: TlsEnds): string =>
   TLS_ENDS.flatMap(end => {
     const secret = ends[end]?.secret
-    return secret ? [`${end} by ${secret.namespace}/${secret.name}`] : []
+    return secret ? [`${end} by ${secretName(secret)}`] : []
   }).join(', ')
 
 async function whenAborted(signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { createSecureContext } from 'node:tls'
 import type { SecretValueRow } from '../api/index.ts'
 import type { SecretReference, TlsContext, TlsEnd } from '../policy/index.ts'
 import type { TlsContextFiles } from './haproxy/options.ts'
+import { secretName } from './secret-store.ts'
 
 export type TlsEnds = { readonly [End in TlsEnd]?: TlsContext | undefined }
 
@@ -104,9 +105,9 @@ class Keys {
   constructor(field: string, context: TlsContext, keysOf: KeysOf) {
     this.#field = field
     this.#context = context
-    const { namespace, name } = context.secret
     const texts = keysOf(context.secret)
-    if (!texts) throw new UnusableError(`${field}: Secret ${namespace}/${name} is not there, or cannot be used`)
+    if (!texts)
+      throw new UnusableError(`${field}: Secret ${secretName(context.secret)} is not there, or cannot be used`)
     this.#texts = texts
   }
 
@@ -137,8 +138,8 @@ class Keys {
   }
 
   fail(place: Place, what: string): never {
-    const { namespace, name } = this.#context.secret
-    throw new UnusableError(`${this.#field}: key ${this.#context[place]} of Secret ${namespace}/${name} ${what}`)
+    const { secret, [place]: key } = this.#context
+    throw new UnusableError(`${this.#field}: key ${key} of Secret ${secretName(secret)} ${what}`)
   }
 }
 
