@@ -14,7 +14,13 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
-import type { HaproxyMapEntry, HaproxyOptions, HttpEvents, TlsContextFiles } from './haproxy/options.ts'
+import type {
+  HaproxyMapEntry,
+  HaproxyOptions,
+  HttpEvents,
+  ListeningDescriptors,
+  TlsContextFiles,
+} from './haproxy/options.ts'
 import type { Use } from './need.ts'
 import { type SystemUser, spawnWithRights } from './rights.ts'
 import { type MapLine, RuntimeApi } from './runtime-api.ts'
@@ -151,14 +157,9 @@ function prepare(options: HaproxyLauncherOptions): void {
 }
 
 function socketOptions(withTls: boolean): HaproxyOptions['sockets'] {
-  const [http, tls] = [0, 2].map(at => ({ ipv4: FIRST_DESCRIPTOR + at, ipv6: FIRST_DESCRIPTOR + at + 1 })) as [
-    Pair,
-    Pair,
-  ]
-  return { http, ...(withTls && { tls }) }
+  const pairFrom = (first: number): ListeningDescriptors => ({ ipv4: first, ipv6: first + 1 })
+  return { http: pairFrom(FIRST_DESCRIPTOR), ...(withTls && { tls: pairFrom(FIRST_DESCRIPTOR + 2) }) }
 }
-
-type Pair = HaproxyOptions['sockets']['http']
 
 function inFolder({ terminating, originating }: TlsContextFiles): TlsContextFiles {
   const placed = <Files extends Readonly<Record<string, string>>>(files: Files): Files =>

@@ -35,8 +35,10 @@ export class Judge {
 
   /** In force when it returns. */
   apply({ whole, add, remove }: RuleSetChange): RuleSetFailure[] {
-    if (whole) this.#sets = new Map()
-    if (whole) this.#tried = new Set()
+    if (whole) {
+      this.#sets = new Map()
+      this.#tried = new Set()
+    }
     for (const number of remove) {
       this.#sets.delete(number)
       this.#tried.delete(number)
