@@ -96,11 +96,16 @@ class UnusableError extends Error {
 
 type Place = 'certificate' | 'privateKey' | 'trustedCa'
 
+type Texts = NonNullable<SecretValueRow['keys']>
+
+/** What is read of a Secret's texts, once: a bundle of all authorities takes milliseconds, and is looked at with each change of rules. */
+const certificatesOf = new WeakMap<Texts, Map<string, X509Certificate[] | undefined>>()
+
 /** The keys of one Secret that one end of TLS names. */
 class Keys {
   readonly #field: string
   readonly #context: TlsContext
-  readonly #texts: Readonly<Record<string, string>>
+  readonly #texts: Texts
 
   constructor(field: string, context: TlsContext, keysOf: KeysOf) {
     this.#field = field
@@ -118,7 +123,7 @@ class Keys {
     if (shown === undefined && secret === undefined) return undefined
     if (shown === undefined) return this.fail('certificate', 'is not there')
     if (secret === undefined) return this.fail('privateKey', 'is not there')
-    const [first] = certificatesIn(shown) ?? []
+    const [first] = this.#certificates(certificate) ?? []
     if (!first) return this.fail('certificate', 'holds no certificates in PEM')
     const key = privateKeyIn(secret)
     if (!key) return this.fail('privateKey', 'holds no private key in PEM, or one that is encrypted')
@@ -133,8 +138,16 @@ class Keys {
     const { trustedCa, needsTrustedCa } = this.#context
     const text = this.#texts[trustedCa]
     if (text === undefined) return needsTrustedCa ? this.fail('trustedCa', 'is not there') : undefined
-    if (!certificatesIn(text)) return this.fail('trustedCa', 'holds no certificates in PEM')
+    if (!this.#certificates(trustedCa)) return this.fail('trustedCa', 'holds no certificates in PEM')
     return text
+  }
+
+  /** Undefined when there is none, or one that is none. */
+  #certificates(name: string): readonly X509Certificate[] | undefined {
+    const known = certificatesOf.get(this.#texts) ?? new Map<string, X509Certificate[] | undefined>()
+    certificatesOf.set(this.#texts, known)
+    if (!known.has(name)) known.set(name, certificatesIn(this.#texts[name] ?? ''))
+    return known.get(name)
   }
 
   fail(place: Place, what: string): never {
@@ -155,7 +168,6 @@ function objectionTo(cert: string, key: string): string | undefined {
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
-/** Undefined when there is none, or one that is none. */
 function certificatesIn(text: string): X509Certificate[] | undefined {
   try {
     const found = text.match(CERTIFICATE)?.map(one => new X509Certificate(one))
