@@ -47,9 +47,10 @@ export function judgedConnection(
   fields: readonly [...JudgedFields, ...unknown[]],
   reason: string | undefined,
 ): Omit<L7Event, 'content'> {
-  const [, , egressVerdict, ingressVerdict, micros, egressAnswer, ingressAnswer, client, clientPort] = fields
-  const [, , , , , , , , , server, serverPort, openerIdentity, responderIdentity, egressRule, ingressRule] = fields
-  const service = numberOf(fields[15]) ?? 0
+  const [, , egressVerdict, ingressVerdict, micros, egressAnswer, ingressAnswer, ...connection] = fields
+  const [client, clientPort, server, serverPort, openerIdentity, responderIdentity, egressRule, ingressRule, asked] =
+    connection
+  const service = numberOf(asked) ?? 0
   const denied = reason === undefined ? deniedBy(egressVerdict, ingressVerdict) : undefined
   const audited = reason === undefined && !denied ? auditedBy(egressVerdict, ingressVerdict) : undefined
   const by = denied ?? audited

@@ -8,7 +8,7 @@ import { eventOfTlsRecord } from './tls-record.ts'
 
 /** As src/proxy/haproxy/log-line.ts has it begin: it ended as it should, for no reason to refuse it; then come both verdicts. */
 const PASSED = new TextEncoder().encode('{"http":["--","-","')
-const [QUOTE, COMMA, ZERO, NINE, BRACKET, BRACE] = [...new TextEncoder().encode('",09]}')]
+const [QUOTE, COMMA, ZERO, NINE, BRACKET, BRACE] = [0x22, 0x2c, 0x30, 0x39, 0x5d, 0x7d] as const
 
 /** Whether a line, without its end, is HAProxy's, of a request that both directions allowed and that ended well. */
 export function isPassed(bytes: Uint8Array, start: number, end: number): boolean {
@@ -29,7 +29,7 @@ function afterDigits(bytes: Uint8Array, start: number): number {
   return at > start && at <= start + MOST_DIGITS ? at : Number.NaN
 }
 
-const isDigit = (byte: number): boolean => byte >= (ZERO ?? 0) && byte <= (NINE ?? 0)
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= NINE
 
 /** What a line says, written out where HAProxy tells it in short. Undefined for what is no JSON. */
 export function readLine(text: string): unknown {
