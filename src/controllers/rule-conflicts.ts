@@ -2,7 +2,7 @@
 // or with TLS that ends in two ways, about the same peer and port of a pod, whose
 // connections are denied.
 
-import { placeText, policyKey, policyName, type Rule, type RuleKey } from '../policy/index.ts'
+import { conflictAdvice, placeText, policyKey, policyName, type Rule, type RuleKey } from '../policy/index.ts'
 import { objectKey, type PolicyMap, type Problem } from '../tables/index.ts'
 
 /** First word of the ids of such problems. */
@@ -37,11 +37,9 @@ function conflictsOf(entries: PolicyMap['entries']): readonly (readonly RuleKey[
   return made
 }
 
-function problemOf({ policy, path, origin, l7 }: Rule, other: Rule): Problem {
-  const [differs, instead] =
-    l7?.parser === other.l7?.parser
-      ? ['ends or begins TLS in another way than', 'the same Secrets, keys and serverNames']
-      : ['has rules of another protocol than', 'rules of one protocol']
+function problemOf(rule: Rule, other: Rule): Problem {
+  const { policy, path, origin } = rule
+  const { differs, instead } = conflictAdvice(rule, other)
   const name = `${policyName(other.policy)} ${other.path}${placeText(other.origin)}`
   return {
     id: `${RULE_CONFLICT} ${policyKey(policy)} ${path} ${other.key}`,

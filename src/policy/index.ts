@@ -12,7 +12,7 @@ export { addressLabels, type LabelSet, type NamedPort, type PodFacts, PROTOCOLS,
 export { formatProblem, type ManifestObject, type Problem, parseManifests } from '../manifests/index.ts'
 export { Cluster, type ClusterContent, type ClusterNode, type ClusterPod, type End } from './cluster/cluster.ts'
 export * from './cluster/cluster-manifests.ts'
-export { conflictWord, type Decider, rulesWord, seenWord } from './cluster/deciders.ts'
+export { conflictAdvice, conflictWord, type Decider, rulesWord, seenWord } from './cluster/deciders.ts'
 export { isOpened, type Outcome } from './cluster/judge.ts'
 export { type PortClass, portClassText } from './cluster/port-classes.ts'
 export * from './cluster/reach.ts'

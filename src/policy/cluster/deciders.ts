@@ -58,6 +58,15 @@ export const conflictWord = (rules: readonly Pick<Rule, 'l7'>[]): string =>
     ? 'rules of different protocols'
     : 'rules that end or begin TLS in different ways'
 
+/** For people: in what a rule is other than another that nobody can judge by at once, and what to give both instead. */
+export const conflictAdvice = (
+  one: Pick<Rule, 'l7'>,
+  other: Pick<Rule, 'l7'>,
+): { readonly differs: string; readonly instead: string } =>
+  one.l7?.parser === other.l7?.parser
+    ? { differs: 'ends or begins TLS in another way than', instead: 'the same Secrets, keys and serverNames' }
+    : { differs: 'has rules of another protocol than', instead: 'rules of one protocol' }
+
 const PROTOCOL_WORDS: Readonly<Record<L7Parser, string>> = { http: 'HTTP', tls: 'TLS', dns: 'DNS', kafka: 'Kafka' }
 
 /** For people: `HTTP seen`, of what is allowed whatever is said. */

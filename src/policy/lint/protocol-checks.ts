@@ -1,6 +1,7 @@
 // Rules for what is said that no proxy can judge by: of different protocols, or with TLS
 // that is to end in different ways, and about the same connection.
 
+import { conflictAdvice } from '../cluster/deciders.ts'
 import { languageOf } from '../engine/l7-rules.ts'
 import { placeText, policyName } from '../model/rule.ts'
 import { alikeIn, type Cell } from './cells.ts'
@@ -28,10 +29,7 @@ const isDenied = (cell: Cell, { rule }: LintedRule): boolean =>
 
 function conflictFinding(later: LintedRule, { rule, in: { owner } }: LintedRule): LintFinding {
   const name = owner === later.in.owner ? rule.path : `${policyName(rule.policy)} ${rule.path}${placeText(rule.origin)}`
-  const isTls = rule.l7?.parser === later.rule.l7?.parser
-  const [differs, instead] = isTls
-    ? ['ends or begins TLS in another way than', 'the same Secrets, keys and serverNames']
-    : ['has rules of another protocol than', 'rules of one protocol']
+  const { differs, instead } = conflictAdvice(later.rule, rule)
   const message =
     `${differs} ${name} about the same peers and port: nobody can judge by both, so these connections are denied; ` +
     `give them ${instead}, or different ports`
