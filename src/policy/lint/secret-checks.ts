@@ -2,6 +2,7 @@
 // other servers than the rule is about.
 
 import { type ManifestObject, type Path, readSecret, type SecretManifest } from '../../manifests/index.ts'
+import { TLS_KEYS } from '../kinds/cilium/l7-rules.ts'
 import { certificateNames, isNamed } from './certificate-names.ts'
 import { finding, type LintFinding } from './finding.ts'
 import { bodyPaths, type LintedPolicy } from './linted-policy.ts'
@@ -48,7 +49,9 @@ function secretName(value: unknown, own: string): string | undefined {
 function neededKeys(end: string | number | undefined, { certificate, privateKey, trustedCA }: Fields): string[] {
   if (end !== 'terminatingTLS' && end !== 'originatingTLS') return []
   const shown =
-    end === 'terminatingTLS' ? [certificate || 'tls.crt', privateKey || 'tls.key'] : [certificate, privateKey]
+    end === 'terminatingTLS'
+      ? [certificate || TLS_KEYS.certificate, privateKey || TLS_KEYS.privateKey]
+      : [certificate, privateKey]
   return [...shown, trustedCA].filter(key => typeof key === 'string' && key !== '') as string[]
 }
 
@@ -78,7 +81,7 @@ function namesOf(context: unknown, own: string, secrets: Secrets): string[] | un
   if (!isFields(context)) return undefined
   const { secret, certificate } = context
   const items = secrets.get(secretName(secret, own) ?? '')
-  const bytes = items?.get(typeof certificate === 'string' && certificate ? certificate : 'tls.crt')
+  const bytes = items?.get(typeof certificate === 'string' && certificate ? certificate : TLS_KEYS.certificate)
   return bytes && certificateNames(new TextDecoder('latin1').decode(bytes))
 }
 

@@ -133,15 +133,17 @@ function readDns(
   return { ...source, pattern: withLastDot(matchPattern) }
 }
 
-/** Keys of the secret where the rule names none. */
+/** Keys of the Secret of a TLS context where the rule names none. */
+export const TLS_KEYS = { certificate: 'tls.crt', privateKey: 'tls.key', trustedCa: 'ca.crt' } as const
+
 function readTls(content: TlsContent | undefined, namespace: string): TlsContext | undefined {
   if (!content) return undefined
   const { secret, certificate, privateKey, trustedCA } = content
   return {
     secret: readSecret(secret, namespace),
-    certificate: certificate || 'tls.crt',
-    privateKey: privateKey || 'tls.key',
-    trustedCa: trustedCA || 'ca.crt',
+    certificate: certificate || TLS_KEYS.certificate,
+    privateKey: privateKey || TLS_KEYS.privateKey,
+    trustedCa: trustedCA || TLS_KEYS.trustedCa,
     ...(trustedCA && { needsTrustedCa: true }),
   }
 }
