@@ -13,10 +13,12 @@ import {
   type End,
   type Judgement,
   judgeOf,
+  type L7Rules,
   parseManifests,
   type RuleKey,
   readCluster,
   rulesOf,
+  tlsMeaning,
 } from '../../src/policy/index.ts'
 import { POLICY_SERVICES } from '../e2e/random-cilium-policies.ts'
 import { policySet } from '../e2e/random-policies.ts'
@@ -32,6 +34,7 @@ const seed = Number(process.env['AXONEME_SEED'] ?? Math.floor(Math.random() * 2 
 const wanted = Number(process.env['AXONEME_PACKETS'] ?? 100_000)
 /** Under one set of policies. */
 const ROUND = 500
+const OUTSIDE_OF_TLS = 1
 const SYN = 0x02
 
 const KEYS: Readonly<Record<string, { readonly key: string; readonly labels: Readonly<Record<string, string>> }>> = {
@@ -117,6 +120,8 @@ class Stage {
   readonly #services: ServiceMaps
   readonly #cluster: Cluster
   readonly #numbers = new Map<RuleKey, number>()
+  /** Rules that are alike in no TLS context. */
+  readonly #inTls: L7Rules[] = []
 
   constructor(node: TestNode, services: ServiceMaps, objects: readonly object[]) {
     this.#node = node
@@ -140,6 +145,7 @@ class Stage {
     )
     const rules = PODS.map(pod => [pod.name, this.#rulesOf(this.#endOf(pod, 4))] as const)
     this.#node.reset(Object.fromEntries(rules))
+    for (const slot of this.#inTls.keys()) this.#node.setTlsContext(OUTSIDE_OF_TLS + slot + 1, slot)
     for (const [i, { party, family }] of parties.entries()) {
       const identity = identities[i] ?? 0
       if (isPod(party)) this.#node.addEndpoint(party, { identity }, [family])
@@ -151,11 +157,21 @@ class Stage {
     const entries = this.#cluster.party(end).policy?.entries ?? []
     return entries.map(({ rule, treatment, ...term }) => ({
       ...term,
-      ...(treatment?.audit && { audit: true }),
-      ...(treatment?.l7 && { l7: { proxy: KINDS[judgeOf(treatment.l7.rules)], rules: 1 } }),
+      ...((treatment?.audit || treatment?.l7?.rules.audit) && { audit: true }),
+      ...(treatment?.l7 && {
+        l7: { proxy: KINDS[judgeOf(treatment.l7.rules)], rules: this.#ruleSetOf(treatment.l7.rules) },
+      }),
       ...(rule === DEFAULT_DENY && { byDefault: true }),
       rule: this.#numberOf(rule),
     }))
+  }
+
+  /** One for rules of each TLS context, with a slot of its own, and one for all others. */
+  #ruleSetOf(rules: L7Rules): number {
+    if (judgeOf(rules) !== 'https') return OUTSIDE_OF_TLS
+    const known = this.#inTls.find(other => tlsMeaning(rules) === tlsMeaning(other)) ?? rules
+    if (known === rules) this.#inTls.push(rules)
+    return OUTSIDE_OF_TLS + this.#inTls.indexOf(known) + 1
   }
 
   #numberOf(rule: RuleKey): number {
