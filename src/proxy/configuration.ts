@@ -82,7 +82,7 @@ function httpEvents({ httpEvents: wanted = 'all' }: ProxyOptions): HttpEvents {
   return known
 }
 
-/** A line of HAProxy has 8 KiB, and of each header 128 bytes may stand there. */
+/** More than these could make a line too long (`MOST_LINE_BYTES`), and so keep a request from being told. */
 const MOST_HEADERS = 16
 
 function httpHeaders({ httpHeaders: wanted = '' }: ProxyOptions): readonly string[] {

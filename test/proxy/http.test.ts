@@ -204,6 +204,17 @@ describe('requests by rules', needsRoot, () => {
     ])
   })
 
+  test('no request makes its line too long to be told', async () => {
+    const names = Array.from({ length: 16 }, (_, i) => `x-${'n'.repeat(59)}-${i}`)
+    await using proxy = await HttpProxy.start({ sets: SETS, toldHeaders: names })
+    const host = `${'"'.repeat(250)}.a`
+    for (const value of ['"'.repeat(128), Buffer.from('é'.repeat(64)).toString('latin1')]) {
+      const headers = names.map(name => `${name}: ${value}\r\n`).join('')
+      await proxy.ask(get(`/public/${'"'.repeat(2100)}`, [1, 0], headers, host))
+    }
+    assert.equal((await proxy.events(2)).length, 2)
+  })
+
   test('where only denials are wanted, what is allowed and answered makes no event', async () => {
     await using proxy = await HttpProxy.start({ sets: SETS, told: 'denied' })
     for (const path of ['/public/a', '/public/b']) await proxy.ask(get(path, [1, 0]))

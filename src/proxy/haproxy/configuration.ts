@@ -4,7 +4,14 @@
 // is missing, a set that is not there, Lua that breaks off, all end in a denial.
 
 import { AMBIGUOUS_PATH, EGRESS_ANSWER, PROXY_ANSWER } from '../../http/index.ts'
-import { connectionText, HANDSHAKE_LOG_FORMAT, headerVariable, httpsLogFormat, logFormat } from './log-line.ts'
+import {
+  connectionText,
+  HANDSHAKE_LOG_FORMAT,
+  headerVariable,
+  httpsLogFormat,
+  logFormat,
+  MOST_LINE_BYTES,
+} from './log-line.ts'
 import type { HaproxyOptions, KernelAnswers, ListeningDescriptors, TlsContextFiles } from './options.ts'
 import { clientTables, shareRules, streamRules } from './shares.ts'
 import { bindWords, contextServers, serverNameRules } from './tls-context.ts'
@@ -68,7 +75,7 @@ const globalSection = ({ runtimeSocket, maxConnections, threads, files, maps }: 
 const ringSection = (socket: string): string[] => [
   'ring requests',
   'format raw',
-  'maxlen 8192',
+  `maxlen ${MOST_LINE_BYTES}`,
   'size 4194304',
   'timeout connect 1s',
   'timeout server 24h',
@@ -101,7 +108,7 @@ const defaultsSection = (): string[] => [
 /** Before TLS has come about, if it is to: that it has not is told too. */
 const logRules = ({ terminating }: TlsContextFiles, headers: readonly string[]): string[] => [
   `tcp-request connection set-var-fmt(sess.c) ${connectionText()}`,
-  'log ring@requests len 8192 local0',
+  `log ring@requests len ${MOST_LINE_BYTES} local0`,
   `log-format ${terminating ? httpsLogFormat(headers) : logFormat(headers)}`,
   `error-log-format ${terminating ? HANDSHAKE_LOG_FORMAT : logFormat(headers)}`,
 ]

@@ -4,7 +4,7 @@
 // up by server-name.lua; which rules count, the kernel says.
 
 import { PROXY_ANSWER } from '../../http/index.ts'
-import { connectionText, JUDGED_FIELDS } from './log-line.ts'
+import { connectionText, JUDGED_FIELDS, MOST_LINE_BYTES } from './log-line.ts'
 import type { KernelAnswers, ListeningDescriptors } from './options.ts'
 
 /** Clients send it at once; what is lost on the way comes again after one, two, four seconds. */
@@ -30,7 +30,7 @@ export const tlsFrontend = ({ sockets: { ipv4, ipv6 }, answers, logged, share }:
   ...(logged
     ? [
         `tcp-request session set-var-fmt(sess.c) ${connectionText()}`,
-        'log ring@requests len 8192 local0',
+        `log ring@requests len ${MOST_LINE_BYTES} local0`,
         `log-format ${TLS_LOG_FORMAT}`,
         `error-log-format ${TLS_LOG_FORMAT}`,
       ]
