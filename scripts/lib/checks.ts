@@ -46,7 +46,7 @@ export function staticChecks(): Check[] {
   ]
 }
 
-/** Every other file in a process of its own, so that both cores of a small machine are at work. */
+/** Each has its share of the files, so that both cores of a small machine are at work. */
 const UNIT_TEST_PROCESSES = 2
 
 export const UNIT_TESTS: readonly Check[] = Array.from({ length: UNIT_TEST_PROCESSES }, (_, i) => ({
