@@ -3,7 +3,7 @@
 // merely enters a namespace would send from the machine's own network.
 //
 //   load-program.ts HOME hold ADDRESS PORT COUNT        opens connections; echoes each line of its input on all of them
-//   load-program.ts HOME attempt ADDRESS PORT TIMEOUT   connects again and again until its input ends, then tells the counts
+//   load-program.ts HOME attempt ADDRESS PORT TIMEOUT   connects again and again until its input ends, then tells how many did, and what failed
 //   load-program.ts HOME flood ADDRESS PORT             sends datagrams as fast as it can until its input ends, then tells how many
 //
 // HOME is the inode of the test's own network namespace: in that one it refuses to run.
@@ -67,20 +67,22 @@ async function attempt(timeoutMs: number): Promise<void> {
   const stop = new AbortController()
   process.stdin.resume().once('end', () => stop.abort())
   let connected = 0
-  let failed = 0
+  const failures: string[] = []
   while (!stop.signal.aborted) {
     const socket = net.connect(Number(port), address)
     try {
       await once(socket, 'connect', { signal: AbortSignal.timeout(timeoutMs) })
       connected++
-    } catch {
-      failed++
+    } catch (error) {
+      const { code, name } = error as NodeJS.ErrnoException
+      // A pod runs a moment before its program listens.
+      if (code !== 'ECONNREFUSED' || connected > 0) failures.push(`${code ?? name} after ${connected} connections`)
     } finally {
       socket.destroy()
     }
     await sleep(PAUSE_MS)
   }
-  console.log(JSON.stringify({ connected, failed }))
+  console.log(JSON.stringify({ connected, failures }))
 }
 
 async function flood(): Promise<void> {

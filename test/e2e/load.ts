@@ -19,6 +19,9 @@ export type Load = {
   finish(): Promise<string>
 }
 
+/** What `attempt` tells: how many connections there were, and what became of the others. */
+export type Attempts = { readonly connected: number; readonly failures: readonly string[] }
+
 /** @param args of load-program.ts, without HOME */
 export async function startLoad(t: TestContext, cluster: TestCluster, pod: string, args: string[]): Promise<Load> {
   const [namespace = '', name = ''] = pod.split('/')
