@@ -102,7 +102,20 @@ test('one that died is started again with all that there is', async () => {
 test('its last words say why it ended', async () => {
   await using one = start('echo first >&2; echo no such file >&2; exit 3')
   while (one.server.status.restarts < 2) await sleep(5)
-  assert.equal(one.server.status.lastEnd, 'exit code 3: no such file')
+  assert.equal(one.server.status.lastEnd, 'exit code 3: first; no such file')
+})
+
+test('one that does not start judges by nothing, and says why; one that starts again does', async () => {
+  let isBroken = true
+  await using one = start('exec sleep 60', undefined, async () => {
+    if (isBroken) throw new Error('no key')
+    return []
+  })
+  await isSo(() => one.server.failures.length > 0)
+  assert.deepEqual(one.server.failures, [{ number: 0, error: 'test does not start: no key (killed by SIGTERM)' }])
+  isBroken = false
+  await one.server.upToDate(AbortSignal.timeout(10_000))
+  assert.deepEqual(one.server.failures, [])
 })
 
 test('one that does not take rule sets is ended and started with them', async () => {

@@ -11,6 +11,7 @@ import type { L7Parser, L7RuleSet } from '../policy/index.ts'
 import type { RuleSetChange, RuleSetFailure } from './child.ts'
 import type { Log } from './log.ts'
 import { type Use, whenSomebodyWaits, whenUnneeded } from './need.ts'
+import { end, endOf, lastLinesOf } from './process-end.ts'
 
 /** A process that was started, and how it is spoken to. */
 export type Launched = {
@@ -44,11 +45,9 @@ export type ServerProcessOptions = {
 }
 
 const PAUSE = { firstMs: 0, secondMs: 100, mostMs: 5_000, resetAfterMs: 10_000 } as const
-const MOST_LAST_WORDS = 200
 const UNNEEDED_NOW = 'nobody needs it'
 /** More take memory for nothing: it is faster started again with everything. */
 const MOST_WAITING = 1000
-const PATIENCE_AT_END_MS = 2_000
 const PATIENCE_AT_START_MS = 10_000
 
 type State = ProxyServerState['state']
@@ -68,6 +67,8 @@ export class ServerProcess {
   #state: State = 'stopped'
   #launched: Launched | undefined
   #restarts = 0
+  /** How often in a row it ended before it served. */
+  #vainStarts = 0
   #lastEnd: string | undefined
   #wake: (() => void) | undefined
 
@@ -90,8 +91,10 @@ export class ServerProcess {
     }
   }
 
-  /** Sets that it cannot judge by. */
+  /** Sets that it cannot judge by: all, when it does not even start. */
   get failures(): RuleSetFailure[] {
+    if (this.#vainStarts > 1)
+      return this.#ownSets().map(({ number }) => ({ number, error: `${this.name} does not start: ${this.#lastEnd}` }))
     return Array.from(this.#failures, ([number, error]) => ({ number, error }))
   }
 
@@ -169,6 +172,7 @@ export class ServerProcess {
 
   async #whenNeeded(signal: AbortSignal): Promise<void> {
     this.#state = 'idle'
+    this.#vainStarts = 0
     this.#failures.clear()
     // Nobody is judged by what it does not have.
     this.#isAt(this.#wanted)
@@ -181,6 +185,7 @@ export class ServerProcess {
   async #live(signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false
     this.#state = 'starting'
+    this.#vainStarts++
     this.#applied = -1
     this.#waiting = []
     this.#isBehind = false
@@ -189,7 +194,7 @@ export class ServerProcess {
       const launched = await this.#options.launcher.launch(this.#ownSets())
       this.#launched = launched
       const ended = endOf(launched.process)
-      const lastWords = lastLineOf(launched.process)
+      const lastWords = lastLinesOf(launched.process)
       const stop = new AbortController()
       const either = AbortSignal.any([signal, stop.signal])
       const serving = this.#serve(launched, revision, either)
@@ -229,6 +234,7 @@ export class ServerProcess {
       this.#failures.clear()
       this.#record(await inTime(launched.serving, signal, 'it does not serve'))
       this.#state = 'serving'
+      this.#vainStarts = 0
       this.#options.log.info({ server: this.name, pid: launched.process.pid }, 'a server serves')
       this.#isAt(revision)
       while (!signal.aborted) {
@@ -260,31 +266,6 @@ export class ServerProcess {
   #record(failures: readonly RuleSetFailure[]): void {
     for (const { number, error } of failures) this.#failures.set(number, error)
   }
-}
-
-function endOf(process: ChildProcess): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>()
-  process.once('error', error => resolve(error.message))
-  process.once('exit', (code, signal) => resolve(signal ? `killed by ${signal}` : `exit code ${code}`))
-  return promise
-}
-
-/** What it said last on its standard error, as it often says there why it ends. */
-function lastLineOf({ stderr }: ChildProcess): () => string[] {
-  let last = ''
-  stderr?.on('data', (text: Buffer) => {
-    last = text.toString().trim().split('\n').at(-1)?.slice(0, MOST_LAST_WORDS) || last
-  })
-  return () => (last === '' ? [] : [last])
-}
-
-/** Asks a process to end, then does not ask. */
-async function end(process: ChildProcess, ended: Promise<string>): Promise<void> {
-  process.kill('SIGTERM')
-  const patience = AbortSignal.timeout(PATIENCE_AT_END_MS)
-  await Promise.race([ended, once(patience, 'abort')])
-  process.kill('SIGKILL')
-  await ended
 }
 
 async function inTime<T>(work: Promise<T>, signal: AbortSignal, complaint: string): Promise<T> {

@@ -112,7 +112,9 @@ test('there are as many as there are slots; one that is on its way out makes roo
   const { have, map, contexts, connections } = start(t, 2)
   await have(set(1, 'a'), set(2, 'b'), set(3, 'c'))
   assert.deepEqual([...map.keys()], [1, 2])
-  assert.deepEqual(contexts.failures, [{ number: 3, error: 'there are 2 other TLS contexts, and no more can be kept' }])
+  assert.deepEqual(contexts.failures, [
+    { number: 3, error: 'there are 2 other TLS contexts, and no more can be kept: let rules name the same Secrets' },
+  ])
   connections.set(0, 5)
   await have(set(2, 'b'), set(3, 'c'))
   assert.deepEqual([map.get(2), map.get(3), map.has(1)], [1, 0, false])

@@ -184,7 +184,8 @@ export class TlsContexts {
     const [oldest] = this.#all()
       .filter(({ drainsSinceMs, isEnding }) => drainsSinceMs !== undefined && !isEnding)
       .sort((a, b) => (a.drainsSinceMs ?? 0) - (b.drainsSinceMs ?? 0))
-    if (!oldest) return `there are ${this.#options.slots} other TLS contexts, and no more can be kept`
+    if (!oldest)
+      return `there are ${this.#options.slots} other TLS contexts, and no more can be kept: let rules name the same Secrets`
     const ended = oldest.end()
     this.#makingRoom.add(ended)
     void this.#followAfter(ended)
