@@ -32,5 +32,6 @@ export function unitedNames(rules: readonly Rule[]): string | undefined {
   return new Set(sets.map(({ parser }) => parser)).size > 1 ? undefined : namesOf(sets)
 }
 
+/** In their order, as it says which of several that match is told. */
 const namesOf = (sets: readonly L7Rules[]): string =>
-  [...new Set(sets.flatMap(({ rules }) => rules.map(({ field }) => field)))].sort().join('+')
+  [...new Set(sets.flatMap(({ rules }) => rules.map(({ field }) => field)))].join('+')
