@@ -226,11 +226,11 @@ int to_pod(struct __sk_buff *skb)
 	maker.proxy = maker.accepted || (from_host && (skb->mark & MARK_MASK) == MARK_FROM_PROXY);
 	maker.host = from_host && !maker.proxy;
 	track(skb, &packet, maker, &outcome);
-	if (outcome.rewrite == REWRITE_AHEAD && outcome.reason == DROP_NONE)
-		outcome.reason = translate_answer(skb, &packet);
 	to_proxy = outcome.for_proxy || goes_to_proxy(&outcome);
 	if (to_proxy)
 		outcome.observation = OBSERVED_TO_PROXY;
+	else if (outcome.rewrite == REWRITE_AHEAD && outcome.reason == DROP_NONE)
+		outcome.reason = translate_answer(skb, &packet);
 	action = finish(skb, &packet, &outcome, TC_PASS);
 	if (outcome.refuse && !refuse(skb, &packet, &outcome))
 		return bounce(skb, BOUNCED_TO_SENDER);

@@ -18,7 +18,7 @@ import type { Prediction } from './prediction.ts'
 import { refusal } from './refusal.ts'
 import { translatedFrame } from './translated-frame.ts'
 import { type Refused, type Translated, translate } from './translation.ts'
-import { answersTo, type TableChange, tupleOf } from './translation-table.ts'
+import { answersTo, entryTuple, sameTuple, type TableChange, tupleOf } from './translation-table.ts'
 import type { Question, Step, World } from './world.ts'
 
 export type Served = {
@@ -64,9 +64,12 @@ export function followService(world: World, question: Question, packet: Packet, 
 }
 
 /** The packet as its sender has it, who knows the service and no backend. */
-export function asSent(world: World, { now }: Question, { packet, sent, found }: Served): Packet {
+export function asSent(world: World, { now }: Question, { packet, sent, found, outcome }: Served): Packet {
   if (sent) return sent
-  const answers = found && !isTranslated(world, found) ? undefined : answersTo(world, packet, now)
+  const key = entryTuple(turned(packet))
+  const isForgotten = outcome.translations?.removed.some(removed => sameTuple(removed, key)) ?? false
+  const isDirect = isForgotten || (found && !isTranslated(world, found))
+  const answers = isDirect ? undefined : answersTo(world, packet, now)
   return answers ? { ...packet, ...turned(tupleOf(answers.target)) } : packet
 }
 

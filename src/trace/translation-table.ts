@@ -188,7 +188,7 @@ export const turned = (tuple: EntryTuple): EntryTuple => ({
   protocol: tuple.protocol,
 })
 
-const sameTuple = (a: EntryTuple, b: EntryTuple): boolean =>
+export const sameTuple = (a: EntryTuple, b: EntryTuple): boolean =>
   sameBytes(a.source.bytes, b.source.bytes) &&
   sameBytes(a.destination.bytes, b.destination.bytes) &&
   a.source_port === b.source_port &&
