@@ -70,6 +70,8 @@ export class ElementReader {
         buffers = this.#buffers(size)
         continue
       }
+      // No answer of this command: the errno of a call that the thread has made since. It is asked again.
+      if (result === -EAGAIN && idle++ < MIN_CHUNK) continue
       const interrupted = result === -EINTR && count > 0 && idle++ < MIN_CHUNK
       if (result < 0 && result !== -ENOENT && !interrupted) succeed(`read map ${name}`, result)
       if (count > 0) yield { keys: buffers.keys, values: buffers.values, count }
